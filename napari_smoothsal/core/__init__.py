@@ -1,0 +1,1 @@
+"""What travels between rooms: errors, settings, the model card, the registry."""

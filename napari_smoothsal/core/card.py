@@ -1,0 +1,73 @@
+"""The model card: what a network is, what it wants as input and what its outputs mean."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from napari_smoothsal.core.settings import Settings
+
+
+class ModelCard(Settings):
+    """What travels with the weights: classes, resolution, normalisation, provenance.
+
+    Raises
+    ------
+    SettingError
+        Where fields are missing or contradict each other.
+    """
+
+    schema_version: Literal[1] = Field(1, repr=False)
+    name: str = Field(min_length=1, description="Name of the model.")
+    kind: Literal["classification", "segmentation"] = Field(
+        description="One decision per tile, or one per pixel."
+    )
+    class_names: tuple[str, ...] = Field(min_length=1, description="Classes, in output order.")
+    default_target: str | None = Field(
+        None, description="Class that is explained when none is asked for."
+    )
+    background: str | None = Field(None, description="Class that means: nothing of interest.")
+    input_size: int = Field(ge=1, description="Side of a tile, in pixels.")
+    input_mpp: float | None = Field(
+        None, gt=0, description="Micrometres per pixel of a tile; None where nobody knows."
+    )
+    input_mpp_range: tuple[float, float] | None = Field(
+        None, description="Finest and coarsest resolution on which the model was validated."
+    )
+    mean: tuple[float, ...] = Field(description="Mean of each channel, of values from 0 to 1.")
+    std: tuple[float, ...] = Field(description="Standard deviation of each channel, likewise.")
+    architecture: dict[str, Any] | None = Field(
+        None, description="Library, name and arguments from which the network is built."
+    )
+    weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    licence: str | None = None
+    training_data: str | None = None
+    intended_use: str | None = None
+    metrics: dict[str, Any] = Field(default_factory=dict, description="Measured figures.")
+    notes: str | None = None
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if min(value, default=0) <= 0:
+            raise ValueError("every channel's standard deviation must be above 0")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelCard:
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError(f"class names repeat: {self.class_names}")
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} channels, std {len(self.std)}")
+        for field in ("default_target", "background"):
+            name = getattr(self, field)
+            # A single-logit model may name the absence of its one class.
+            absent_of_one = field == "background" and len(self.class_names) == 1
+            if name is not None and name not in self.class_names and not absent_of_one:
+                raise ValueError(f"{field} {name!r} is not among the classes {self.class_names}")
+        if self.input_mpp_range is not None:
+            low, high = self.input_mpp_range
+            if not 0 < low <= high:
+                raise ValueError(f"input_mpp_range {self.input_mpp_range} is not (finest, coarsest)")
+        return self

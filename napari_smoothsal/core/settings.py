@@ -1,0 +1,37 @@
+"""The base of every settings model: frozen, versioned, and its errors are this project's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_smoothsal.core.errors import SettingError
+
+
+class Settings(BaseModel):
+    """A frozen pydantic model whose validation errors name the field, the value and the remedy.
+
+    Raises
+    ------
+    SettingError
+        On construction, where a field is unknown or its value cannot work.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise SettingError(_in_words(type(self).__name__, error)) from error
+
+
+def _in_words(owner: str, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"]) or "value"
+        message = problem["msg"].removeprefix("Value error, ")
+        given = "" if problem["type"] == "missing" else f" = {problem['input']!r}"
+        lines.append(f"{owner}.{field}{given}: {message[0].lower() + message[1:]}")
+    return "; ".join(lines)

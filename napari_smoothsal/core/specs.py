@@ -1,0 +1,177 @@
+"""SaliencySpec, Tiling and Compute: the single source for API, command line and docks.
+
+Each field's description is the help of its command-line flag and the tooltip of its
+control, so it is written for a user.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from napari_smoothsal.core.settings import Settings
+
+Precision = Literal["auto", "fp64", "fp32", "tf32", "bf16"]
+
+
+class SaliencySpec(Settings):
+    """Everything that determines a saliency map except the slide and the model.
+
+    Raises
+    ------
+    SettingError
+        Where a value cannot work, e.g. ``samples`` below 0.
+    """
+
+    schema_version: Literal[1] = Field(1, exclude=False, repr=False)
+    layer: str = Field(
+        min_length=1,
+        description="Hidden layer at which the map is computed; `input` is the image itself. "
+        "Early layers show fine detail, deep ones show larger structures.",
+    )
+    denoising: str = Field(
+        "backward_hook",
+        min_length=1,
+        description="How the checkerboard noise of strided convolutions is removed; "
+        "`original` leaves the gradient as it is.",
+    )
+    method: str = Field(
+        "gradient",
+        min_length=1,
+        description="How the attribution is computed at the layer.",
+    )
+    samples: int = Field(
+        20,
+        ge=0,
+        le=10_000,
+        description="Noisy copies of each tile that are averaged (SmoothGrad); 0 uses the tile "
+        "itself, without noise.",
+    )
+    sigma: float = Field(
+        0.2,
+        ge=0,
+        le=10,
+        description="Standard deviation of that noise, in units of the normalised input.",
+    )
+    jitter: Literal[False] = Field(
+        False,
+        description="Phase jitter between noise samples (not available yet).",
+    )
+    aggregate: Literal["mean"] = Field(
+        "mean",
+        description="How the noise samples are combined.",
+    )
+    noise_at: Literal["input"] = Field(
+        "input",
+        description="Where the noise is added.",
+    )
+    target: int | str | None = Field(
+        None,
+        description="Class that is explained: a name or an index, `auto` for the class predicted "
+        "in each tile, or `a-b` for the difference of two. Unset: the model's default class.",
+    )
+    reduction: Literal["sum", "mean", "absolute", "positive"] = Field(
+        "sum",
+        description="How channels become one map: signed sum, signed mean, sum of absolute "
+        "values, or sum of positive values.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        description="Seed of the noise.",
+    )
+    denoising_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the denoising, as name=value."
+    )
+    method_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the method, as name=value."
+    )
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _digits_are_an_index(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("give a class name or an index")
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+class Tiling(Settings):
+    """How a slide is cut into tiles. None means: chosen from the model."""
+
+    schema_version: Literal[1] = Field(1, repr=False)
+    tile_px: int | None = Field(
+        None,
+        ge=8,
+        le=16_384,
+        description="Side of a tile, in pixels at the model's resolution. Unset: the model's "
+        "input size.",
+    )
+    overlap: float | None = Field(
+        None,
+        ge=0,
+        le=0.75,
+        description="Share of the kept part of a tile that it shares with its neighbour; maps "
+        "are blended there. Unset: 0.25.",
+    )
+    halo: int | None = Field(
+        None,
+        ge=0,
+        le=8_192,
+        description="Rim of a tile that is computed but not kept, in pixels at the model's "
+        "resolution. Unset: 16, less on small tiles.",
+    )
+    min_tissue: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Smallest share of tissue in the kept part of a tile for it to be explained.",
+    )
+    tissue: str = Field(
+        "auto",
+        min_length=1,
+        description="`auto` finds the tissue; `all` takes the whole slide; otherwise the path of "
+        "a GeoJSON file (level-0 pixels) or a mask image to use instead.",
+    )
+    upsample: bool = Field(
+        False,
+        description="Accept a slide with less resolution than the model wants, and enlarge it.",
+    )
+
+
+class Compute(Settings):
+    """On what and how the maps are computed; the result depends on it only within rounding."""
+
+    schema_version: Literal[1] = Field(1, repr=False)
+    device: str = Field(
+        "auto",
+        min_length=1,
+        description="`auto`, `cpu`, `cuda`, `cuda:1` or `mps`.",
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Number format: fp32 is the default on every device; fp64 for comparisons, "
+        "tf32 and bf16 for speed.",
+    )
+    batch_size: int | Literal["auto"] = Field(
+        "auto",
+        description="Tiles per batch; `auto` chooses by memory.",
+    )
+    readers: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Threads that read tiles. Unset: one per processor core, at most 8.",
+    )
+    deterministic: bool = Field(
+        False,
+        description="Only deterministic algorithms, for results that repeat bit for bit on CUDA.",
+    )
+
+    @field_validator("batch_size")
+    @classmethod
+    def _at_least_one(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("give 1 or more, or 'auto'")
+        return value
