@@ -1,0 +1,56 @@
+"""Reach into a forward pass: layer outputs that gradients can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_smoothsal.core.errors import ModelError
+
+
+@contextmanager
+def captured(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+    """Collect the outputs of the named layers while the block runs the module.
+
+    The lowest layer's output becomes a leaf, so that autograd records only what lies above it;
+    what is handed on is a *clone* of it, since an in-place ReLU that follows would refuse (or
+    overwrite) the leaf. ``"input"`` is the image: the module's own first argument.
+
+    Yields
+    ------
+    dict
+        Filled by the forward pass: (B, C, h, w) by layer name.
+    """
+    outputs: dict[str, torch.Tensor] = {}
+    handles = []
+
+    def collect(name: str, output: Any) -> torch.Tensor:
+        if not isinstance(output, torch.Tensor):
+            raise ModelError(
+                f"layer {name!r} returns {type(output).__name__}, not one tensor; choose another"
+            )
+        if not output.requires_grad:
+            output = output.detach().requires_grad_()
+        outputs[name] = output
+        return output.clone()
+
+    def on_output(name: str) -> Any:
+        return lambda _module, _inputs, output: collect(name, output)
+
+    def on_input(_module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        return (collect("input", inputs[0]), *inputs[1:])
+
+    try:
+        for name in layers:
+            if name == "input":
+                handles.append(module.register_forward_pre_hook(on_input))
+            else:
+                handles.append(module.get_submodule(name).register_forward_hook(on_output(name)))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,100 @@
+"""Compute settings resolved on this machine: device, number format, batch size."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+import torch
+from torch import nn
+
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute
+
+ResolvedPrecision = Literal["fp64", "fp32", "tf32", "bf16"]
+
+_CPU_BUDGET_BYTES = 2 << 30
+_LARGEST_BATCH = {"cpu": 16, "cuda": 128, "mps": 32}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where and in which number format a network runs; decided once and recorded."""
+
+    device: torch.device
+    precision: ResolvedPrecision
+    deterministic: bool
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Format of weights and images; bf16 is used inside, by autocast."""
+        return torch.float64 if self.precision == "fp64" else torch.float32
+
+    def prepared(self, module: nn.Module) -> nn.Module:
+        """A frozen copy of a network in eval mode, on the device; the original stays as it is."""
+        network = copy.deepcopy(module).to(self.device, self.dtype).eval()
+        return network.requires_grad_(False)
+
+    @contextlib.contextmanager
+    def numerics(self) -> Iterator[None]:
+        """Number formats and determinism for the block; restored on leaving."""
+        matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        autocast = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
+        )
+        try:
+            tf32 = self.precision == "tf32"
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+            torch.use_deterministic_algorithms(self.deterministic or deterministic)
+            with autocast:
+                yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = matmul
+            torch.backends.cudnn.allow_tf32 = cudnn
+            torch.use_deterministic_algorithms(deterministic)
+
+    def batch_size(self, asked: int | Literal["auto"], bytes_per_tile: int) -> int:
+        """Tiles per batch: as asked, else what fits into a share of the memory that is free."""
+        if asked != "auto":
+            return asked
+        if self.device.type == "cuda":
+            budget = torch.cuda.mem_get_info(self.device)[0] // 2
+        else:
+            budget = min(_CPU_BUDGET_BYTES, psutil.virtual_memory().available // 4)
+        largest = _LARGEST_BATCH.get(self.device.type, 16)
+        return int(max(1, min(largest, budget // max(bytes_per_tile, 1))))
+
+
+def resolve_device(compute: Compute) -> Device:
+    """Choose device and precision.
+
+    Raises
+    ------
+    SettingError
+        If the device is not there, or the precision is not to be had on it.
+    """
+    name = compute.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingError(
+            f"Compute.device = {name!r}: not a device; give auto, cpu, cuda, cuda:1 or mps"
+        ) from error
+    missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing or device.type not in _LARGEST_BATCH:
+        raise SettingError(f"Compute.device = {name!r}: this machine has no such device")
+    precision: ResolvedPrecision = "fp32" if compute.precision == "auto" else compute.precision
+    if precision == "tf32" and device.type != "cuda":
+        raise SettingError(f"Compute.precision = 'tf32' needs a CUDA device, not {name!r}")
+    if precision == "fp64" and device.type == "mps":
+        raise SettingError("Compute.precision = 'fp64' does not exist on mps; use cpu")
+    return Device(device, precision, compute.deterministic)

@@ -1,0 +1,284 @@
+"""Explainer: a network made ready once, then batches of tiles in and raw maps out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from napari_smoothsal.attribution.base import METHODS, check_method_options
+from napari_smoothsal.attribution.capture import captured
+from napari_smoothsal.attribution.device import Device, resolve_device
+from napari_smoothsal.attribution.noise import Place, add_noise
+from napari_smoothsal.core.errors import ModelError, SettingError
+from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.denoise import DENOISINGS, denoised, options_of
+from napari_smoothsal.models import LayerInfo, Model
+from napari_smoothsal.models.targets import (
+    Target,
+    predicted,
+    probabilities,
+    resolve_target,
+    target_scores,
+)
+
+
+@dataclass(frozen=True)
+class SpecMaps:
+    """One spec's maps of one batch, on the CPU.
+
+    Attributes
+    ----------
+    maps
+        (B, C, h, w) float32, signed.
+    target
+        (B,) class explained; of a difference, the first.
+    standard_error
+        (B,) relative standard error of the mean over noise samples; NaN without noise.
+    """
+
+    maps: torch.Tensor
+    target: torch.Tensor
+    standard_error: torch.Tensor
+
+
+@dataclass(frozen=True)
+class BatchMaps:
+    """Everything computed for one batch, on the CPU.
+
+    Attributes
+    ----------
+    specs
+        One `SpecMaps` per spec, in the order of the specs.
+    logits, probabilities
+        (B, classes) of one noise-free pass. Under denoisings that leave the forward pass alone
+        the explained network's are the original model's.
+    """
+
+    specs: list[SpecMaps]
+    logits: torch.Tensor
+    probabilities: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Specs that share every forward and backward pass: equal but for layer and method."""
+
+    denoising: str
+    denoising_options: tuple[tuple[str, object], ...]
+    samples: int
+    sigma: float
+    seed: int
+    target: Target
+
+
+class Explainer:
+    """A model, specs and compute settings, checked against each other and ready to run.
+
+    Parameters
+    ----------
+    model
+        Explained; it is copied, never changed.
+    specs
+        Maps to compute. Those that differ only in layer, method or reduction share their passes.
+    compute
+        Device, precision, batch size.
+    scope
+        What ``target=None`` means; see `resolve_target`.
+
+    Raises
+    ------
+    SmoothsalError
+        If a layer, method, denoising, target, option or device does not exist.
+    """
+
+    def __init__(
+        self, model: Model, specs: Sequence[SaliencySpec], compute: Compute, scope: str
+    ) -> None:
+        if model.card.kind != "classification":
+            raise ModelError(
+                f"model {model.card.name!r} is for {model.card.kind}; this version explains "
+                "classification models"
+            )
+        self.model = model
+        self.specs = list(specs)
+        self.device: Device = resolve_device(compute)
+        self.layers: list[LayerInfo] = [model.layer(spec.layer) for spec in specs]
+        self.methods = [METHODS[spec.method] for spec in specs]
+        for method, spec in zip(self.methods, specs, strict=True):
+            check_method_options(method, spec.method_options)
+        slide = "slide" if scope == "slide" else "tiles"
+        self.targets = [resolve_target(model.card, spec.target, slide) for spec in specs]
+        self._passes: dict[_Pass, list[int]] = {}
+        for index, spec in enumerate(specs):
+            options_of(DENOISINGS[spec.denoising], spec.denoising_options)
+            self._warn_if_nothing_to_denoise(spec, self.layers[index])
+            noisy = spec.samples > 0 and spec.sigma > 0
+            key = _Pass(
+                spec.denoising,
+                tuple(sorted(spec.denoising_options.items())),
+                spec.samples if noisy else 0,
+                spec.sigma if noisy else 0.0,
+                spec.seed,
+                self.targets[index],
+            )
+            self._passes.setdefault(key, []).append(index)
+        self._network: nn.Module = self.device.prepared(model.module)
+        shape = (1, -1, 1, 1)
+        card = model.card
+        self._mean = torch.tensor(card.mean, dtype=self.device.dtype).reshape(shape)
+        self._std = torch.tensor(card.std, dtype=self.device.dtype).reshape(shape)
+        self._mean = self._mean.to(self.device.device)
+        self._std = self._std.to(self.device.device)
+
+    def explain(self, images: torch.Tensor, places: Sequence[Place]) -> BatchMaps:
+        """Maps of one batch.
+
+        Parameters
+        ----------
+        images
+            (B, C, H, W), uint8 0..255 or floating 0..1, at the model's resolution.
+        places
+            What the noise of each tile derives from; see `add_noise`.
+
+        Returns
+        -------
+        BatchMaps
+            A tile whose logits or maps are not finite keeps those values; callers decide.
+        """
+        with self.device.numerics():
+            normalised = self._normalised(images)
+            with torch.no_grad():
+                logits = self._logits(normalised)
+            results: dict[int, SpecMaps] = {}
+            for key, members in self._passes.items():
+                results.update(self._run(key, members, normalised, places, logits))
+        return BatchMaps(
+            specs=[results[index] for index in range(len(self.specs))],
+            logits=logits.float().cpu(),
+            probabilities=probabilities(logits.double()).float().cpu(),
+        )
+
+    def _run(
+        self,
+        key: _Pass,
+        members: list[int],
+        images: torch.Tensor,
+        places: Sequence[Place],
+        logits: torch.Tensor,
+    ) -> dict[int, SpecMaps]:
+        if key.target.classes is None:
+            classes = predicted(logits)[:, None]
+        else:
+            classes = torch.tensor([key.target.classes], device=logits.device)
+            classes = classes.expand(len(images), -1)
+        layers = list(dict.fromkeys(self.specs[index].layer for index in members))
+        denoising = DENOISINGS[key.denoising]
+        options = options_of(denoising, dict(key.denoising_options))
+        convolutions = list(
+            dict.fromkeys(c for i in members for c in self.layers[i].strided_convs_above)
+        )
+        means = {index: _RunningMean() for index in members}
+        for sample in range(max(key.samples, 1)):
+            noisy = images
+            if key.samples:
+                noisy = add_noise(images, places, key.sigma, key.seed, sample)
+            with (
+                torch.enable_grad(),
+                denoised(self._network, denoising, convolutions, options),
+                captured(self._network, layers) as activations,
+            ):
+                scores = target_scores(self._logits(noisy), classes)
+                gradients = torch.autograd.grad(
+                    scores.sum(), [activations[layer] for layer in layers]
+                )
+            by_layer = dict(zip(layers, gradients, strict=True))
+            with torch.no_grad():
+                for index in members:
+                    layer = self.specs[index].layer
+                    attribution = self.methods[index].attribute(
+                        activations[layer], by_layer[layer]
+                    )
+                    means[index].add(attribution)
+        return {
+            index: SpecMaps(
+                maps=means[index].mean().float().cpu(),
+                target=classes[:, 0].cpu().clone(),
+                standard_error=means[index].relative_standard_error().cpu(),
+            )
+            for index in members
+        }
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        images = images.to(self.device.device)
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        return (images.to(self.device.dtype) / scale - self._mean) / self._std
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        output = self._network(images)
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2:] == (1, 1):
+            output = output.flatten(1)
+        classes = len(self.model.card.class_names)
+        if not isinstance(output, torch.Tensor) or tuple(output.shape) != (len(images), classes):
+            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise ModelError(
+                f"model {self.model.card.name!r} returned {got} for {len(images)} tiles; its "
+                f"card says {classes} classes, so ({len(images)}, {classes}) is expected"
+            )
+        return output
+
+    def batch_size(self, asked: object, tile_px: int) -> int:
+        """Tiles per batch; ``"auto"`` is resolved from the size of the network's feature maps."""
+        if asked != "auto" and not isinstance(asked, int):
+            raise SettingError(f"Compute.batch_size = {asked!r}: give a number or 'auto'")
+        pixels = sum(
+            info.channels / (info.stride[0] * info.stride[1]) for info in self.model.layers()
+        )
+        per_value = 8 if self.device.precision == "fp64" else 4
+        # Forward maps, their gradients, and the running mean beside them.
+        needed = int(3 * per_value * pixels * tile_px * tile_px)
+        return self.device.batch_size("auto" if asked == "auto" else int(str(asked)), needed)
+
+    def _warn_if_nothing_to_denoise(self, spec: SaliencySpec, layer: LayerInfo) -> None:
+        if spec.denoising != "original" and not layer.strided_convs_above:
+            warnings.warn(
+                f"no strided convolution lies above layer {spec.layer!r} of model "
+                f"{self.model.card.name!r}: denoising {spec.denoising!r} has nothing to do there "
+                "and its map equals the original's",
+                stacklevel=3,
+            )
+
+
+class _RunningMean:
+    """Mean of attributions over noise samples, and how certain it is."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: torch.Tensor | None = None
+        self._squares: torch.Tensor | None = None
+
+    def add(self, maps: torch.Tensor) -> None:
+        # Only the sum of squares over the whole map is kept: the standard error needs no more.
+        squares = maps.double().square().flatten(1).sum(1)
+        if self._sum is None or self._squares is None:
+            self._sum, self._squares = maps.clone(), squares
+        else:
+            self._sum += maps
+            self._squares += squares
+        self._count += 1
+
+    def mean(self) -> torch.Tensor:
+        assert self._sum is not None
+        return self._sum / self._count
+
+    def relative_standard_error(self) -> torch.Tensor:
+        """(B,): root of the summed variance of the mean, over the norm of the mean."""
+        assert self._squares is not None
+        if self._count < 2:
+            return torch.full_like(self._squares, torch.nan)
+        norm = self.mean().double().square().flatten(1).sum(1)
+        variance = (self._squares - self._count * norm).clamp(min=0) / (self._count - 1)
+        return (variance / self._count).sqrt() / norm.sqrt()

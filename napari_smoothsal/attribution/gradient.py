@@ -1,0 +1,34 @@
+"""The gradient family: ``gradient`` and ``activation_x_gradient``."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_smoothsal.attribution.base import METHODS, Method
+
+
+def _gradient(_activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    return gradient
+
+
+def _activation_x_gradient(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    return activation * gradient
+
+
+GRADIENT = METHODS.register(
+    Method(
+        name="gradient",
+        title="Gradient: where a small change of the layer would change the decision most",
+        attribute=_gradient,
+    )
+)
+"""d target / d activation (Simonyan et al. 2014), at a hidden layer."""
+
+ACTIVATION_X_GRADIENT = METHODS.register(
+    Method(
+        name="activation_x_gradient",
+        title="Activation x gradient: what the layer contributes to the decision, to first order",
+        attribute=_activation_x_gradient,
+    )
+)
+"""activation * d target / d activation (Shrikumar et al. 2016), at a hidden layer."""

@@ -1,0 +1,131 @@
+"""explain_tiles: maps of given images, without a slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_smoothsal.attribution.explainer import BatchMaps, Explainer
+from napari_smoothsal.attribution.reduction import reduce_channels
+from napari_smoothsal.core.errors import ModelError, SettingError
+from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.models import Model
+
+
+@dataclass(frozen=True)
+class TileMaps:
+    """Saliency maps of a set of tiles and the decisions they explain.
+
+    Attributes
+    ----------
+    maps
+        (B, C, h, w) float32 CPU tensor, signed, at the layer's resolution.
+    target
+        (B,) class explained; of a difference, the first.
+    logits, probabilities
+        (B, classes) of one noise-free pass of the explained network.
+    original_probabilities
+        (B, classes) of the untouched model.
+    standard_error
+        (B,) relative standard error of the mean over noise samples; NaN without noise.
+    spec
+        What was computed.
+    """
+
+    maps: torch.Tensor
+    target: torch.Tensor
+    logits: torch.Tensor
+    probabilities: torch.Tensor
+    original_probabilities: torch.Tensor
+    standard_error: torch.Tensor
+    spec: SaliencySpec
+
+    @property
+    def reduced(self) -> torch.Tensor:
+        """(B, h, w): channels combined as ``spec.reduction`` says."""
+        return reduce_channels(self.maps, self.spec.reduction)
+
+
+def explain_tiles(
+    model: Model,
+    images: torch.Tensor | NDArray[np.generic],
+    spec: SaliencySpec,
+    compute: Compute | None = None,
+) -> TileMaps:
+    """Compute the saliency maps of images at a hidden layer.
+
+    Parameters
+    ----------
+    model
+        From `load_model` or built with `Model`; it is left exactly as it is.
+    images
+        (B, C, H, W), uint8 0..255 or floating 0..1, at the model's resolution, before the card's
+        mean and standard deviation.
+    spec
+        Layer, denoising, method, noise, target.
+    compute
+        Device, precision, batch size.
+
+    Returns
+    -------
+    TileMaps
+
+    Raises
+    ------
+    SmoothsalError
+        If a setting does not fit the model, the images have another shape or range, or a tile's
+        logits are not finite (the message names it).
+
+    Notes
+    -----
+    ``spec.target=None`` explains the class that the untouched model predicts for each tile. The
+    noise of a tile derives from its position in ``images``, not from the batch it falls into.
+    """
+    compute = compute or Compute()
+    batch = _checked(model, images)
+    explainer = Explainer(model, [spec], compute, scope="tiles")
+    size = explainer.batch_size(compute.batch_size, int(max(batch.shape[2:])))
+    done: list[BatchMaps] = []
+    for start in range(0, len(batch), size):
+        part = batch[start : start + size]
+        result = explainer.explain(part, [(start + i,) for i in range(len(part))])
+        for row, logits in enumerate(result.logits):
+            if not torch.isfinite(logits).all():
+                raise ModelError(
+                    f"tile {start + row}: the model's logits are {logits.tolist()}; check the "
+                    "image and the model's weights, or choose a higher precision"
+                )
+        done.append(result)
+    return TileMaps(
+        maps=torch.cat([b.specs[0].maps for b in done]),
+        target=torch.cat([b.specs[0].target for b in done]),
+        logits=torch.cat([b.logits for b in done]),
+        probabilities=torch.cat([b.probabilities for b in done]),
+        original_probabilities=torch.cat([b.probabilities for b in done]),
+        standard_error=torch.cat([b.specs[0].standard_error for b in done]),
+        spec=spec,
+    )
+
+
+def _checked(model: Model, images: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:
+    batch = torch.as_tensor(images)
+    channels = len(model.card.mean)
+    if batch.ndim != 4 or batch.shape[1] != channels or len(batch) == 0:
+        raise SettingError(
+            f"images have shape {tuple(batch.shape)}; {model.card.name!r} takes (tiles, "
+            f"{channels}, height, width) with at least one tile"
+        )
+    if batch.dtype == torch.uint8:
+        return batch
+    if not batch.is_floating_point():
+        raise SettingError(f"images are {batch.dtype}; give uint8 (0..255) or floats (0..1)")
+    low, high = float(batch.min()), float(batch.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # NaN fails this too
+        raise SettingError(
+            f"floating images span {low:.4g} to {high:.4g}; give values from 0 to 1, before the "
+            "card's mean and standard deviation"
+        )
+    return batch

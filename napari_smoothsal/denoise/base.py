@@ -1,0 +1,87 @@
+"""What a denoising is, and how one is applied to a network for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.registry import Registry
+from napari_smoothsal.core.settings import Settings
+
+
+class Handle(Protocol):
+    """Undoes one attachment; `torch.utils.hooks.RemovableHandle` is one."""
+
+    def remove(self) -> None: ...
+
+
+class NoOptions(Settings):
+    """A denoising without options."""
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """One way to deal with the checkerboard that strided convolutions put into gradients.
+
+    Attributes
+    ----------
+    name
+        As in ``SaliencySpec.denoising``.
+    title
+        One line in plain words, for lists and tooltips.
+    attach
+        Changes one strided convolution and returns the handle that undoes it; None where
+        nothing is changed.
+    options
+        Settings model of ``SaliencySpec.denoising_options``.
+    changes_forward
+        Whether the explained network's output differs from the original's.
+    """
+
+    name: str
+    title: str
+    attach: Callable[[nn.Conv2d, Settings], Handle] | None
+    options: type[Settings] = NoOptions
+    changes_forward: bool = False
+
+
+DENOISINGS: Registry[Denoising] = Registry("denoising")
+
+
+@contextmanager
+def denoised(
+    module: nn.Module, denoising: Denoising, convolutions: Sequence[str], options: Settings
+) -> Iterator[None]:
+    """Apply a denoising to the named convolutions of a network, and undo it on leaving.
+
+    The convolutions are those that `LayerInfo.strided_convs_above` lists. They are changed for
+    the time of the block only, also when it raises.
+    """
+    handles: list[Handle] = []
+    try:
+        if denoising.attach is not None:
+            for name in convolutions:
+                convolution = module.get_submodule(name)
+                assert isinstance(convolution, nn.Conv2d)
+                handles.append(denoising.attach(convolution, options))
+        yield
+    finally:
+        for handle in reversed(handles):
+            handle.remove()
+
+
+def options_of(denoising: Denoising, given: dict[str, object]) -> Settings:
+    """Validate a spec's ``denoising_options`` by the denoising's own model."""
+    known = set(denoising.options.model_fields)
+    for name in given:
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise SettingError(
+                f"denoising {denoising.name!r} has no option {name!r}; its options: {there}"
+            )
+    return denoising.options(**given)

@@ -1,0 +1,74 @@
+"""This project's own model format: a folder with ``card.json`` and ``model.safetensors``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.core.errors import ModelError, UnknownNameError
+from napari_smoothsal.models.architectures import ARCHITECTURES
+from napari_smoothsal.models.model import Model
+
+CARD = "card.json"
+WEIGHTS = "model.safetensors"
+_MAX_CARD_BYTES = 1 << 20
+
+
+def load_folder(folder: Path) -> Model:
+    """Read a card and its weights; neither can run code.
+
+    Raises
+    ------
+    ModelError
+        If the card is unreadable, names an architecture that is not known, or does not fit
+        the weights (by hash, names or shapes).
+    """
+    card = _card(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise ModelError(f"model {card.name!r}: {WEIGHTS} is missing beside {CARD}")
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if card.weights_sha256 is not None and found != card.weights_sha256:
+        raise ModelError(
+            f"model {card.name!r}: {WEIGHTS} is not the file the card describes "
+            f"(SHA-256 {found[:12]}..., card says {card.weights_sha256[:12]}...)"
+        )
+    arguments = dict(card.architecture or {})
+    library = arguments.pop("library", None)
+    name = arguments.pop("name", None)
+    if library != "napari_smoothsal":
+        raise ModelError(
+            f"model {card.name!r}: its card names architecture {name!r} of library {library!r}; "
+            "this version builds those of 'napari_smoothsal'. Use ss.Model(module, card) in "
+            "Python for any other network"
+        )
+    if name not in ARCHITECTURES:
+        raise UnknownNameError("architecture", str(name), ARCHITECTURES)
+    try:
+        module = ARCHITECTURES[name](**arguments)
+        module.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError, TypeError) as error:
+        raise ModelError(f"model {card.name!r}: {error}") from error
+    return Model(module.eval(), card)
+
+
+def _card(folder: Path) -> ModelCard:
+    path = folder / CARD
+    if not path.is_file():
+        raise ModelError(
+            f"{folder.name!r} is no model folder: it holds no {CARD}; it needs {CARD} and {WEIGHTS}"
+        )
+    if path.stat().st_size > _MAX_CARD_BYTES:
+        raise ModelError(f"{CARD} of {folder.name!r} is larger than 1 MiB; that is no model card")
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{CARD} of {folder.name!r} is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise ModelError(f"{CARD} of {folder.name!r} must be a JSON object")
+    return ModelCard(**fields)

@@ -1,0 +1,54 @@
+"""load_model: from a name or a path to a Model, without running anything from a file."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from napari_smoothsal.core.errors import ModelError, UnknownNameError, UnsafeModelError
+from napari_smoothsal.models.folder import WEIGHTS, load_folder
+from napari_smoothsal.models.model import Model
+
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
+
+
+def builtin_models() -> list[str]:
+    """Names of the models that are shipped with the package."""
+    shipped = files("napari_smoothsal.sample_data") / "models"
+    return sorted(entry.name for entry in shipped.iterdir() if entry.is_dir())
+
+
+def load_model(source: str | Path) -> Model:
+    """Load a model by its built-in name or from a folder.
+
+    Parameters
+    ----------
+    source
+        A name such as ``"demo-classifier"``, or a folder with ``card.json`` and
+        ``model.safetensors``.
+
+    Raises
+    ------
+    UnsafeModelError
+        For pickled files, which can run code when they are read.
+    ModelError
+        If the folder does not hold a complete, consistent model.
+    UnknownNameError
+        If it is neither a built-in name nor a folder.
+    """
+    if isinstance(source, str) and source in builtin_models():
+        with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
+            return load_folder(folder)
+    path = Path(source)
+    if path.is_dir():
+        return load_folder(path)
+    if path.suffix.lower() in _PICKLES:
+        raise UnsafeModelError(
+            f"{path.name!r} is a pickle, which can run code when it is read. Convert its state "
+            f"dict to {WEIGHTS} (safetensors.torch.save_file) and put a card.json beside it"
+        )
+    if path.exists():
+        raise ModelError(
+            f"{path.name!r} is a file; a model is a folder with card.json and {WEIGHTS}"
+        )
+    raise UnknownNameError("model or model folder", str(source), builtin_models())

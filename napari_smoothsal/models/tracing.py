@@ -1,0 +1,254 @@
+"""One traced forward pass: which modules make feature maps, and what lies above them.
+
+The trace listens below autograd (`TorchDispatchMode`), where functional calls, methods and
+modules all arrive as the same few operators, so nothing has to be rewritten in the network.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.models.geometry import Geometry, merged
+
+aten = torch.ops.aten
+
+
+@dataclass
+class _Node:
+    """What is known of one tensor of the pass."""
+
+    geometry: Geometry | None
+    ancestors: frozenset[str] = frozenset()
+
+
+@dataclass
+class TracedLayer:
+    """A module's output in the traced pass."""
+
+    name: str
+    shape: tuple[int, ...]
+    geometry: Geometry
+
+
+@dataclass
+class Trace:
+    """Result of one traced pass.
+
+    Attributes
+    ----------
+    layers
+        Modules that make a feature map, in order of execution, ``input`` first.
+    calls
+        How often each module ran.
+    strided
+        Strided convolutions, in order of execution, each with the modules it depends on.
+    """
+
+    layers: list[TracedLayer] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
+    strided: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+def is_strided(module: nn.Module) -> bool:
+    """Whether a module is a convolution that skips pixels."""
+    return isinstance(module, nn.Conv2d) and max(module.stride) > 1
+
+
+def trace(module: nn.Module, image: torch.Tensor) -> Trace:
+    """Run a module once on one image (1, C, H, W), in eval mode, and listen.
+
+    Raises
+    ------
+    ModelError
+        If the pass itself fails.
+    """
+    listener = _Listener(image)
+    result = Trace(layers=[TracedLayer("input", tuple(image.shape), Geometry())])
+    names = {child: name for name, child in module.named_modules() if name}
+
+    def before(child: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if is_strided(child):
+            result.strided[names[child]] = listener.ancestors(inputs)
+
+    def after(child: nn.Module, _inputs: Any, output: Any) -> None:
+        name = names[child]
+        result.calls[name] += 1
+        if isinstance(output, torch.Tensor):
+            node = listener.node(output)
+            node.ancestors |= {name}
+            if node.geometry is not None and output.ndim == 4 and min(output.shape[2:]) > 1:
+                result.layers.append(TracedLayer(name, tuple(output.shape), node.geometry))
+
+    handles = []
+    training = {m: m.training for m in module.modules()}
+    try:
+        for child in names:
+            handles.append(child.register_forward_pre_hook(before))
+            handles.append(child.register_forward_hook(after))
+        module.eval()
+        with torch.no_grad(), listener:
+            module(image)
+    except (RuntimeError, ValueError, TypeError) as error:
+        shape = tuple(image.shape)
+        raise ModelError(f"the model failed on an input of shape {shape}: {error}") from error
+    finally:
+        for handle in handles:
+            handle.remove()
+        for m, mode in training.items():
+            m.training = mode
+    return result
+
+
+class _Listener(TorchDispatchMode):
+    """Follows geometry and ancestry of every tensor through the operators."""
+
+    def __init__(self, image: torch.Tensor) -> None:
+        super().__init__()
+        # Tensors are kept alive for the pass, so that an id is never reused.
+        self._nodes: dict[int, tuple[torch.Tensor, _Node]] = {}
+        self._put(image, _Node(Geometry(), frozenset({"input"})))
+
+    def node(self, tensor: torch.Tensor) -> _Node:
+        if id(tensor) not in self._nodes:
+            self._put(tensor, _Node(None))
+        return self._nodes[id(tensor)][1]
+
+    def ancestors(self, values: Iterable[Any]) -> frozenset[str]:
+        nodes = [self.node(v) for v in values if isinstance(v, torch.Tensor)]
+        return frozenset().union(*(n.ancestors for n in nodes))
+
+    def _put(self, tensor: torch.Tensor, node: _Node) -> None:
+        self._nodes[id(tensor)] = (tensor, node)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        tensors = [t for t in _flat(args) + _flat(kwargs.values()) if id(t) in self._nodes]
+        if not tensors:
+            return output
+        ancestors = frozenset().union(*(self.node(t).ancestors for t in tensors))
+        for made in _flat([output]):
+            geometry = _geometry(func, args, kwargs, made, tensors, self.node)
+            self._put(made, _Node(geometry, ancestors))
+        return output
+
+
+def _flat(values: Iterable[Any]) -> list[torch.Tensor]:
+    found = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += _flat(value)
+    return found
+
+
+def _geometry(
+    func: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    made: torch.Tensor,
+    tensors: list[torch.Tensor],
+    node: Callable[[torch.Tensor], _Node],
+) -> Geometry | None:
+    if made.ndim != 4:
+        return None
+    rule = _RULES.get(func.overloadpacket)
+    if rule is not None:
+        source = node(args[0]).geometry
+        if source is None:
+            return None
+        bound = _bound(func, args, kwargs)
+        geometry: Geometry | None = rule(source, bound, args[0], made)
+        return geometry
+    # Everything else keeps the placement where it keeps the size: activations, norms,
+    # sums, concatenations along channels. What changes the size has no known placement.
+    same = [t for t in tensors if t.ndim == 4 and t.shape[2:] == made.shape[2:]]
+    known = [g for g in (node(t).geometry for t in same) if g is not None]
+    if not known or len(known) != len(same) or func.overloadpacket in _SCRAMBLING:
+        return None
+    return merged(known)
+
+
+def _bound(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by their schema names, defaults included."""
+    values = {}
+    for index, argument in enumerate(func._schema.arguments):
+        if index < len(args):
+            values[argument.name] = args[index]
+        else:
+            default = argument.default_value if argument.has_default_value() else None
+            values[argument.name] = kwargs.get(argument.name, default)
+    return values
+
+
+def _pair(value: Any) -> tuple[float, float]:
+    values = [float(v) for v in value]
+    return (values[0], values[-1])
+
+
+def _convolution(g: Geometry, a: dict[str, Any], _x: torch.Tensor, _y: torch.Tensor) -> Geometry:
+    kernel = _pair(a["weight"].shape[2:])
+    change = g.transposed if a["transposed"] else g.windowed
+    return change(kernel, _pair(a["stride"]), _pair(a["padding"]), _pair(a["dilation"]))
+
+
+def _pooling(g: Geometry, a: dict[str, Any], _x: torch.Tensor, _y: torch.Tensor) -> Geometry:
+    kernel = _pair(a["kernel_size"])
+    stride = _pair(a["stride"]) if a["stride"] else kernel
+    dilation = _pair(a.get("dilation") or (1, 1))
+    return g.windowed(kernel, stride, _pair(a["padding"]), dilation)
+
+
+def _adaptive(g: Geometry, _a: dict[str, Any], x: torch.Tensor, y: torch.Tensor) -> Geometry | None:
+    sizes = [(i, o) for i, o in zip(x.shape[2:], y.shape[2:], strict=True)]
+    if any(i % o for i, o in sizes):
+        return None  # windows of unequal size: no single stride
+    step = (sizes[0][0] / sizes[0][1], sizes[1][0] / sizes[1][1])
+    return g.windowed(step, step, (0.0, 0.0))
+
+
+def _resampling(g: Geometry, a: dict[str, Any], x: torch.Tensor, y: torch.Tensor) -> Geometry:
+    aligned = bool(a.get("align_corners", False))
+    return g.resized(_pair(x.shape[2:]), _pair(y.shape[2:]), aligned)
+
+
+def _padding(g: Geometry, a: dict[str, Any], _x: torch.Tensor, _y: torch.Tensor) -> Geometry:
+    left, _right, top, _bottom = [*a.get("pad", a.get("padding")), 0, 0][:4]
+    return g.windowed((1.0, 1.0), (1.0, 1.0), (float(top), float(left)))
+
+
+def _mean(g: Geometry, _a: dict[str, Any], x: torch.Tensor, y: torch.Tensor) -> Geometry | None:
+    return g if x.shape[2:] == y.shape[2:] else None
+
+
+_RULES: dict[Any, Callable[..., Geometry | None]] = {
+    aten.convolution: _convolution,
+    aten.max_pool2d_with_indices: _pooling,
+    aten.max_pool2d: _pooling,
+    aten.mkldnn_max_pool2d: _pooling,
+    aten.avg_pool2d: _pooling,
+    aten._adaptive_avg_pool2d: _adaptive,
+    aten.adaptive_max_pool2d: _adaptive,
+    aten.upsample_nearest2d: _resampling,
+    aten._upsample_nearest_exact2d: _resampling,
+    aten.upsample_bilinear2d: _resampling,
+    aten.upsample_bicubic2d: _resampling,
+    aten.constant_pad_nd: _padding,
+    aten.reflection_pad2d: _padding,
+    aten.replication_pad2d: _padding,
+    aten.mean: _mean,
+}
+
+_SCRAMBLING = {aten.permute, aten.transpose, aten.t, aten.flip, aten.roll, aten.view, aten._unsafe_view, aten.reshape}
+"""Operators that may keep a size by chance and still move pixels."""

@@ -1,0 +1,227 @@
+"""explain_slide: plan, read, explain, stitch, write.
+
+Reading (threads), computing (this thread) and writing (one thread) overlap, with bounded
+queues between them. Batches are cut once from the plan, so that a resumed run computes the
+same batches and, on the CPU, the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.keys import map_keys
+from napari_smoothsal.runs.layout import check_free_or_own
+from napari_smoothsal.runs.plan import Region, RunPlan, plan_tiles
+from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
+from napari_smoothsal.runs.provenance import check_same, identity, versions
+from napari_smoothsal.runs.run import Run
+from napari_smoothsal.runs.store import DONE, FAILED, MapPlan, StoreWriter, create_store, reopen_store
+from napari_smoothsal.runs.writing import Batch, WritingThread
+from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.slides.reader import TileReader
+
+OVERVIEW_PX = 1024
+FINISHED = ("complete", "complete_with_errors")
+
+
+def explain_slide(
+    slide: Slide | str | Path,
+    model: Model,
+    specs: Sequence[SaliencySpec],
+    out: str | Path,
+    *,
+    region: Region | None = None,
+    tiling: Tiling | None = None,
+    compute: Compute | None = None,
+    progress: bool | Report = True,
+    stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Compute saliency maps over a slide and store them as an OME-Zarr pyramid.
+
+    Parameters
+    ----------
+    slide
+        From `open_slide`, or a path.
+    model
+        From `load_model`, or built with `Model`.
+    specs
+        Maps to compute; those that share passes share their cost. Empty: predictions only.
+    out
+        Folder of the store. A store of the same run that is unfinished is resumed, a finished
+        one is opened and returned; a folder that is not a store is refused.
+    region
+        (x, y, w, h) in level-0 px; None: the slide's scanned area.
+    tiling, compute
+        How it is cut and on what it is computed.
+    progress
+        True: a bar in the terminal; or a function that is called with a `Progress`.
+    stop
+        Asked after every batch; once it answers True the run stops, resumable, with the status
+        ``running``.
+
+    Returns
+    -------
+    Run
+        Its ``status`` says whether tiles failed. A slide without tissue gives a complete, empty
+        store.
+
+    Raises
+    ------
+    SmoothsalError
+        If the run cannot start: see `open_slide`, `plan_tiles`, `explain_tiles`.
+    """
+    with contextlib.ExitStack() as stack:
+        if not isinstance(slide, Slide):
+            slide = stack.enter_context(open_slide(slide))
+        report: Report = (lambda _progress: None) if progress is False else progress  # type: ignore[assignment]
+        if progress is True:
+            report = stack.enter_context(terminal_bar(slide.name))
+        tiling, compute, path = tiling or Tiling(), compute or Compute(), Path(out)
+        own = check_free_or_own(path)
+        explainer = Explainer(model, specs, compute, scope="slide")
+        layers = list(dict.fromkeys(spec.layer for spec in specs))
+        plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
+        maps = _map_plans(plan, explainer, model.card)
+        wanted = identity(slide, model, specs, tiling, plan, explainer)
+        if own is not None:
+            check_same(own["identity"], wanted, path.name)
+            if own["status"] in FINISHED:
+                return Run(path)
+            writer = reopen_store(path, maps)
+            batch_size = int(own["provenance"]["batch_size"])
+        else:
+            batch_size = explainer.batch_size(compute.batch_size, plan.grid.tile_px)
+            provenance = {
+                "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                "versions": versions(),
+                "batch_size": batch_size,
+                "card": model.card.model_dump(mode="json"),
+            }
+            writer = create_store(
+                path,
+                maps,
+                _empty_columns(plan, len(model.card.class_names), len(maps)),
+                slide.require_mpp(),
+                {"status": "running", "identity": wanted, "provenance": provenance},
+                _overview(slide),
+            )
+        writer.set_status("running")
+        try:
+            finished = _run(slide, explainer, plan, maps, writer, batch_size, compute, report, stop)
+        except Exception:
+            writer.set_status("failed")
+            raise
+        if finished:
+            failed = writer.count_tiles(FAILED)
+            writer.set_status("complete_with_errors" if failed else "complete")
+        return Run(path)
+
+
+def _run(
+    slide: Slide,
+    explainer: Explainer,
+    plan: RunPlan,
+    maps: Sequence[MapPlan],
+    writer: StoreWriter,
+    batch_size: int,
+    compute: Compute,
+    report: Report,
+    stop: Callable[[], bool] | None,
+) -> bool:
+    grid = plan.grid
+    with WritingThread(writer, plan, maps, explainer, batch_size) as writing:
+        todo = writing.open_batches()
+        before = len(grid) - sum(len(indices) for indices in todo)
+        meter = Meter(len(grid), before, report)
+        boxes = [[grid.box(int(i)) for i in indices] for indices in todo]
+        with TileReader(slide, grid.tile_px, threads=compute.readers) as reader:
+            for indices, tiles in zip(todo, reader.batches(boxes), strict=True):
+                readable = np.array([error is None for error in tiles.errors])
+                # Every batch goes through the network whole, unreadable tiles as glass: the same
+                # shapes take the same kernels, so its other tiles do not depend on a failure.
+                images = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
+                places = [(int(y), int(x)) for y, x in grid.origins[indices]]
+                result = explainer.explain(images, places)
+                finite = torch.isfinite(result.logits).all(1).numpy()
+                _tell(tiles.errors, finite, readable)
+                status = np.where(readable & finite, DONE, FAILED).astype(np.uint8)
+                writing.put(Batch(indices, result, status))
+                meter.add(len(indices), int((status == FAILED).sum()))
+                if stop is not None and stop():
+                    break
+            else:
+                writing.finish()
+                return True
+    return False
+
+
+def _tell(
+    errors: Sequence[Exception | None], finite: NDArray[np.bool_], readable: NDArray[np.bool_]
+) -> None:
+    for error in errors:
+        if error is not None:
+            warnings.warn(str(error), stacklevel=4)
+    strange = int((~finite & readable).sum())
+    if strange:
+        warnings.warn(
+            f"{strange} tile(s) gave logits that are not finite; they are marked as failed",
+            stacklevel=4,
+        )
+
+
+def _map_plans(plan: RunPlan, explainer: Explainer, card: ModelCard) -> list[MapPlan]:
+    labels = [target.label for target in explainer.targets]
+    keys = map_keys(explainer.specs, labels)
+    return [
+        MapPlan(
+            key,
+            plan.map_grid(spec.layer),
+            {
+                "spec": spec.model_dump(mode="json"),
+                "target": label,
+                "sign": f"positive supports {label}, negative speaks against it",
+                "background": card.background,
+                "stride_px": list(layer.stride),
+                "centre_px": list(layer.centre),
+                "centre_spread_px": layer.centre_spread,
+                "strided_convs_above": list(layer.strided_convs_above),
+            },
+        )
+        for key, spec, label, layer in zip(
+            keys, explainer.specs, labels, explainer.layers, strict=True
+        )
+    ]
+
+
+def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[np.generic]]:
+    n = len(plan.grid)
+    columns: dict[str, NDArray[np.generic]] = {
+        name: values
+        for name, values in zip(("x_px", "y_px", "w_px", "h_px"), plan.boxes.T, strict=True)
+    }
+    columns["status"] = np.zeros(n, np.uint8)
+    columns["predicted"] = np.full(n, -1, np.int16)
+    unknown = np.full(n, np.nan, np.float32)
+    columns |= {f"p_{i}": unknown for i in range(classes)}
+    columns |= {f"{prefix}_{i}": unknown for prefix in ("tv", "se") for i in range(maps)}
+    return columns
+
+
+def _overview(slide: Slide) -> tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]:
+    picture = slide.thumbnail(OVERVIEW_PX)
+    x, y, w, h = slide.bounds
+    scale = (h / picture.shape[0], w / picture.shape[1])
+    # A pixel that averages s level-0 px is centred (s - 1)/2 behind the first of them.
+    return picture, scale, (y + (scale[0] - 1) / 2, x + (scale[1] - 1) / 2)

@@ -1,0 +1,116 @@
+"""The plan of a run: which tiles, in which batches, onto which maps. No pixel is read for it
+but the thumbnail that shows the tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Tiling
+from napari_smoothsal.models import Model
+from napari_smoothsal.slides import Slide
+from napari_smoothsal.slides.grid import (
+    LayerShape,
+    MapGrid,
+    TileGrid,
+    map_grid,
+    model_scale,
+    plan_grid,
+    tiles_in_tissue,
+)
+from napari_smoothsal.slides.tissue import TissueMask, find_tissue
+
+Region = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Tiles of one slide for one model.
+
+    Attributes
+    ----------
+    region
+        (x, y, w, h), level-0 px.
+    grid
+        The tiles that hold tissue, row by row.
+    tissue
+        The mask they were chosen by.
+    """
+
+    region: Region
+    grid: TileGrid
+    tissue: TissueMask
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+    @cached_property
+    def boxes(self) -> NDArray[np.float64]:
+        """(N, 4): x, y, w, h of every tile in level-0 px."""
+        return self.grid.boxes()
+
+    def map_grid(self, layer: str) -> MapGrid:
+        """Where the stitched map of a layer lies."""
+        return map_grid(self.region, self.grid.scale, self.grid.windows[layer])
+
+
+def plan_tiles(
+    slide: Slide,
+    model: Model,
+    tiling: Tiling | None = None,
+    *,
+    layers: Sequence[str] = (),
+    region: Region | None = None,
+) -> RunPlan:
+    """Choose the tiles of a slide that a model looks at.
+
+    Parameters
+    ----------
+    slide, model
+        The model's card gives resolution and tile size.
+    tiling
+        Tile size, halo, overlap, tissue.
+    layers
+        Layers whose maps will be stitched; without any, tiles neither overlap nor have a halo.
+    region
+        (x, y, w, h) in level-0 px; None: the slide's scanned area.
+
+    Raises
+    ------
+    SmoothsalError
+        If the resolution is missing or too coarse, the region lies outside the slide, or the
+        tiles are too small for a layer.
+    """
+    tiling = tiling or Tiling()
+    region = _checked(slide, region)
+    scale = model_scale(slide, model.card.input_mpp, tiling.upsample)
+    tile_px = tiling.tile_px or model.card.input_size
+    shapes = {}
+    for name in layers:
+        info = model.layer(name)
+        shapes[name] = LayerShape(info.stride, info.centre, model.map_size(name, tile_px))
+    grid = plan_grid(region, scale, tile_px, shapes, tiling)
+    tissue = find_tissue(slide, tiling.tissue)
+    fractions = tissue.fractions(*grid.kept_boxes().T)
+    return RunPlan(
+        region, grid.selected(tiles_in_tissue(grid, fractions, tiling.min_tissue)), tissue
+    )
+
+
+def _checked(slide: Slide, region: Region | None) -> Region:
+    if region is None:
+        return slide.bounds
+    x, y, w, h = region
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = min(x + w, slide.width), min(y + h, slide.height)
+    if w <= 0 or h <= 0 or right <= left or bottom <= top:
+        raise SettingError(
+            f"region {x},{y},{w},{h} (x, y, width, height in level-0 px) has no part on slide "
+            f"{slide.name!r}, which is {slide.width} x {slide.height} px"
+        )
+    return (left, top, right - left, bottom - top)

@@ -1,0 +1,124 @@
+"""What a run records of itself: enough to repeat and to resume it, nothing that names anybody."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.core.specs import SaliencySpec, Tiling
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.plan import RunPlan
+from napari_smoothsal.slides import Slide
+
+
+def identity(
+    slide: Slide,
+    model: Model,
+    specs: Sequence[SaliencySpec],
+    tiling: Tiling,
+    plan: RunPlan,
+    explainer: Explainer,
+) -> dict[str, Any]:
+    """Everything that determines the result: a run resumes only where all of it is the same."""
+    card = model.card
+    grid = plan.grid
+    mpp = slide.require_mpp()
+    return {
+        "slide": {
+            "fingerprint": slide.fingerprint,
+            "width": slide.width,
+            "height": slide.height,
+            "mpp": list(mpp),
+        },
+        "model": {
+            "name": card.name,
+            "weights_sha256": model.weights_sha256,
+            "class_names": list(card.class_names),
+            "outcomes": outcomes(model),
+            "input_mpp": card.input_mpp,
+            "mean": list(card.mean),
+            "std": list(card.std),
+        },
+        "specs": [spec.model_dump(mode="json") for spec in specs],
+        "region": list(plan.region),
+        # The path of a tissue annotation stays outside: the tiles it left are what counts.
+        "tiling": tiling.model_dump(mode="json", exclude={"tissue"}),
+        "grid": {
+            "tile_px": grid.tile_px,
+            "halo": grid.halo,
+            "step": grid.step,
+            "level0_px_per_model_px": list(grid.scale),
+            "tissue": plan.tissue.source,
+            "tiles": len(grid),
+        },
+        "compute": {
+            "device": explainer.device.device.type,
+            "precision": explainer.device.precision,
+        },
+    }
+
+
+def outcomes(model: Model) -> list[str]:
+    """What a tile can be predicted as; a single logit stands against its background."""
+    names = list(model.card.class_names)
+    if model.single_logit:
+        names.append(model.card.background or f"not {names[0]}")
+    return names
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the result."""
+    found = {"python": platform.python_version()}
+    for package in (
+        "napari-smoothsal",
+        "torch",
+        "torchvision",
+        "openslide-python",
+        "openslide-bin",
+        "zarr",
+        "numpy",
+        "pillow",
+    ):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # e.g. OpenSlide from the system
+            continue
+    return found
+
+
+def check_same(recorded: Mapping[str, Any], wanted: Mapping[str, Any], store: str) -> None:
+    """Refuse to go on with another slide, model or setting than a store was begun with.
+
+    Raises
+    ------
+    StoreError
+        With every entry that differs, and both its values.
+    """
+    differing = list(_differences(recorded, wanted))
+    if differing:
+        raise StoreError(
+            f"store {store!r} was begun with other settings; choose another --out, or repeat the "
+            "run as it was. Different: " + "; ".join(differing[:8])
+        )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for name in sorted({*old, *new}):
+            inner = f"{path}.{name}" if path else str(name)
+            found += _differences(old.get(name), new.get(name), inner)
+        return found
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = zip(old, new, strict=True)
+        return [d for i, (a, b) in enumerate(pairs) for d in _differences(a, b, f"{path}[{i}]")]
+    return [] if old == new else [f"{path} was {_short(old)}, is {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

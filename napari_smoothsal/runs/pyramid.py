@@ -1,0 +1,36 @@
+"""Coarser levels of a signed map: the mean, and beside it the value of largest magnitude."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+def halved_mean(values: Array) -> Array:
+    """Mean of each 2x2 block (2h, 2w) -> (h, w), over what is not NaN; NaN where nothing is.
+
+    Means of a signed map cancel: a level of means says where support outweighs its opposite.
+    """
+    blocks = _blocks(values)
+    known = ~np.isnan(blocks)
+    count = known.sum(0)
+    total = np.where(known, blocks, 0).sum(0, dtype=np.float32)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def halved_extreme(values: Array) -> Array:
+    """The value of largest magnitude of each 2x2 block, with its sign; NaN where all are NaN.
+
+    A level of extremes keeps single strong pixels visible when the map is zoomed out.
+    """
+    blocks = _blocks(values)
+    magnitude = np.where(np.isnan(blocks), -1, np.abs(blocks))
+    best = magnitude.argmax(0)[None]
+    return np.asarray(np.take_along_axis(blocks, best, 0)[0], dtype=np.float32)
+
+
+def _blocks(values: Array) -> Array:
+    h, w = values.shape[0] // 2, values.shape[1] // 2
+    return values.reshape(h, 2, w, 2).transpose(1, 3, 0, 2).reshape(4, h, w)

@@ -1,0 +1,181 @@
+"""Run: what a store holds, read-only, complete or still growing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+
+from napari_smoothsal.core.errors import StoreError, UnknownNameError
+from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.runs.layout import NAMESPACE, own_attributes
+from napari_smoothsal.runs.store import STATUS_NAMES
+
+Pair = tuple[float, float]
+
+
+class RunMap:
+    """One stitched map of a run.
+
+    Attributes
+    ----------
+    key
+        Its name in the run.
+    spec
+        What was computed.
+    target
+        In words: the class, ``a-b``, or ``auto``.
+    shape
+        (h, w) of level 0 without its padding.
+    scale_um, translate_um
+        (y, x) of level 0, in micrometres; translate is the centre of pixel (0, 0).
+    """
+
+    def __init__(self, group: zarr.Group, key: str) -> None:
+        self._group = group
+        self.key = key
+        own = group.attrs[NAMESPACE]
+        self.spec = SaliencySpec(**own["spec"])
+        self.target: str = own["target"]
+        self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
+        self._datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+        scale, translation = self._datasets[0]["coordinateTransformations"]
+        self.scale_um: Pair = tuple(scale["scale"])
+        self.translate_um: Pair = tuple(translation["translation"])
+
+    def __repr__(self) -> str:
+        return f"RunMap({self.key!r}, {self.shape})"
+
+    @property
+    def levels(self) -> list[zarr.Array]:
+        """Zarr arrays (h, w), finest first; each coarser level holds means."""
+        return [self._group[dataset["path"]] for dataset in self._datasets]
+
+    @property
+    def extreme_levels(self) -> list[zarr.Array]:
+        """The same, but coarser levels hold the value of largest magnitude."""
+        paths = [dataset["path"] for dataset in self._datasets]
+        return [self._group[paths[0]], *(self._group[f"extreme/{p}"] for p in paths[1:])]
+
+    def largest_magnitude(self, percentile: float = 99.0) -> float:
+        """A percentile of the magnitudes of the coarsest extreme level; 0 on an empty map."""
+        values = np.abs(np.asarray(self.extreme_levels[-1][:]))
+        values = values[np.isfinite(values)]
+        return float(np.percentile(values, percentile)) if len(values) else 0.0
+
+
+class _Maps(Mapping[str, RunMap]):
+    def __init__(self, root: zarr.Group, keys: list[str]) -> None:
+        self._root = root
+        self._keys = keys
+
+    def __getitem__(self, key: str) -> RunMap:
+        if key not in self._keys:
+            raise UnknownNameError("map of this run", key, self._keys)
+        return RunMap(self._root[f"maps/{key}"], key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class Run:
+    """A store opened for reading; each access reads what is there now.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if own_attributes(path) is None:
+            raise StoreError(
+                f"{path.name!r} is no saliency store; give a folder that `smoothsal run` wrote"
+            )
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"Run({self.path.name!r}, {self.status}, {len(self.maps)} maps)"
+
+    @property
+    def _own(self) -> dict[str, Any]:
+        own = own_attributes(self.path)
+        if own is None:
+            raise StoreError(f"store {self.path.name!r} is gone or damaged")
+        return own
+
+    @property
+    def _root(self) -> zarr.Group:
+        return zarr.open_group(self.path, mode="r", use_consolidated=False)
+
+    @property
+    def status(self) -> str:
+        """``running``, ``complete``, ``complete_with_errors`` or ``failed``."""
+        return str(self._own["status"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What was run on what with which versions; no path, no patient, no scanner."""
+        own = self._own
+        return {**own["identity"], **own["provenance"]}
+
+    @property
+    def maps(self) -> Mapping[str, RunMap]:
+        """Stitched maps by key."""
+        return _Maps(self._root, list(self._own["maps"]))
+
+    @property
+    def mpp(self) -> Pair:
+        """(y, x) micrometres per level-0 px of the slide."""
+        y, x = self._own["identity"]["slide"]["mpp"]
+        return (y, x)
+
+    @property
+    def tiles(self) -> pd.DataFrame:
+        """One row per tile: ``x_px, y_px, w_px, h_px`` (level 0), ``status``, ``predicted``,
+        ``p_<class>`` and, per map, ``tv_<key>`` and ``se_<key>``."""
+        own = self._own
+        columns = {name: np.asarray(array[:]) for name, array in self._root["tiles"].arrays()}
+        table = pd.DataFrame({name: columns[name] for name in ("x_px", "y_px", "w_px", "h_px")})
+        table["status"] = [STATUS_NAMES[s] for s in columns["status"]]
+        classes = own["identity"]["model"]["class_names"]
+        outcomes = dict(enumerate(own["identity"]["model"]["outcomes"]))
+        table["predicted"] = [outcomes.get(int(p), "") for p in columns["predicted"]]
+        for index, name in enumerate(classes):
+            table[f"p_{name}"] = columns[f"p_{index}"]
+        for index, key in enumerate(own["maps"]):
+            table[f"tv_{key}"] = columns[f"tv_{index}"]
+            table[f"se_{key}"] = columns[f"se_{index}"]
+        return table
+
+    @property
+    def overview(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Pair, Pair]:
+        """(h, w, 3) picture of the region with its scale and translate in micrometres."""
+        group = self._root["overview"]
+        dataset = group.attrs["ome"]["multiscales"][0]["datasets"][0]
+        scale, translation = dataset["coordinateTransformations"]
+        picture = np.asarray(group["0"][:]).transpose(1, 2, 0)
+        return picture, tuple(scale["scale"][1:]), tuple(translation["translation"][1:])
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    path
+        Folder that `explain_slide` or ``smoothsal run`` wrote.
+
+    Raises
+    ------
+    StoreError
+        If it is not a store of this program.
+    """
+    return Run(Path(path))

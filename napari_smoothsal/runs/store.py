@@ -1,0 +1,251 @@
+"""StoreWriter: the OME-Zarr store of one run while it is being written. One thread uses it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from napari_smoothsal.runs.layout import BAND, COARSEST_PX, FORMAT, NAMESPACE
+from napari_smoothsal.runs.ome import image_attributes, level_placement, rgb_channels
+from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
+from napari_smoothsal.slides.grid import MapGrid, largest_first_levels
+
+Pair = tuple[float, float]
+
+PENDING, DONE, FAILED, NOT_EXPLAINED = 0, 1, 2, 3
+"""Values of the tiles' ``status`` column."""
+
+STATUS_NAMES = ("pending", "done", "failed", "not_explained")
+
+
+@dataclass(frozen=True)
+class MapPlan:
+    """One map as it will be stored.
+
+    Attributes
+    ----------
+    key
+        See `map_keys`.
+    grid
+        Its shape and placement in level-0 px.
+    attributes
+        What is recorded beside it: spec, layer, target, sign.
+    """
+
+    key: str
+    grid: MapGrid
+    attributes: Mapping[str, Any]
+
+    @property
+    def levels(self) -> int:
+        """Number of levels, down to at most 1024 px."""
+        return largest_first_levels(self.grid.shape, COARSEST_PX)
+
+    @property
+    def padded_shape(self) -> tuple[int, int]:
+        """Shape of level 0: a multiple of the coarsest level's pixels, so that ratios are exact."""
+        unit = 2 ** (self.levels - 1)
+        h, w = self.grid.shape
+        return (-(-h // unit) * unit, -(-w // unit) * unit)
+
+
+class StoreWriter:
+    """Writes a store; made by `create_store` or `reopen_store`."""
+
+    def __init__(self, root: zarr.Group, maps: Sequence[MapPlan]) -> None:
+        self._root = root
+        self._maps = maps
+        self._rows: list[zarr.Array] = [root[f"state/rows_{i}"] for i in range(len(maps))]
+        self._tiles: dict[str, zarr.Array] = {
+            name: column for name, column in root["tiles"].arrays()
+        }
+
+    def first_open_band(self, index: int) -> int:
+        """The first band of a map that is not written yet."""
+        written = np.asarray(self._rows[index][:])
+        missing = np.flatnonzero(written == 0)
+        return int(missing[0]) if len(missing) else len(written)
+
+    def write_band(self, index: int, band: int, rows: NDArray[np.float32] | None) -> None:
+        """Write one band of a map and its share of the coarser levels, then mark it written.
+
+        Parameters
+        ----------
+        index
+            Of the map.
+        band, rows
+            From `BandStitcher.finish`; None leaves the band as it was created, NaN.
+        """
+        if rows is not None:
+            plan = self._maps[index]
+            height, width = plan.padded_shape
+            top = band * BAND
+            mean = np.full((min(BAND, height - top), width), np.nan, np.float32)
+            mean[: rows.shape[0], : rows.shape[1]] = rows
+            extreme = mean
+            group = self._root[f"maps/{plan.key}"]
+            group["0"][top : top + len(mean)] = mean
+            for level in range(1, plan.levels):
+                mean, extreme = halved_mean(mean), halved_extreme(extreme)
+                start = top >> level
+                group[str(level)][start : start + len(mean)] = mean
+                group[f"extreme/{level}"][start : start + len(mean)] = extreme
+        # Last, so that a band that is marked is complete.
+        self._rows[index][band] = 1
+
+    def write_tiles(self, start: int, columns: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write consecutive tiles' columns; ``status`` last, so that a done tile is complete."""
+        for name in sorted(columns, key=lambda n: n == "status"):
+            values = columns[name]
+            self._tiles[name][start : start + len(values)] = values
+
+    def done_tiles(self) -> NDArray[np.bool_]:
+        """(N,): which tiles an earlier or this process finished, failed ones included."""
+        return np.asarray(self._tiles["status"][:]) != PENDING
+
+    def count_tiles(self, status: int) -> int:
+        """Number of tiles of one status."""
+        return int(np.count_nonzero(np.asarray(self._tiles["status"][:]) == status))
+
+    def set_status(self, status: str, **more: Any) -> None:
+        """Record the run's status and further entries of our attributes, in one atomic write."""
+        own = dict(self._root.attrs[NAMESPACE])
+        own.update(status=status, **more)
+        self._root.attrs[NAMESPACE] = own
+
+
+def create_store(
+    path: Path,
+    maps: Sequence[MapPlan],
+    tile_columns: Mapping[str, NDArray[np.generic]],
+    mpp: Pair,
+    own: Mapping[str, Any],
+    overview: tuple[NDArray[np.uint8], Pair, Pair],
+) -> StoreWriter:
+    """Lay out a new store, every array of it, before the first tile is read.
+
+    Parameters
+    ----------
+    path
+        A folder that is not there or empty.
+    maps, mpp
+        The maps and the slide's micrometres per level-0 px, (y, x).
+    tile_columns
+        Initial values of the tiles' columns, each (N,).
+    own
+        Our attributes of the root: status, identity, provenance.
+    overview
+        (h, w, 3) picture with its scale and translate in level-0 px.
+    """
+    # Laid out beside its place and moved there whole: an interrupted start leaves no half store.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        draft = Path(folder) / "store"
+        _lay_out(draft, maps, tile_columns, mpp, own, overview)
+        if path.exists():
+            path.rmdir()  # an empty folder, or this raises and nothing is lost
+        draft.rename(path)
+    return reopen_store(path, maps)
+
+
+def reopen_store(path: Path, maps: Sequence[MapPlan]) -> StoreWriter:
+    """Open an unfinished store to go on writing."""
+    return StoreWriter(zarr.open_group(path, mode="r+", use_consolidated=False), maps)
+
+
+def _lay_out(
+    draft: Path,
+    maps: Sequence[MapPlan],
+    tile_columns: Mapping[str, NDArray[np.generic]],
+    mpp: Pair,
+    own: Mapping[str, Any],
+    overview: tuple[NDArray[np.uint8], Pair, Pair],
+) -> None:
+    root = zarr.create_group(draft, zarr_format=3)
+    series = ["overview", *(f"maps/{plan.key}" for plan in maps)]
+    root.create_group("OME").attrs["ome"] = {"version": "0.5", "series": series}
+    _add_overview(root, overview, mpp)
+    root.create_group("maps")
+    state = root.create_group("state")
+    for index, plan in enumerate(maps):
+        _add_map(root, plan, mpp)
+        bands = -(-plan.padded_shape[0] // BAND)
+        state.create_array(f"rows_{index}", shape=(bands,), chunks=(bands,), dtype="u1")
+    tiles = root.create_group("tiles")
+    for name, values in tile_columns.items():
+        column = tiles.create_array(
+            name, shape=values.shape, chunks=(max(1, min(len(values), 4096)),), dtype=values.dtype
+        )
+        column[:] = values
+    root.attrs.update(
+        {
+            "ome": {"version": "0.5", "bioformats2raw.layout": 3},
+            NAMESPACE: {"format": FORMAT, **own, "maps": [plan.key for plan in maps]},
+        }
+    )
+
+
+def _um(pair: Pair, mpp: Pair) -> Pair:
+    return (pair[0] * mpp[0], pair[1] * mpp[1])
+
+
+def _add_map(root: zarr.Group, plan: MapPlan, mpp: Pair) -> None:
+    scale, place = _um(plan.grid.scale_px, mpp), _um(plan.grid.translate_px, mpp)
+    scales, places = level_placement(scale, place, plan.levels)
+    group = root.create_group(f"maps/{plan.key}")
+    names = [str(k) for k in range(plan.levels)]
+    group.attrs.update(
+        {
+            "ome": image_attributes(plan.key, names, scales, places, downsampling="mean"),
+            NAMESPACE: {**plan.attributes, "shape": list(plan.grid.shape)},
+        }
+    )
+    for k, name in enumerate(names):
+        _add_level(group, name, plan.padded_shape, k)
+    if plan.levels > 1:
+        extreme = group.create_group("extreme")
+        extreme.attrs["ome"] = image_attributes(
+            f"{plan.key} (largest magnitude)",
+            names[1:],
+            scales[1:],
+            places[1:],
+            downsampling="largest magnitude",
+        )
+        for k, name in enumerate(names[1:], start=1):
+            _add_level(extreme, name, plan.padded_shape, k)
+
+
+def _add_level(group: zarr.Group, name: str, shape: tuple[int, int], level: int) -> None:
+    group.create_array(
+        name,
+        shape=(shape[0] >> level, shape[1] >> level),
+        chunks=(BAND, BAND),
+        dtype="float32",
+        fill_value=np.nan,
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        dimension_names=("y", "x"),
+    )
+
+
+def _add_overview(
+    root: zarr.Group, overview: tuple[NDArray[np.uint8], Pair, Pair], mpp: Pair
+) -> None:
+    picture, scale, place = overview
+    group = root.create_group("overview")
+    ome = image_attributes(
+        "overview", ["0"], [_um(scale, mpp)], [_um(place, mpp)], channels=True, downsampling="mean"
+    )
+    group.attrs["ome"] = {**ome, "omero": rgb_channels()}
+    planes = np.ascontiguousarray(picture.transpose(2, 0, 1))
+    array = group.create_array(
+        "0", shape=planes.shape, chunks=planes.shape, dtype="u1", dimension_names=("c", "y", "x")
+    )
+    array[:] = planes

@@ -1,0 +1,177 @@
+"""WritingThread: takes explained batches, stitches them, writes finished bands and tiles."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_smoothsal.attribution import BatchMaps, Explainer, reduce_channels
+from napari_smoothsal.evaluation import total_variation
+from napari_smoothsal.runs.layout import BAND
+from napari_smoothsal.runs.plan import RunPlan
+from napari_smoothsal.runs.stitch import BandStitcher
+from napari_smoothsal.runs.store import DONE, MapPlan, StoreWriter
+from napari_smoothsal.slides.grid import window_weights
+
+QUEUE_LENGTH = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One explained batch: indices of its tiles, their maps, their status."""
+
+    indices: NDArray[np.int64]
+    result: BatchMaps
+    status: NDArray[np.uint8]
+
+
+class WritingThread:
+    """Stitches and writes beside the computation; the only user of the store's writer.
+
+    Leaving its block ends the thread. What is not in a finished band then is computed again
+    when the run is resumed.
+    """
+
+    def __init__(
+        self,
+        writer: StoreWriter,
+        plan: RunPlan,
+        maps: Sequence[MapPlan],
+        explainer: Explainer,
+        batch_size: int,
+    ) -> None:
+        self._writer = writer
+        self._grid = plan.grid
+        self._maps = maps
+        self._explainer = explainer
+        self._windows = [plan.grid.windows[spec.layer] for spec in explainer.specs]
+        self._weights = [window_weights(w, plan.grid.step) for w in self._windows]
+        first = [writer.first_open_band(i) for i in range(len(maps))]
+        self._stitchers = [
+            BandStitcher(m.grid.shape, BAND, band) for m, band in zip(maps, first, strict=True)
+        ]
+        self._corners = [self._corners_of(i) for i in range(len(maps))]
+        n = len(plan.grid)
+        self._batches = [
+            np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size)
+        ]
+        self._queue: queue.Queue[Batch | None] = queue.Queue(QUEUE_LENGTH)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="smoothsal-writer", daemon=True)
+
+    def open_batches(self) -> list[NDArray[np.int64]]:
+        """Batches that still have to be computed: those that are not done, or that touch a band
+        that is not written. Always a tail of the plan, cut as in the first run."""
+        done = self._writer.done_tiles()
+        for start, batch in enumerate(self._batches):
+            touches = any(
+                (self._corners[i][batch, 0] + self._windows[i].count[0] > s.first_open_row).any()
+                for i, s in enumerate(self._stitchers)
+            )
+            if touches or not done[batch].all():
+                return self._batches[start:]
+        return []
+
+    def put(self, batch: Batch) -> None:
+        """Hand a batch over; waits where the disk is slower than the device."""
+        while True:
+            self._raise_if_broken()
+            try:
+                self._queue.put(batch, timeout=0.5)
+            except queue.Full:
+                continue
+            return
+
+    def finish(self) -> None:
+        """Wait until everything handed over is written, then write the bands that remain."""
+        self._end()
+        for index, stitcher in enumerate(self._stitchers):
+            for band, rows in stitcher.finish(None):
+                self._writer.write_band(index, band, rows)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._end()
+        except BaseException:
+            if error is None:
+                raise
+
+    def _end(self) -> None:
+        while self._thread.is_alive():
+            try:
+                self._queue.put(None, timeout=0.5)
+            except queue.Full:
+                continue
+            self._thread.join()
+        self._raise_if_broken()
+
+    def _raise_if_broken(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        try:
+            while (batch := self._queue.get()) is not None:
+                self._write(batch)
+        except BaseException as error:  # noqa: BLE001 - handed to the computing thread
+            self._error = error
+
+    def _write(self, batch: Batch) -> None:
+        result, good = batch.result, batch.status == DONE
+        columns: dict[str, NDArray[np.generic]] = {"status": batch.status}
+        probabilities = result.probabilities.numpy()
+        if probabilities.shape[1] == 1:
+            predicted = np.where(probabilities[:, 0] >= 0.5, 0, 1)
+        else:
+            predicted = probabilities.argmax(1)
+        columns["predicted"] = np.where(good, predicted, -1).astype(np.int16)
+        for index, column in enumerate(probabilities.T):
+            columns[f"p_{index}"] = _where(good, column)
+        for index, (spec, maps) in enumerate(zip(self._explainer.specs, result.specs, strict=True)):
+            columns[f"tv_{index}"] = _where(good, total_variation(maps.maps).numpy())
+            columns[f"se_{index}"] = _where(good, maps.standard_error.numpy())
+            reduced = reduce_channels(maps.maps, spec.reduction).numpy()
+            window, corners = self._windows[index], self._corners[index]
+            y, x = window.first
+            h, w = window.count
+            for row in np.flatnonzero(good):
+                patch = reduced[row, y : y + h, x : x + w]
+                top, left = corners[batch.indices[row]]
+                self._stitchers[index].add(int(top), int(left), patch, self._weights[index])
+        self._writer.write_tiles(int(batch.indices[0]), columns)
+        self._write_finished(int(batch.indices[-1]) + 1)
+
+    def _write_finished(self, next_tile: int) -> None:
+        for index, stitcher in enumerate(self._stitchers):
+            # Tiles come row by row, so no later one starts above the next one.
+            below = None
+            if next_tile < len(self._grid):
+                below = int(self._corners[index][next_tile, 0])
+            for band, rows in stitcher.finish(below):
+                self._writer.write_band(index, band, rows)
+
+    def _corners_of(self, index: int) -> NDArray[np.int64]:
+        """(N, 2): map pixel (y, x) of each tile's first kept layer pixel."""
+        window, grid = self._windows[index], self._maps[index].grid
+        corner = self._grid.origins // np.array(window.stride)
+        return np.asarray(corner + np.array(window.first) - np.array(grid.origin))
+
+
+def _where(good: NDArray[np.bool_], values: NDArray[np.generic]) -> NDArray[np.float32]:
+    return np.where(good, values, np.nan).astype(np.float32)

@@ -1,0 +1,264 @@
+"""What every slide offers: level-0 coordinates, exact reading of float boxes, a resolution.
+
+`OpenSlideSlide` and `ArraySlide` say how pixels of a level are fetched; everything that is
+arithmetic (which level, which pixels, reflection, resampling) is here, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_smoothsal.core.errors import MissingResolutionError, SlideError
+from napari_smoothsal.slides.resample import (
+    Taps,
+    area_taps,
+    choose_level,
+    covering,
+    level_scale,
+    reflected,
+    resample,
+)
+
+MAX_PIXELS = 2**28
+"""Largest region that is returned in one piece: 0.8 GB of RGB. Checked before allocating."""
+
+BAND_PIXELS = 2**23
+"""Source pixels held at once while a larger box is resampled, band by band."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in continuous level-0 coordinates: pixel ``i`` covers ``[i, i + 1)``."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+class Slide(ABC):
+    """An open whole-slide image: a context manager whose reads may come from any thread.
+
+    Attributes
+    ----------
+    name
+        Base name without suffix, for the terminal only: it never enters a store or report.
+    width, height
+        Size of level 0, in px.
+    bounds
+        (x, y, w, h) of the scanned area in level-0 px; the whole slide where not known.
+    mpp
+        (y, x) micrometres per level-0 px, after any override; None where nobody knows.
+    level_dimensions
+        (width, height) of each level.
+    level_downsamples
+        Level-0 px per pixel of each level, as the format's library reports it.
+    vendor
+        Name of the file format.
+    background
+        (r, g, b) of empty glass.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        level_dimensions: Sequence[tuple[int, int]],
+        level_downsamples: Sequence[float],
+        bounds: tuple[int, int, int, int] | None,
+        mpp: tuple[float, float] | None,
+        vendor: str,
+        background: tuple[int, int, int],
+    ) -> None:
+        self.name = name
+        self.level_dimensions = tuple(level_dimensions)
+        self.level_downsamples = tuple(level_downsamples)
+        self.width, self.height = self.level_dimensions[0]
+        self.bounds = bounds or (0, 0, self.width, self.height)
+        self.mpp = mpp
+        self.vendor = vendor
+        self.background = background
+        self._scales = [level_scale((self.width, self.height), d) for d in self.level_dimensions]
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 that identifies the pixels, not the file's name or place."""
+
+    @abstractmethod
+    def read_region(self, x: int, y: int, w: int, h: int, level: int = 0) -> NDArray[np.uint8]:
+        """Read whole pixels of one level.
+
+        Parameters
+        ----------
+        x, y
+            Upper left corner in level-0 px.
+        w, h
+            Size in px of that level.
+        level
+            Index into `level_dimensions`.
+
+        Returns
+        -------
+        NDArray[np.uint8]
+            (h, w, 3); the background's colour outside the slide.
+
+        Raises
+        ------
+        TileReadError
+            Where the file cannot be decoded there; other regions can still be read.
+        SlideError
+            Where the region is too large to hold, or the slide is closed.
+        """
+
+    @abstractmethod
+    def _read_level(
+        self, level: int, x: int, y: int, w: int, h: int
+    ) -> tuple[NDArray[np.uint8], float, float]:
+        """Read a rectangle given in pixels of the level itself.
+
+        Returns the pixels and the true level coordinates of their upper left corner, which
+        differ from (x, y) by a fraction where the library cannot address it.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file. Reads that are under way finish; later ones raise SlideError."""
+
+    def read_box(self, box: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read the exact float box at another resolution.
+
+        The nearest finer level is read and each output pixel is the mean over the area it
+        covers; a box finer than level 0 is interpolated linearly. Where the box leaves the
+        slide's bounds it is continued by reflection, since a model takes an artificial
+        border for a structure.
+
+        Parameters
+        ----------
+        box
+            In level-0 px.
+        size
+            (width, height) of the result.
+
+        Returns
+        -------
+        NDArray[np.uint8]
+            (height, width, 3).
+
+        Raises
+        ------
+        TileReadError, SlideError
+            As for `read_region`.
+        """
+        return self._read_within(box, size, self.bounds)
+
+    def thumbnail(self, max_px: int) -> NDArray[np.uint8]:
+        """Return the whole slide, (h, w, 3), with the longer side at most `max_px` px."""
+        shrink = max(1.0, max(self.width, self.height) / max_px)
+        size = (max(1, round(self.width / shrink)), max(1, round(self.height / shrink)))
+        everything = (0, 0, self.width, self.height)
+        return self._read_within(Box(0, 0, self.width, self.height), size, everything)
+
+    def require_mpp(self) -> tuple[float, float]:
+        """Return (y, x) micrometres per level-0 px.
+
+        Raises
+        ------
+        MissingResolutionError
+            Where neither the file nor the user gives them.
+        """
+        if self.mpp is None:
+            raise MissingResolutionError(
+                f"{self.name}: the slide does not say how many micrometres a pixel of level 0 "
+                "has; give it with --mpp on the command line, or open_slide(..., mpp=...), e.g. "
+                "0.25 for a 40x scan and 0.5 for a 20x scan"
+            )
+        return self.mpp
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read_within(
+        self, box: Box, size: tuple[int, int], limits: tuple[int, int, int, int]
+    ) -> NDArray[np.uint8]:
+        width, height = size
+        self._guard(width, height)
+        if not (box.w > 0 and box.h > 0):
+            raise SlideError(f"{self.name}: {box} has no area; its width and height must be > 0")
+        level = choose_level(self.level_downsamples, min(box.w / width, box.h / height))
+        scale_x, scale_y = self._scales[level]
+        rows = area_taps(height, box.y / scale_y, box.h / height / scale_y)
+        columns = area_taps(width, box.x / scale_x, box.w / width / scale_x)
+        pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
+        if pixels > BAND_PIXELS and height > 1:
+            top = height // 2
+            cut = box.h * top / height
+            return np.concatenate(
+                [
+                    self._read_within(Box(box.x, box.y, box.w, cut), (width, top), limits),
+                    self._read_within(
+                        Box(box.x, box.y + cut, box.w, box.h - cut), (width, height - top), limits
+                    ),
+                ]
+            )
+        x_from, x_to = self._limits(limits[0], limits[2], scale_x, self.level_dimensions[level][0])
+        y_from, y_to = self._limits(limits[1], limits[3], scale_y, self.level_dimensions[level][1])
+        # The rectangle that holds every needed pixel once those outside are folded inside.
+        across = reflected(np.arange(columns.start, columns.stop), x_from, x_to)
+        down = reflected(np.arange(rows.start, rows.stop), y_from, y_to)
+        # A level whose pixels are not addressed exactly may give them a fraction early or late.
+        spare = 0 if float(self.level_downsamples[level]).is_integer() else 1
+        x, y = max(int(across.min()) - spare, x_from), max(int(down.min()) - spare, y_from)
+        w = min(int(across.max()) + 1 + spare, x_to) - x
+        h = min(int(down.max()) + 1 + spare, y_to) - y
+        source, true_x, true_y = self._read_level(level, x, y, w, h)
+        # What was read starts a fraction of a pixel elsewhere: average in its own grid.
+        columns = _moved(columns, true_x - x, width, box.x / scale_x, box.w / width / scale_x)
+        rows = _moved(rows, true_y - y, height, box.y / scale_y, box.h / height / scale_y)
+        return resample(
+            source,
+            _folded(rows, y_from, y_to, y, h),
+            _folded(columns, x_from, x_to, x, w),
+        )
+
+    def _guard(self, w: int, h: int) -> None:
+        if w < 1 or h < 1:
+            raise SlideError(f"{self.name}: a region of {w} x {h} px is empty")
+        if w * h > MAX_PIXELS:
+            raise SlideError(
+                f"{self.name}: a region of {w} x {h} px is more than the {MAX_PIXELS} px that "
+                "are read at once; read smaller regions, or a coarser level"
+            )
+
+    @staticmethod
+    def _limits(start: int, length: int, scale: float, size: int) -> tuple[int, int]:
+        # Only pixels that lie wholly inside: those across the edge are mixed with background.
+        outer_first, outer_end = covering(start / scale, length / scale)
+        first = outer_first if abs(outer_first - start / scale) < 1e-6 else outer_first + 1
+        end = outer_end if abs(outer_end - (start + length) / scale) < 1e-6 else outer_end - 1
+        first = min(max(first, 0), size - 1)
+        return first, max(first + 1, min(end, size))
+
+
+def _moved(taps: Taps, offset: float, n: int, start: float, step: float) -> Taps:
+    return taps if abs(offset) < 1e-6 else area_taps(n, start - offset, step)
+
+
+def _folded(taps: Taps, start: int, stop: int, origin: int, size: int) -> Taps:
+    index = reflected(taps.index, start, stop) - origin
+    return Taps(index=np.clip(index, 0, size - 1), weight=taps.weight)

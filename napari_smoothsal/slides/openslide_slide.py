@@ -1,0 +1,235 @@
+"""Slides in any format that OpenSlide reads, DICOM included.
+
+Three habits of OpenSlide are dealt with here: pixels come with transparency where nothing was
+scanned, a handle is dead for good after one error, and a location is a whole level-0 pixel
+whatever the level.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import openslide
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_smoothsal.core.errors import SlideError, TileReadError
+from napari_smoothsal.slides.base import Slide
+from napari_smoothsal.slides.dicom import slide_file_in
+
+CACHE_BYTES = 256 * 2**20
+"""Decoded tiles kept per slide. OpenSlide's own 32 MiB do not hold two rows of tiles of a wide
+slide, so that each native tile would be decoded twice."""
+
+PLAUSIBLE_MPP = (0.01, 100.0)
+"""Finest and coarsest resolution believed: a TIFF that says 72 dpi (353 um) says nothing."""
+
+FORMATS = (
+    "Aperio SVS, DICOM, Hamamatsu NDPI/VMS, Leica SCN, MIRAX, Philips and Ventana TIFF/BIF, "
+    "Sakura, Trestle, Zeiss CZI and tiled pyramidal TIFF"
+)
+
+
+class OpenSlideSlide(Slide):
+    """A slide file behind an OpenSlide handle that is replaced when it dies.
+
+    Parameters
+    ----------
+    path
+        The slide's file; for DICOM also the folder that holds the files of one slide.
+    mpp
+        (y, x) micrometres per level-0 px, instead of what the file says.
+    cache_bytes
+        Memory for decoded native tiles, shared by all threads.
+
+    Raises
+    ------
+    SlideError
+        Where the file is missing, in no supported format, or damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        mpp: tuple[float, float] | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._label = path.name or "slide"
+        if not path.exists():
+            raise SlideError(f"{self._label}: there is no such file")
+        self._path = slide_file_in(path) if path.is_dir() else path
+        self._cache = openslide.OpenSlideCache(cache_bytes)
+        self._swap = threading.Lock()
+        handle = self._opened()
+        try:
+            properties = handle.properties
+            dimensions = handle.level_dimensions
+            super().__init__(
+                name=path.name if path.is_dir() else path.stem,
+                level_dimensions=dimensions,
+                level_downsamples=handle.level_downsamples,
+                bounds=_bounds(properties, dimensions[0]),
+                mpp=mpp or _mpp(properties),
+                vendor=properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
+                background=_background(properties),
+            )
+            self._fingerprint = _fingerprint(properties, dimensions[0], self._path)
+        except (openslide.OpenSlideError, OSError) as error:
+            raise SlideError(f"{self._label}: the file is damaged or incomplete") from error
+        # Dropped, never closed: a thread may be reading through it; it closes with its last user.
+        self._handle: openslide.OpenSlide | None = handle
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over OpenSlide's own hash of the pixels, or over size and ends of the file."""
+        return self._fingerprint
+
+    def read_region(self, x: int, y: int, w: int, h: int, level: int = 0) -> NDArray[np.uint8]:
+        """Read whole pixels of one level: see `Slide.read_region`."""
+        self._guard(w, h)
+        if not 0 <= level < len(self.level_dimensions):
+            raise SlideError(
+                f"{self.name}: there is no level {level}; it has {len(self.level_dimensions)}"
+            )
+        handle = self._handle
+        if handle is None:
+            raise SlideError(f"{self.name}: the slide has been closed")
+        try:
+            return self._composed(handle, x, y, w, h, level)
+        except openslide.OpenSlideError:
+            # The handle may have died of another thread's region. Only what a handle of our
+            # own says about this region counts.
+            return self._read_anew(handle, x, y, w, h, level)
+
+    def close(self) -> None:
+        """Release the file: see `Slide.close`."""
+        with self._swap:
+            self._handle = None
+
+    def _read_level(
+        self, level: int, x: int, y: int, w: int, h: int
+    ) -> tuple[NDArray[np.uint8], float, float]:
+        # The whole level-0 pixel nearest to the wanted corner; OpenSlide interpolates there.
+        downsample = self.level_downsamples[level]
+        at_x, at_y = round(x * downsample), round(y * downsample)
+        pixels = self.read_region(at_x, at_y, w, h, level)
+        return pixels, at_x / downsample, at_y / downsample
+
+    def _read_anew(
+        self, dead: openslide.OpenSlide, x: int, y: int, w: int, h: int, level: int
+    ) -> NDArray[np.uint8]:
+        try:
+            pixels = self._composed(self._opened(), x, y, w, h, level)
+        except (openslide.OpenSlideError, SlideError) as error:
+            raise TileReadError(
+                f"{self.name}: the region of {w} x {h} px at level-0 position ({x}, {y}), "
+                f"level {level}, cannot be decoded; the file is damaged there: copy it anew"
+            ) from error
+        finally:
+            self._replace(dead)
+        return pixels
+
+    def _replace(self, dead: openslide.OpenSlide) -> None:
+        with self._swap:
+            if self._handle is dead:
+                # A file that cannot be opened any more keeps the dead handle: the next read
+                # tries again.
+                try:
+                    self._handle = self._opened()
+                except SlideError:
+                    return
+
+    def _opened(self) -> openslide.OpenSlide:
+        try:
+            handle = openslide.OpenSlide(self._path)
+            handle.set_cache(self._cache)
+        except openslide.OpenSlideUnsupportedFormatError as error:
+            raise SlideError(
+                f"{self._label}: not a slide that can be read, or cut short; supported are "
+                f"{FORMATS}. Convert other images to a tiled pyramidal TIFF"
+            ) from error
+        except (openslide.OpenSlideError, OSError) as error:
+            raise SlideError(
+                f"{self._label}: the file is damaged or incomplete; copy it anew and compare "
+                "its size with the original's"
+            ) from error
+        return handle
+
+    def _composed(
+        self, handle: openslide.OpenSlide, x: int, y: int, w: int, h: int, level: int
+    ) -> NDArray[np.uint8]:
+        return over_background(handle.read_region((x, y), level, (w, h)), self.background)
+
+
+def over_background(region: Image.Image, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Lay an RGBA picture (straight alpha) over a colour; return (h, w, 3)."""
+    alpha = region.getchannel("A")
+    if alpha.getextrema() == (255, 255):
+        return np.asarray(region.convert("RGB"))
+    glass = Image.new("RGB", region.size, background)
+    # What lies under full transparency is black; it must not show.
+    glass.paste(region.convert("RGB"), mask=alpha)
+    return np.asarray(glass)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _mpp(properties: Mapping[str, str]) -> tuple[float, float] | None:
+    y = _number(properties.get(openslide.PROPERTY_NAME_MPP_Y))
+    x = _number(properties.get(openslide.PROPERTY_NAME_MPP_X))
+    low, high = PLAUSIBLE_MPP
+    if x is None or y is None or not (low <= x <= high and low <= y <= high):
+        return None
+    return y, x
+
+
+def _bounds(
+    properties: Mapping[str, str], size: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    names = (
+        openslide.PROPERTY_NAME_BOUNDS_X,
+        openslide.PROPERTY_NAME_BOUNDS_Y,
+        openslide.PROPERTY_NAME_BOUNDS_WIDTH,
+        openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
+    )
+    values = [_number(properties.get(name)) for name in names]
+    x, y, w, h = (None if v is None else int(v) for v in values)
+    if x is None or y is None or w is None or h is None:
+        return None
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = min(x + w, size[0]), min(y + h, size[1])
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
+    text = properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "").removeprefix("#")
+    try:
+        red, green, blue = bytes.fromhex(text)
+    except ValueError:
+        return 255, 255, 255
+    return red, green, blue
+
+
+def _fingerprint(properties: Mapping[str, str], size: tuple[int, int], path: Path) -> str:
+    digest = hashlib.sha256()
+    quickhash = properties.get(openslide.PROPERTY_NAME_QUICKHASH1)
+    if quickhash:
+        digest.update(b"openslide.quickhash-1 " + quickhash.encode())
+        return digest.hexdigest()
+    digest.update(f"{size[0]}x{size[1]}".encode())
+    with path.open("rb") as file:
+        digest.update(file.read(2**20))
+        file.seek(max(0, path.stat().st_size - 2**20))
+        digest.update(file.read(2**20))
+    return digest.hexdigest()

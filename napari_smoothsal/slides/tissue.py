@@ -1,0 +1,183 @@
+"""Where on the slide there is tissue: the mask, its share of any box, and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_smoothsal.core.errors import SlideError
+from napari_smoothsal.slides.annotation import mask_from_geojson, mask_from_image
+from napari_smoothsal.slides.base import Box, Slide
+from napari_smoothsal.slides.staining import stained
+
+MASK_UM = 8.0
+"""Micrometres per mask px: a tile of 224 px at 0.5 um is 14 of them."""
+
+MASK_PX = 2048
+"""Longest side of a mask, where the slide is large or its resolution unknown."""
+
+GEOJSON_SUFFIXES = (".geojson", ".json")
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, eq=False)
+class TissueMask:
+    """A mask stretched over the slide.
+
+    Attributes
+    ----------
+    mask
+        (h, w) bool.
+    downsample
+        (y, x) level-0 px per mask px.
+    source
+        ``"otsu saturation"``, ``"geojson"``, ``"image"`` or ``"all"``.
+    """
+
+    mask: NDArray[np.bool_]
+    downsample: tuple[float, float]
+    source: str
+    _integral: NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        h, w = self.mask.shape
+        integral = np.zeros((h + 1, w + 1), np.int64)
+        np.cumsum(np.cumsum(self.mask, axis=0, dtype=np.int64), axis=1, out=integral[1:, 1:])
+        object.__setattr__(self, "_integral", integral)
+
+    @property
+    def area(self) -> float:
+        """Area of the tissue, in square level-0 px."""
+        return float(self._integral[-1, -1]) * self.downsample[0] * self.downsample[1]
+
+    @property
+    def share(self) -> float:
+        """Share of the slide that is tissue, 0..1."""
+        return float(self._integral[-1, -1]) / self.mask.size
+
+    def fraction(self, box: Box) -> float:
+        """Return the share of `box` that is tissue; what lies outside the slide is none."""
+        return float(self.fractions(box.x, box.y, box.w, box.h)[()])
+
+    def fractions(
+        self,
+        x: NDArray[np.float64] | float,
+        y: NDArray[np.float64] | float,
+        w: NDArray[np.float64] | float,
+        h: NDArray[np.float64] | float,
+    ) -> NDArray[np.float64]:
+        """Return the share of tissue of many boxes, given in level-0 px, at once.
+
+        The integral image, interpolated linearly, gives the exact share also where a box
+        cuts mask pixels. Arguments broadcast; so does the result.
+        """
+        down_y, down_x = self.downsample
+        left, top = np.divide(x, down_x), np.divide(y, down_y)
+        right, bottom = np.add(x, w) / down_x, np.add(y, h) / down_y
+        tissue = (
+            self._sum_to(right, bottom)
+            - self._sum_to(left, bottom)
+            - self._sum_to(right, top)
+            + self._sum_to(left, top)
+        )
+        share = tissue / ((right - left) * (bottom - top))
+        return np.asarray(np.clip(share, 0.0, 1.0), dtype=np.float64)
+
+    def _sum_to(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
+        h, w = self.mask.shape
+        u, v = np.clip(u, 0, w), np.clip(v, 0, h)
+        i = np.minimum(v.astype(np.int64), h - 1)
+        j = np.minimum(u.astype(np.int64), w - 1)
+        a, b = v - i, u - j
+        table = self._integral
+        upper = table[i, j] * (1 - b) + table[i, j + 1] * b
+        lower = table[i + 1, j] * (1 - b) + table[i + 1, j + 1] * b
+        return np.asarray(upper * (1 - a) + lower * a)
+
+
+def find_tissue(slide: Slide, tissue: str = "auto") -> TissueMask:
+    """Find out where there is tissue.
+
+    Parameters
+    ----------
+    slide
+        An open slide.
+    tissue
+        ``"auto"``: by colour, on a thumbnail. ``"all"``: the whole scanned area. Otherwise
+        the path of a GeoJSON file with polygons in level-0 px, or of a PNG or TIFF image
+        that covers the whole slide and is not 0 on tissue.
+
+    Returns
+    -------
+    TissueMask
+        Empty where there is only glass.
+
+    Raises
+    ------
+    SlideError
+        Where the file is missing, malformed, too large, or lies outside the slide.
+    """
+    if tissue == "auto":
+        thumbnail = slide.thumbnail(_mask_px(slide))
+        um_px = (
+            None
+            if slide.mpp is None
+            else max(_downsample(slide, thumbnail.shape[:2])) * max(slide.mpp)
+        )
+        found, source = stained(thumbnail, um_px), "otsu saturation"
+    elif tissue == "all":
+        found, source = np.ones(_mask_shape(slide), np.bool_), "all"
+    else:
+        found, source = _from_file(slide, Path(tissue))
+    downsample = _downsample(slide, found.shape)
+    return TissueMask(found & _scanned(slide, found.shape), downsample, source)
+
+
+def _from_file(slide: Slide, path: Path) -> tuple[NDArray[np.bool_], str]:
+    if not path.is_file():
+        raise SlideError(
+            f"tissue = {path.name!r}: there is no such file; give 'auto', 'all', or the path of "
+            "a GeoJSON file or a mask image"
+        )
+    suffix = path.suffix.lower()
+    if suffix in GEOJSON_SUFFIXES:
+        shape = _mask_shape(slide)
+        return mask_from_geojson(path, shape, (slide.width, slide.height)), "geojson"
+    if suffix in IMAGE_SUFFIXES:
+        return mask_from_image(path), "image"
+    raise SlideError(
+        f"tissue = {path.name!r}: neither GeoJSON ({', '.join(GEOJSON_SUFFIXES)}) nor a mask "
+        f"image ({', '.join(IMAGE_SUFFIXES)})"
+    )
+
+
+def _mask_px(slide: Slide) -> int:
+    longest = max(slide.width, slide.height)
+    if slide.mpp is None:
+        return min(longest, MASK_PX)
+    # A small slide keeps at least 512 px, so that its shapes survive.
+    wanted = max(round(longest * max(slide.mpp) / MASK_UM), 512)
+    return min(longest, wanted, MASK_PX)
+
+
+def _mask_shape(slide: Slide) -> tuple[int, int]:
+    shrink = max(slide.width, slide.height) / _mask_px(slide)
+    return max(1, round(slide.height / shrink)), max(1, round(slide.width / shrink))
+
+
+def _downsample(slide: Slide, shape: tuple[int, ...]) -> tuple[float, float]:
+    return slide.height / shape[0], slide.width / shape[1]
+
+
+def _scanned(slide: Slide, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    # Nothing was recorded outside the bounds, whatever a mask says.
+    down_y, down_x = _downsample(slide, shape)
+    x, y, w, h = slide.bounds
+    middle_y = (np.arange(shape[0]) + 0.5) * down_y
+    middle_x = (np.arange(shape[1]) + 0.5) * down_x
+    rows = (middle_y >= y) & (middle_y <= y + h)
+    columns = (middle_x >= x) & (middle_x <= x + w)
+    return np.asarray(rows[:, None] & columns[None, :])
