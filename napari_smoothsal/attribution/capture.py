@@ -36,7 +36,8 @@ def captured(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, tor
         if not output.requires_grad:
             output = output.detach().requires_grad_()
         outputs[name] = output
-        return output.clone()
+        handed_on: torch.Tensor = output.clone()
+        return handed_on
 
     def on_output(name: str) -> Any:
         return lambda _module, _inputs, output: collect(name, output)

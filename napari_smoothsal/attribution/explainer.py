@@ -18,6 +18,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import DENOISINGS, denoised, options_of
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.targets import (
+    Scope,
     Target,
     predicted,
     probabilities,
@@ -96,7 +97,7 @@ class Explainer:
     """
 
     def __init__(
-        self, model: Model, specs: Sequence[SaliencySpec], compute: Compute, scope: str
+        self, model: Model, specs: Sequence[SaliencySpec], compute: Compute, scope: Scope
     ) -> None:
         if model.card.kind != "classification":
             raise ModelError(
@@ -110,8 +111,7 @@ class Explainer:
         self.methods = [METHODS[spec.method] for spec in specs]
         for method, spec in zip(self.methods, specs, strict=True):
             check_method_options(method, spec.method_options)
-        slide = "slide" if scope == "slide" else "tiles"
-        self.targets = [resolve_target(model.card, spec.target, slide) for spec in specs]
+        self.targets = [resolve_target(model.card, spec.target, scope) for spec in specs]
         self._passes: dict[_Pass, list[int]] = {}
         for index, spec in enumerate(specs):
             options_of(DENOISINGS[spec.denoising], spec.denoising_options)
@@ -199,9 +199,7 @@ class Explainer:
             with torch.no_grad():
                 for index in members:
                     layer = self.specs[index].layer
-                    attribution = self.methods[index].attribute(
-                        activations[layer], by_layer[layer]
-                    )
+                    attribution = self.methods[index].attribute(activations[layer], by_layer[layer])
                     means[index].add(attribution)
         return {
             index: SpecMaps(

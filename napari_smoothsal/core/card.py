@@ -69,5 +69,7 @@ class ModelCard(Settings):
         if self.input_mpp_range is not None:
             low, high = self.input_mpp_range
             if not 0 < low <= high:
-                raise ValueError(f"input_mpp_range {self.input_mpp_range} is not (finest, coarsest)")
+                raise ValueError(
+                    f"input_mpp_range {self.input_mpp_range} is not (finest, coarsest)"
+                )
         return self

@@ -11,6 +11,9 @@ from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 
 
+Scope = Literal["slide", "tiles"]
+
+
 @dataclass(frozen=True)
 class Target:
     """What is explained, resolved against a card.
@@ -28,9 +31,7 @@ class Target:
     label: str
 
 
-def resolve_target(
-    card: ModelCard, target: int | str | None, scope: Literal["slide", "tiles"]
-) -> Target:
+def resolve_target(card: ModelCard, target: int | str | None, scope: Scope) -> Target:
     """Turn a spec's ``target`` into class indices.
 
     Parameters

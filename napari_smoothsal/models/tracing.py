@@ -111,7 +111,7 @@ class _Listener(TorchDispatchMode):
     """Follows geometry and ancestry of every tensor through the operators."""
 
     def __init__(self, image: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         # Tensors are kept alive for the pass, so that an id is never reused.
         self._nodes: dict[int, tuple[torch.Tensor, _Node]] = {}
         self._put(image, _Node(Geometry(), frozenset({"input"})))
@@ -224,7 +224,7 @@ def _resampling(g: Geometry, a: dict[str, Any], x: torch.Tensor, y: torch.Tensor
 
 
 def _padding(g: Geometry, a: dict[str, Any], _x: torch.Tensor, _y: torch.Tensor) -> Geometry:
-    left, _right, top, _bottom = [*a.get("pad", a.get("padding")), 0, 0][:4]
+    left, _right, top, _bottom = [*(a.get("pad") or a["padding"]), 0, 0][:4]
     return g.windowed((1.0, 1.0), (1.0, 1.0), (float(top), float(left)))
 
 
@@ -250,5 +250,14 @@ _RULES: dict[Any, Callable[..., Geometry | None]] = {
     aten.mean: _mean,
 }
 
-_SCRAMBLING = {aten.permute, aten.transpose, aten.t, aten.flip, aten.roll, aten.view, aten._unsafe_view, aten.reshape}
+_SCRAMBLING = {
+    aten.permute,
+    aten.transpose,
+    aten.t,
+    aten.flip,
+    aten.roll,
+    aten.view,
+    aten._unsafe_view,
+    aten.reshape,
+}
 """Operators that may keep a size by chance and still move pixels."""

@@ -27,7 +27,14 @@ from napari_smoothsal.runs.plan import Region, RunPlan, plan_tiles
 from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, versions
 from napari_smoothsal.runs.run import Run
-from napari_smoothsal.runs.store import DONE, FAILED, MapPlan, StoreWriter, create_store, reopen_store
+from napari_smoothsal.runs.store import (
+    DONE,
+    FAILED,
+    MapPlan,
+    StoreWriter,
+    create_store,
+    reopen_store,
+)
 from napari_smoothsal.runs.writing import Batch, WritingThread
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.slides.reader import TileReader
@@ -207,10 +214,8 @@ def _map_plans(plan: RunPlan, explainer: Explainer, card: ModelCard) -> list[Map
 
 def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[np.generic]]:
     n = len(plan.grid)
-    columns: dict[str, NDArray[np.generic]] = {
-        name: values
-        for name, values in zip(("x_px", "y_px", "w_px", "h_px"), plan.boxes.T, strict=True)
-    }
+    names = ("x_px", "y_px", "w_px", "h_px")
+    columns: dict[str, NDArray[np.generic]] = dict(zip(names, plan.boxes.T, strict=True))
     columns["status"] = np.zeros(n, np.uint8)
     columns["predicted"] = np.full(n, -1, np.int16)
     unknown = np.full(n, np.nan, np.float32)
@@ -221,7 +226,6 @@ def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[
 
 def _overview(slide: Slide) -> tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]:
     picture = slide.thumbnail(OVERVIEW_PX)
-    x, y, w, h = slide.bounds
-    scale = (h / picture.shape[0], w / picture.shape[1])
+    scale = (slide.height / picture.shape[0], slide.width / picture.shape[1])
     # A pixel that averages s level-0 px is centred (s - 1)/2 behind the first of them.
-    return picture, scale, (y + (scale[0] - 1) / 2, x + (scale[1] - 1) / 2)
+    return picture, scale, ((scale[0] - 1) / 2, (scale[1] - 1) / 2)

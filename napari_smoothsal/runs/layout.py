@@ -4,7 +4,7 @@
 
     case.smoothsal.zarr           bioformats2raw layout; attributes ``ome`` and ``smoothsal``
     ├── OME                       the series: paths of all images
-    ├── overview                  (c, y, x) small picture of the region
+    ├── overview                  (c, y, x) small picture of the slide
     ├── maps/<key>/0..n           (y, x) float32, NaN where nothing was computed
     │   └── extreme/1..n          the same levels with the value of largest magnitude
     ├── tiles/<column>            one value per tile

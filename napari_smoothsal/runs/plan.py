@@ -97,9 +97,7 @@ def plan_tiles(
     grid = plan_grid(region, scale, tile_px, shapes, tiling)
     tissue = find_tissue(slide, tiling.tissue)
     fractions = tissue.fractions(*grid.kept_boxes().T)
-    return RunPlan(
-        region, grid.selected(tiles_in_tissue(grid, fractions, tiling.min_tissue)), tissue
-    )
+    return RunPlan(region, grid.selected(tiles_in_tissue(fractions, tiling.min_tissue)), tissue)
 
 
 def _checked(slide: Slide, region: Region | None) -> Region:

@@ -86,12 +86,15 @@ def terminal_bar(title: str) -> Iterator[Report]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with RichBar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None, rate=0.0)
+    bar = RichBar(*columns, console=Console(stderr=True))
+    task = bar.add_task(title, total=None, rate=0.0)
 
-        def report(progress: Progress) -> None:
-            bar.update(
-                task, completed=progress.done, total=progress.total, rate=progress.tiles_per_s
-            )
+    def report(progress: Progress) -> None:
+        if progress.total:
+            bar.start()  # only now: what cannot start shows an error, not a bar
+        bar.update(task, completed=progress.done, total=progress.total, rate=progress.tiles_per_s)
 
+    try:
         yield report
+    finally:
+        bar.stop()

@@ -14,6 +14,7 @@ from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.runs.layout import NAMESPACE, own_attributes
 from napari_smoothsal.runs.store import STATUS_NAMES
+from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
 
 Pair = tuple[float, float]
 
@@ -38,11 +39,12 @@ class RunMap:
     def __init__(self, group: zarr.Group, key: str) -> None:
         self._group = group
         self.key = key
-        own = group.attrs[NAMESPACE]
+        attributes = attributes_of(group)
+        own = attributes[NAMESPACE]
         self.spec = SaliencySpec(**own["spec"])
         self.target: str = own["target"]
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
-        self._datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+        self._datasets = attributes["ome"]["multiscales"][0]["datasets"]
         scale, translation = self._datasets[0]["coordinateTransformations"]
         self.scale_um: Pair = tuple(scale["scale"])
         self.translate_um: Pair = tuple(translation["translation"])
@@ -51,15 +53,16 @@ class RunMap:
         return f"RunMap({self.key!r}, {self.shape})"
 
     @property
-    def levels(self) -> list[zarr.Array]:
+    def levels(self) -> list[zarr.Array[Any]]:
         """Zarr arrays (h, w), finest first; each coarser level holds means."""
-        return [self._group[dataset["path"]] for dataset in self._datasets]
+        return [array_at(self._group, dataset["path"]) for dataset in self._datasets]
 
     @property
-    def extreme_levels(self) -> list[zarr.Array]:
+    def extreme_levels(self) -> list[zarr.Array[Any]]:
         """The same, but coarser levels hold the value of largest magnitude."""
         paths = [dataset["path"] for dataset in self._datasets]
-        return [self._group[paths[0]], *(self._group[f"extreme/{p}"] for p in paths[1:])]
+        names = [paths[0], *(f"extreme/{path}" for path in paths[1:])]
+        return [array_at(self._group, name) for name in names]
 
     def largest_magnitude(self, percentile: float = 99.0) -> float:
         """A percentile of the magnitudes of the coarsest extreme level; 0 on an empty map."""
@@ -76,7 +79,7 @@ class _Maps(Mapping[str, RunMap]):
     def __getitem__(self, key: str) -> RunMap:
         if key not in self._keys:
             raise UnknownNameError("map of this run", key, self._keys)
-        return RunMap(self._root[f"maps/{key}"], key)
+        return RunMap(group_at(self._root, f"maps/{key}"), key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -113,7 +116,7 @@ class Run:
 
     @property
     def _root(self) -> zarr.Group:
-        return zarr.open_group(self.path, mode="r", use_consolidated=False)
+        return open_root(self.path, "r")
 
     @property
     def status(self) -> str:
@@ -142,7 +145,9 @@ class Run:
         """One row per tile: ``x_px, y_px, w_px, h_px`` (level 0), ``status``, ``predicted``,
         ``p_<class>`` and, per map, ``tv_<key>`` and ``se_<key>``."""
         own = self._own
-        columns = {name: np.asarray(array[:]) for name, array in self._root["tiles"].arrays()}
+        columns = {
+            name: np.asarray(array[:]) for name, array in group_at(self._root, "tiles").arrays()
+        }
         table = pd.DataFrame({name: columns[name] for name in ("x_px", "y_px", "w_px", "h_px")})
         table["status"] = [STATUS_NAMES[s] for s in columns["status"]]
         classes = own["identity"]["model"]["class_names"]
@@ -157,11 +162,11 @@ class Run:
 
     @property
     def overview(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Pair, Pair]:
-        """(h, w, 3) picture of the region with its scale and translate in micrometres."""
-        group = self._root["overview"]
-        dataset = group.attrs["ome"]["multiscales"][0]["datasets"][0]
+        """(h, w, 3) picture of the slide with its scale and translate in micrometres."""
+        group = group_at(self._root, "overview")
+        dataset = attributes_of(group)["ome"]["multiscales"][0]["datasets"][0]
         scale, translation = dataset["coordinateTransformations"]
-        picture = np.asarray(group["0"][:]).transpose(1, 2, 0)
+        picture = np.asarray(array_at(group, "0")[:]).transpose(1, 2, 0)
         return picture, tuple(scale["scale"][1:]), tuple(translation["translation"][1:])
 
 

@@ -16,6 +16,7 @@ from zarr.codecs import BloscCodec
 from napari_smoothsal.runs.layout import BAND, COARSEST_PX, FORMAT, NAMESPACE
 from napari_smoothsal.runs.ome import image_attributes, level_placement, rgb_channels
 from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
+from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
 from napari_smoothsal.slides.grid import MapGrid, largest_first_levels
 
 Pair = tuple[float, float]
@@ -63,10 +64,8 @@ class StoreWriter:
     def __init__(self, root: zarr.Group, maps: Sequence[MapPlan]) -> None:
         self._root = root
         self._maps = maps
-        self._rows: list[zarr.Array] = [root[f"state/rows_{i}"] for i in range(len(maps))]
-        self._tiles: dict[str, zarr.Array] = {
-            name: column for name, column in root["tiles"].arrays()
-        }
+        self._rows = [array_at(root, f"state/rows_{i}") for i in range(len(maps))]
+        self._tiles = dict(group_at(root, "tiles").arrays())
 
     def first_open_band(self, index: int) -> int:
         """The first band of a map that is not written yet."""
@@ -91,13 +90,13 @@ class StoreWriter:
             mean = np.full((min(BAND, height - top), width), np.nan, np.float32)
             mean[: rows.shape[0], : rows.shape[1]] = rows
             extreme = mean
-            group = self._root[f"maps/{plan.key}"]
-            group["0"][top : top + len(mean)] = mean
+            group = group_at(self._root, f"maps/{plan.key}")
+            array_at(group, "0")[top : top + len(mean)] = mean
             for level in range(1, plan.levels):
                 mean, extreme = halved_mean(mean), halved_extreme(extreme)
                 start = top >> level
-                group[str(level)][start : start + len(mean)] = mean
-                group[f"extreme/{level}"][start : start + len(mean)] = extreme
+                array_at(group, str(level))[start : start + len(mean)] = mean
+                array_at(group, f"extreme/{level}")[start : start + len(mean)] = extreme
         # Last, so that a band that is marked is complete.
         self._rows[index][band] = 1
 
@@ -109,17 +108,17 @@ class StoreWriter:
 
     def done_tiles(self) -> NDArray[np.bool_]:
         """(N,): which tiles an earlier or this process finished, failed ones included."""
-        return np.asarray(self._tiles["status"][:]) != PENDING
+        done: NDArray[np.bool_] = np.asarray(self._tiles["status"][:]) != PENDING
+        return done
 
     def count_tiles(self, status: int) -> int:
         """Number of tiles of one status."""
         return int(np.count_nonzero(np.asarray(self._tiles["status"][:]) == status))
 
-    def set_status(self, status: str, **more: Any) -> None:
-        """Record the run's status and further entries of our attributes, in one atomic write."""
-        own = dict(self._root.attrs[NAMESPACE])
-        own.update(status=status, **more)
-        self._root.attrs[NAMESPACE] = own
+    def set_status(self, status: str) -> None:
+        """Record the run's status, in one atomic write."""
+        own = attributes_of(self._root)[NAMESPACE]
+        self._root.attrs[NAMESPACE] = {**own, "status": status}
 
 
 def create_store(
@@ -158,7 +157,7 @@ def create_store(
 
 def reopen_store(path: Path, maps: Sequence[MapPlan]) -> StoreWriter:
     """Open an unfinished store to go on writing."""
-    return StoreWriter(zarr.open_group(path, mode="r+", use_consolidated=False), maps)
+    return StoreWriter(open_root(path, "r+"), maps)
 
 
 def _lay_out(

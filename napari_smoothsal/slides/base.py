@@ -6,6 +6,7 @@ arithmetic (which level, which pixels, reflection, resampling) is here, once.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from napari_smoothsal.slides.resample import (
 
 MAX_PIXELS = 2**28
 """Largest region that is returned in one piece: 0.8 GB of RGB. Checked before allocating."""
+
+MAX_EXTENT = 2**24
+"""Level-0 px. No scanner covers more (4 m at 0.25 um); arithmetic stays exact up to here."""
 
 BAND_PIXELS = 2**23
 """Source pixels held at once while a larger box is resampled, band by band."""
@@ -198,8 +202,10 @@ class Slide(ABC):
     ) -> NDArray[np.uint8]:
         width, height = size
         self._guard(width, height)
-        if not (box.w > 0 and box.h > 0):
+        if not (all(map(math.isfinite, (box.x, box.y, box.w, box.h))) and box.w > 0 and box.h > 0):
             raise SlideError(f"{self.name}: {box} has no area; its width and height must be > 0")
+        if max(map(abs, (box.x, box.y, box.w, box.h))) > MAX_EXTENT:
+            raise SlideError(f"{self.name}: {box} is far larger than any slide; give level-0 px")
         level = choose_level(self.level_downsamples, min(box.w / width, box.h / height))
         scale_x, scale_y = self._scales[level]
         rows = area_taps(height, box.y / scale_y, box.h / height / scale_y)

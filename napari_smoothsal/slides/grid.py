@@ -215,7 +215,7 @@ def plan_grid(
 
 def _window(name: str, layer: LayerShape, tile_px: int, halo: int) -> LayerWindow:
     stride = (round(layer.stride[0]), round(layer.stride[1]))
-    if stride != layer.stride or min(stride) < 1:
+    if min(stride) < 1 or any(abs(layer.stride[a] - stride[a]) > 1e-9 for a in (0, 1)):
         raise SettingError(
             f"layer {name!r} has a stride of {layer.stride} tile px; maps on slides need whole "
             "pixels"
@@ -295,9 +295,7 @@ def window_weights(window: LayerWindow, step: int) -> NDArray[np.float32]:
     return np.asarray(np.outer(*ramps), dtype=np.float32)
 
 
-def tiles_in_tissue(
-    grid: TileGrid, fractions: NDArray[np.float64], min_tissue: float
-) -> NDArray[np.bool_]:
+def tiles_in_tissue(fractions: NDArray[np.float64], min_tissue: float) -> NDArray[np.bool_]:
     """Which tiles hold enough tissue; a threshold of 0 still asks for some."""
     return np.asarray(fractions >= max(min_tissue, 1e-9), dtype=np.bool_)
 

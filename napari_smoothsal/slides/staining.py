@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.color import rgb2hsv
 from skimage.filters import threshold_otsu
 
-THRESHOLD_RANGE = (0.06, 0.12)
+THRESHOLD_RANGE = (0.06, 0.10)
 """Saturation. Glass with JPEG noise stays below the first, pale eosin above the second."""
 
 MIN_OBJECT_UM2 = 20_000.0
@@ -56,6 +56,9 @@ def stained(rgb: NDArray[np.uint8], um_px: float | None) -> NDArray[np.bool_]:
 def _threshold(saturation: NDArray[np.float32]) -> float:
     low, high = THRESHOLD_RANGE
     if saturation.size == 0 or float(np.ptp(saturation)) < 1e-6:
+        return low
+    # Where (next to) nothing looks like glass, Otsu would part one kind of tissue from another.
+    if (saturation < low).mean() < 0.01:
         return low
     otsu = threshold_otsu(saturation)  # type: ignore[no-untyped-call]
     return float(np.clip(otsu, low, high))

@@ -62,7 +62,13 @@ def test_scale_a_level_was_made_with(full, level, scale) -> None:
 
 @pytest.mark.parametrize(
     ("start", "length", "interval"),
-    [(0, 3, (0, 3)), (0.5, 2, (0, 3)), (2.999999999, 1, (3, 4)), (-0.5, 1, (-1, 1)), (1, 0, (1, 2))],
+    [
+        (0, 3, (0, 3)),
+        (0.5, 2, (0, 3)),
+        (2.999999999, 1, (3, 4)),
+        (-0.5, 1, (-1, 1)),
+        (1, 0, (1, 2)),
+    ],
 )
 def test_covering_interval(start: float, length: float, interval: tuple[int, int]) -> None:
     assert covering(start, length) == interval

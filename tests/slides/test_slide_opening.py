@@ -37,7 +37,7 @@ def test_transparency_is_composed_over_the_background() -> None:
 
 
 class Properties:
-    """An open OpenSlide with a few properties of its own: no format that can be written has them."""
+    """Gives OpenSlide properties that no format which can be written here has."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
         real = openslide.OpenSlide.properties.fget
@@ -120,7 +120,7 @@ def test_fingerprint_survives_renaming_and_tells_slides_apart(tmp_path: Path) ->
 def test_fingerprint_without_quickhash_is_over_size_and_ends(tiff, monkeypatch) -> None:
     path = tiff([noise(100, 100)])
     with_hash = open_slide(path).fingerprint
-    Properties(monkeypatch, **{"quickhash_1": ""})
+    Properties(monkeypatch, quickhash_1="")
     assert open_slide(path).fingerprint not in (with_hash, "")
 
 
@@ -184,6 +184,16 @@ def test_one_broken_tile_does_not_end_the_slide(tmp_path: Path) -> None:
             slide.read_region(200, 140, 20, 20)
 
 
+def test_a_file_cut_short_says_what_to_do(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs")
+    path = tmp_path / "cut.tif"
+    image = noise(512, 512)
+    tifffile.imwrite(path, image, tile=(64, 64), photometric="rgb", compression="jpeg")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
+    with pytest.raises(SlideError, match=r"cut\.tif: .*incomplete; copy it anew"):
+        open_slide(path)
+
+
 class Flaky:
     """Makes a handle die, as OpenSlide's do, when a region right of x = 50 is read."""
 
@@ -211,12 +221,14 @@ class Flaky:
 def test_a_dead_handle_is_replaced(tiff, monkeypatch) -> None:
     image = noise(100, 100)
     path = tiff([image])
-    Flaky(monkeypatch)
+    flaky = Flaky(monkeypatch)
     with open_slide(path) as slide:
         for _ in range(3):
             with pytest.raises(TileReadError, match=r"case.*\(60, 0\)"):
                 slide.read_region(60, 0, 10, 10)
+            opened = flaky.opened
             assert np.array_equal(slide.read_region(0, 0, 10, 10), image[:10, :10])
+            assert flaky.opened == opened, "the dead handle is still in use"
 
 
 def test_threads_do_not_suffer_for_each_others_regions(tiff, monkeypatch) -> None:

@@ -133,6 +133,23 @@ def test_odd_levels_do_not_drift_towards_the_far_edge(kind: str, tiff) -> None:
     assert np.abs(got - middle[None, :, None]).max() < 1.1
 
 
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_level_that_cannot_be_addressed_exactly_is_not_shifted(tiff, axis: str) -> None:
+    """OpenSlide takes whole level-0 px: level pixel 143 of a 2.0035x level is at 286.5."""
+    ramp = np.clip((np.arange(1001) - 250) * 2, 0, 255).astype(np.uint8)
+    image = np.broadcast_to(ramp[None, :, None], (401, 1001, 3)).copy()
+    image = image if axis == "x" else image.swapaxes(0, 1).copy()
+    with open_slide(tiff([image, halved(image)])) as slide:
+        assert not slide.level_downsamples[1].is_integer()
+        for x in np.arange(276, 296):
+            box = Box(x, 100, 40, 40) if axis == "x" else Box(100, x, 40, 40)
+            got = slide.read_box(box, (20, 20)).astype(float)
+            got = got if axis == "x" else got.swapaxes(0, 1)
+            middle = (x + (np.arange(20) + 0.5) * 2 - 0.5 - 250) * 2
+            # The quarter of a level pixel would be 1 grey value, on top of rounding.
+            assert abs((got - middle[None, :, None]).mean()) < 0.7
+
+
 def test_enlarging_is_linear_interpolation() -> None:
     image = np.broadcast_to((np.arange(40) * 6)[None, :, None], (40, 40, 3)).astype(np.uint8)
     got = ArraySlide([image]).read_box(Box(10, 10, 5, 5), (20, 20)).astype(float)
@@ -161,7 +178,9 @@ def test_too_large_a_read_is_refused_before_anything_is_allocated(pyramid) -> No
         slide.read_region(0, 0, 2**20, 2**20)
     with pytest.raises(SlideError, match="smaller regions"):
         slide.read_box(Box(0, 0, 10, 10), (2**20, 2**20))
-    for empty in (Box(0, 0, 0, 10), Box(0, 0, 10, float("nan"))):
+    with pytest.raises(SlideError, match="far larger"):
+        slide.read_box(Box(0, 0, 1e13, 1e13), (5, 5))
+    for empty in (Box(0, 0, 0, 10), Box(0, 0, 10, float("nan")), Box(float("inf"), 0, 1, 1)):
         with pytest.raises(SlideError, match="area"):
             slide.read_box(empty, (5, 5))
     with pytest.raises(SlideError, match="level 9"):

@@ -1,0 +1,75 @@
+"""The command's frame: sub-commands, exit codes, how errors and warnings look."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+
+from napari_smoothsal import __version__
+from napari_smoothsal.core.errors import SmoothsalError
+
+DONE, SOME_FAILED, NOTHING_STARTED, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="smoothsal",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Hidden-layer saliency for whole-slide images. For research use only.",
+)
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a sub-command whose errors become one line and an exit code."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def reported(**values: Any) -> Any:
+            try:
+                return function(**values)
+            except SmoothsalError as error:
+                complain("error", str(error))
+                raise typer.Exit(NOTHING_STARTED) from error
+            except OSError as error:  # a full or read-only disk, a missing permission
+                complain("error", f"{error.strerror or error}: {error.filename or 'the output'}")
+                raise typer.Exit(NOTHING_STARTED) from error
+            except KeyboardInterrupt as error:
+                complain("interrupted", "run the same command again to go on where it stopped")
+                raise typer.Exit(INTERRUPTED) from error
+
+        return app.command(name)(reported)
+
+    return register
+
+
+def complain(kind: str, message: str) -> None:
+    """One line on standard error."""
+    typer.secho(f"{kind}: ", fg="yellow" if kind == "warning" else "red", nl=False, err=True)
+    typer.echo(message, err=True)
+
+
+@app.callback(invoke_without_command=True)
+def _frame(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    if version:
+        typer.echo(f"napari-smoothsal {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the ``smoothsal`` script."""
+    from napari_smoothsal.cli import demo, info, layers, run  # noqa: F401 - they register
+
+    def show(message: Warning | str, category: type[Warning], *_place: Any) -> None:
+        if issubclass(category, UserWarning):
+            complain("warning", str(message))
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    sys.exit(app())

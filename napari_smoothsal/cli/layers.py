@@ -1,0 +1,48 @@
+"""``smoothsal layers``: the layers of a model at which a map can be computed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from napari_smoothsal.cli.app import command
+
+
+@command("layers")
+def layers(
+    model: Annotated[str, typer.Argument(help="A built-in name or a model folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List a model's layers with channels, stride, centre and what there is to denoise."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from napari_smoothsal.models import load_model
+
+    loaded = load_model(model)
+    found = loaded.layers()
+    if as_json:
+        typer.echo(json.dumps([asdict(info) for info in found], indent=2))
+        return
+    card = loaded.card
+    typer.echo(f"{card.name}: {card.kind}, classes {', '.join(card.class_names)}")
+    if card.intended_use:
+        typer.echo(card.intended_use)
+    table = Table("layer", "channels", "stride px", "um/px", "centre px", "strided convs above")
+    for info in found:
+        um = "" if card.input_mpp is None else f"{info.stride[0] * card.input_mpp:.3g}"
+        centre = f"{info.centre[0]:g}"
+        if info.centre_spread:
+            centre += f" +- {info.centre_spread:g}"
+        table.add_row(
+            info.name,
+            str(info.channels),
+            f"{info.stride[0]:g}",
+            um,
+            centre,
+            str(len(info.strided_convs_above)),
+        )
+    Console().print(table)

@@ -1,0 +1,155 @@
+"""``smoothsal run``: slides in, saliency stores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_smoothsal.cli.app import DONE, NOTHING_STARTED, SOME_FAILED, command, complain
+from napari_smoothsal.cli.flags import fields_of, settings_flags
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+
+if TYPE_CHECKING:
+    from napari_smoothsal.runs import Run, SlideResult
+
+COMBINED = ("layer", "denoising", "method")
+
+
+@command("run")
+@settings_flags(SaliencySpec, Tiling, Compute, repeated=COMBINED)
+def run(
+    slides: Annotated[
+        list[Path], typer.Argument(help="Slide files, a DICOM folder, or a folder of slides.")
+    ],
+    model: Annotated[
+        str, typer.Option(help="A built-in name or a model folder.")
+    ] = "demo-classifier",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Store of one slide, or folder for the stores of several."),
+    ] = None,
+    mpp: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="X,Y,W,H in level-0 px; unset: the whole slide.")
+    ] = None,
+    predict_only: Annotated[
+        bool, typer.Option("--predict-only", help="Predictions only, no maps.")
+    ] = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Compute saliency maps over slides and store them as OME-Zarr pyramids.
+
+    Several --layer, --denoising or --method give one map for each combination. The same command
+    run again resumes what is unfinished.
+    """
+    specs = _specs(given, predict_only)
+    tiling, compute = Tiling(**fields_of(Tiling, given)), Compute(**fields_of(Compute, given))
+    settings: dict[str, Any] = {
+        "region": _region(region),
+        "tiling": tiling,
+        "compute": compute,
+        "progress": True,
+    }
+    from napari_smoothsal.models import load_model
+    from napari_smoothsal.runs import explain_slide, explain_slides
+    from napari_smoothsal.runs.layout import SUFFIX, own_attributes
+    from napari_smoothsal.slides import open_slide
+    from napari_smoothsal.slides.find import slides_among
+
+    loaded = load_model(model)
+    found = slides_among(slides)
+    if len(found) == 1 and len(slides) == 1 and found[0] == slides[0]:
+        with open_slide(found[0], mpp=mpp) as slide:
+            store = out or Path(slide.name + SUFFIX)
+            own = own_attributes(store)
+            done = explain_slide(slide, loaded, specs, store, **settings)
+            if own is not None and own["status"] == done.status != "running":
+                typer.echo(f"{store} is already finished; nothing was computed")
+            raise typer.Exit(_summary(done))
+    results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
+    raise typer.Exit(_batch_summary(results))
+
+
+def _specs(given: dict[str, Any], predict_only: bool) -> list[SaliencySpec]:
+    if predict_only:
+        return []
+    fields = fields_of(SaliencySpec, given)
+    if "layer" not in fields:
+        raise SettingError(
+            "give at least one --layer (`smoothsal layers MODEL` lists them), or --predict-only"
+        )
+    choices = [[(name, value) for value in fields.pop(name, [])] for name in COMBINED]
+    return [
+        SaliencySpec(**fields, **dict(choice)) for choice in product(*(c for c in choices if c))
+    ]
+
+
+def _region(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        x, y, w, h = (int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingError(
+            f"--region {text!r} is not X,Y,W,H: four whole numbers in level-0 px, e.g. "
+            "1000,2000,512,512"
+        ) from None
+    return (x, y, w, h)
+
+
+def _summary(run: Run) -> int:
+    """Print what a run holds; returns the exit code."""
+    from rich.console import Console
+
+    from napari_smoothsal.render.tables import total_variation_table
+
+    tiles = run.tiles
+    typer.echo(f"store: {run.path}")
+    if tiles.empty:
+        typer.echo(
+            "no tissue was found, so the store is complete and its maps are empty; "
+            "`smoothsal info SLIDE --picture tissue.png` shows the mask"
+        )
+        return DONE
+    failed = tiles[tiles.status == "failed"]
+    counts = tiles.predicted[tiles.predicted != ""].value_counts()
+    said = ", ".join(f"{n} {name}" for name, n in counts.items())
+    typer.echo(f"{len(tiles)} tiles; predicted: {said or 'none'}")
+    if len(run.maps):
+        Console().print(total_variation_table(run))
+    if failed.empty:
+        return DONE
+    complain("failed", f"{len(failed)} tiles could not be read or computed (x, y in level-0 px):")
+    for tile in failed.head(20).itertuples():
+        typer.echo(f"  {tile.x_px:.0f}, {tile.y_px:.0f}", err=True)
+    if len(failed) > 20:
+        typer.echo("  ... all of them in the store's table, status `failed`", err=True)
+    return SOME_FAILED
+
+
+def _batch_summary(results: Sequence[SlideResult]) -> int:
+    errors = 0
+    for result in results:
+        if result.run is None:
+            errors += 1
+            complain("failed", f"{result.name}: {result.error}")
+            continue
+        tiles = result.run.tiles
+        bad = int((tiles.status == "failed").sum())
+        typer.echo(
+            f"{result.name}: {result.run.status}, {len(tiles)} tiles"
+            + (f", {bad} failed" if bad else "")
+            + f" -> {result.run.path}"
+        )
+        errors += bool(bad)
+    if results and all(result.run is None for result in results):
+        return NOTHING_STARTED
+    return SOME_FAILED if errors else DONE

@@ -1,0 +1,141 @@
+"""Figures for people: maps over the slide, side by side, with legend and scale bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from napari_smoothsal.render.colours import STOPS, coloured, over
+from napari_smoothsal.render.limits import symmetric_limit
+from napari_smoothsal.render.words import RESEARCH_ONLY, legend, plain
+from napari_smoothsal.runs import Run, RunMap
+from napari_smoothsal.slides import Box, Slide
+
+Region = tuple[int, int, int, int]
+
+PANEL_PX = 640
+
+
+def comparison_figure(
+    slide: Slide, run: Run, rows: Sequence[Sequence[str]], region: Region, path: Path
+) -> None:
+    """Write a picture of one region: the slide, then maps over it, one row per denoising.
+
+    Parameters
+    ----------
+    slide, run
+        The run and the slide it was made of.
+    rows
+        Map keys, one sequence per row.
+    region
+        (x, y, w, h), level-0 px.
+    path
+        PNG, PDF or SVG file.
+    """
+    picture = _picture(slide, region)
+    width = 1 + max(len(row) for row in rows)
+    figure = Figure(figsize=(3.1 * width, 3.3 * len(rows) + 0.9), layout="constrained", dpi=150)
+    axes = np.atleast_2d(figure.subplots(len(rows), width, squeeze=False))
+    for row, keys in zip(axes, rows, strict=True):
+        row[0].imshow(picture)
+        row[0].set_title("slide", fontsize=10)
+        _add_scale_bar(row[0], slide, region, picture.shape[1])
+        for axis, key in zip(row[1:], keys, strict=False):
+            run_map = run.maps[key]
+            limit = symmetric_limit(run_map)
+            values = sampled(run_map, run.mpp, region, picture.shape[:2])
+            # Paled, so that the tissue is seen and does not compete with the colours.
+            axis.imshow(over(_paled(picture), coloured(values, limit)))
+            step = run_map.scale_um[0]
+            axis.set_title(
+                f"{run_map.spec.layer} ({step:.3g} um/px), {plain(run_map.spec.denoising)}",
+                fontsize=10,
+            )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    _add_legend(figure, axes, run.maps[rows[0][0]])
+    FigureCanvasAgg(figure)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def sampled(
+    run_map: RunMap, mpp: tuple[float, float], region: Region, shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """A map's values at the pixels of a picture of a region: nearest layer pixel, by placement.
+
+    Parameters
+    ----------
+    run_map, mpp
+        The map, and the slide's micrometres per level-0 px, (y, x).
+    region
+        (x, y, w, h), level-0 px, that the picture shows.
+    shape
+        (h, w) of the picture.
+    """
+    level = run_map.levels[0]
+    indices = []
+    for axis, (start, size) in enumerate(((region[1], region[3]), (region[0], region[2]))):
+        pixels = start + (np.arange(shape[axis]) + 0.5) * size / shape[axis] - 0.5
+        place = (pixels * mpp[axis] - run_map.translate_um[axis]) / run_map.scale_um[axis]
+        indices.append(np.rint(place).astype(int))
+    inside = [(i >= 0) & (i < n) for i, n in zip(indices, level.shape, strict=True)]
+    low = [max(0, int(i.min())) for i in indices]
+    high = [min(n, int(i.max()) + 1) for i, n in zip(indices, level.shape, strict=True)]
+    values = np.full(shape, np.nan)
+    if low[0] < high[0] and low[1] < high[1]:
+        crop = np.asarray(level[low[0] : high[0], low[1] : high[1]])
+        rows, columns = indices[0][inside[0]] - low[0], indices[1][inside[1]] - low[1]
+        values[np.ix_(inside[0], inside[1])] = crop[np.ix_(rows, columns)]
+    return values
+
+
+def _picture(slide: Slide, region: Region) -> NDArray[np.uint8]:
+    x, y, w, h = region
+    scale = min(1.0, PANEL_PX / max(w, h))
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
+    return slide.read_box(Box(x, y, w, h), size)
+
+
+def _paled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    grey = picture.mean(-1, keepdims=True)
+    return np.asarray(255 - (255 - (0.5 * grey + 0.5 * picture)) * 0.6, dtype=np.uint8)
+
+
+def _add_scale_bar(axis: object, slide: Slide, region: Region, width_px: int) -> None:
+    um_per_px = slide.require_mpp()[1] * region[2] / width_px
+    target = width_px * um_per_px / 4
+    nice = 10 ** np.floor(np.log10(target))
+    length = max(n * nice for n in (1, 2, 5) if n * nice <= target)
+    y = width_px * 0.03
+    axis.plot([y, y + length / um_per_px], [y, y], color="black", linewidth=3)  # type: ignore[attr-defined]
+    axis.text(y, 2 * y, f"{length:g} um", va="top", fontsize=9)  # type: ignore[attr-defined]
+
+
+def _add_legend(figure: Figure, axes: NDArray[np.object_], run_map: RunMap) -> None:
+    supports, against = legend(run_map)
+    colours = LinearSegmentedColormap.from_list(
+        "saliency", [(place, colour[:3]) for place, colour in STOPS]
+    )
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(-1, 1), colours),
+        ax=list(axes.flat),
+        orientation="horizontal",
+        fraction=0.03,
+        pad=0.02,
+        aspect=60,
+    )
+    bar.set_ticks([-1, 0, 1], labels=[against, "no influence", supports])
+    bar.set_label(
+        "full colour: 99th percentile of each map's magnitude over the slide  |  " + RESEARCH_ONLY,
+        fontsize=8,
+    )

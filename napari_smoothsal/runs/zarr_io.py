@@ -1,0 +1,52 @@
+"""zarr as this room uses it: nodes of a known kind, attributes as plain values.
+
+zarr types every lookup as "array or group" and every attribute as any JSON; here the kind is
+checked once, where a node is looked up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import zarr
+
+from napari_smoothsal.core.errors import StoreError
+
+
+def open_root(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
+    """Open a store; consolidated metadata would show the past of a growing one."""
+    return zarr.open_group(path, mode=mode, use_consolidated=False)
+
+
+def array_at(group: zarr.Group, path: str) -> zarr.Array[Any]:
+    """The array at a path.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    node = group.get(path)
+    if not isinstance(node, zarr.Array):
+        raise StoreError(f"the store is damaged: array {path!r} is missing in it")
+    return node
+
+
+def group_at(group: zarr.Group, path: str) -> zarr.Group:
+    """The group at a path.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    node = group.get(path)
+    if not isinstance(node, zarr.Group):
+        raise StoreError(f"the store is damaged: group {path!r} is missing in it")
+    return node
+
+
+def attributes_of(group: zarr.Group) -> dict[str, Any]:
+    """A group's attributes."""
+    return dict(group.attrs)
