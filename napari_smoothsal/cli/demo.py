@@ -74,6 +74,5 @@ def _where_to_look(run: Run, slide: Slide) -> tuple[int, int, int, int]:
 def _has_display() -> bool:
     if os.environ.get("CI"):
         return False
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
+    x_or_wayland = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return x_or_wayland or not sys.platform.startswith("linux")

@@ -1,0 +1,37 @@
+# The two commands of the README are `make demo` and `make test`; both set everything up first.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN = $(VENV)/bin
+EXTRAS ?= viewer,test
+
+.PHONY: setup demo test test-slow lint clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@
+
+demo: setup
+	$(BIN)/smoothsal demo
+
+# Drawing needs a GL context: Xvfb (started by the tests) and Mesa, from Debian where they miss.
+test: setup
+	sh tests/install_display.sh
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: setup
+	sh tests/install_display.sh
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict napari_smoothsal
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari-smoothsal
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

@@ -1,0 +1,99 @@
+"""Controls generated from the fields of a settings model.
+
+A new field of `SaliencySpec` appears by itself. Numbers are not clamped to what is allowed: a
+value that cannot work stays as it was typed, is marked, and the model's own message says why.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from typing import Any, Literal, Union, get_args, get_origin
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.settings import Settings
+
+WIDEST = 1_000_000
+DECIMALS_STEP = 0.05
+MARK = "border: 2px solid #d9480f;"
+
+LABELS = {"sigma": "noise (sigma)", "samples": "noise samples", "reduction": "channels"}
+
+
+def control_for(name: str, field: FieldInfo, choices: bool = False) -> Any | None:
+    """A magicgui widget for one field; None where there is nothing to choose.
+
+    Parameters
+    ----------
+    name, field
+        Of a pydantic model; the description becomes the tooltip.
+    choices
+        Whether its values are names that are filled in later.
+    """
+    options = {
+        "name": name,
+        "label": LABELS.get(name, name.replace("_", " ")),
+        "tooltip": (field.description or "").replace("`", "'"),
+    }
+    kind = field.annotation
+    if choices:
+        return ComboBox(choices=(), **options)
+    if get_origin(kind) is Literal:
+        values = get_args(kind)
+        return ComboBox(choices=values, value=field.default, **options) if len(values) > 1 else None
+    if kind is bool:
+        return CheckBox(value=field.default, **options)
+    if kind is int:
+        return SpinBox(value=field.default, min=-WIDEST, max=2**31 - 1, **options)
+    if kind is float:
+        return FloatSpinBox(
+            value=field.default, min=-WIDEST, max=WIDEST, step=DECIMALS_STEP, **options
+        )
+    if get_origin(kind) in (Union, types.UnionType) and str in get_args(kind):
+        return LineEdit(value=field.default or "", **options)
+    return None
+
+
+def controls_for(model: type[Settings], named: Iterable[str]) -> dict[str, Any]:
+    """Controls of all fields that have one; ``named`` are those whose choices come later."""
+    names = set(named)
+    found = {
+        name: control_for(name, field, name in names)
+        for name, field in model.model_fields.items()
+        if name != "schema_version"
+    }
+    return {name: control for name, control in found.items() if control is not None}
+
+
+def set_choices(control: Any, choices: list[tuple[str, Any]], value: Any = None) -> None:
+    """Give a ComboBox new (label, value) choices; keeps its value where it still exists."""
+    before = control.value
+    there = [data for _, data in choices]
+    control.choices = choices
+    for wanted in (before, value):
+        if wanted in there and (wanted is not None or None in there):
+            control.value = wanted
+            return
+
+
+def mark(control: Any, problem: str | None) -> None:
+    """Mark a control as wrong, or, with None, as right again."""
+    native = control.native
+    native.setStyleSheet(MARK if problem else "")
+    native.setProperty("smoothsal_problem", problem or "")
+
+
+def problems_of(error: SettingError) -> dict[str, str]:
+    """Messages by field name of a failed validation; empty where it was no validation."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return {}
+    return {
+        str(problem["loc"][0]): problem["msg"].removeprefix("Value error, ")
+        for problem in cause.errors()
+        if problem["loc"]
+    }

@@ -1,0 +1,123 @@
+"""The engine process from inside: requests on standard input, answers on standard output.
+
+A thread reads requests, so that a cancel is heard while a batch is computed; the main thread
+answers them one after another. The end of standard input means that napari is gone, however it
+went, and ends this process with it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+from pydantic import ValidationError
+
+from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.viewer.messages import (
+    Answer,
+    Cancel,
+    Describe,
+    DescribeModel,
+    Explain,
+    Failed,
+    Ready,
+    Request,
+    Stopped,
+    line_of,
+    request_of,
+)
+
+if TYPE_CHECKING:
+    from napari_smoothsal.viewer.engine_work import Engine
+
+
+class Inbox(threading.Thread):
+    """Reads requests; knows which of them are no longer wanted.
+
+    Ids grow, so one number says it: everything up to it is to end.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__(name="smoothsal-inbox", daemon=True)
+        self.requests: queue.Queue[Request] = queue.Queue()
+        self._source = source
+        self._ended = -1
+
+    def stopped(self, request_id: int) -> bool:
+        """Whether a request is to end."""
+        return request_id <= self._ended
+
+    def run(self) -> None:
+        for line in self._source:
+            try:
+                request = request_of(line)
+            except ValidationError as error:
+                print(f"not understood: {error}", file=sys.stderr)  # noqa: T201
+                continue
+            if isinstance(request, Cancel):
+                self._ended = max(self._ended, request.id)
+                continue
+            if isinstance(request, Explain):
+                self._ended = max(self._ended, request.id - 1)
+            self.requests.put(request)
+        # At once: a batch that is being computed helps nobody. What is stored is resumable.
+        os._exit(0)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    # Libraries print; only answers may reach the pipe.
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    inbox = Inbox(sys.stdin.buffer)
+    inbox.start()
+
+    def send(answer: Answer) -> None:
+        pipe.write(line_of(answer))
+        pipe.flush()
+
+    import torch
+
+    from napari_smoothsal.viewer import engine_work
+
+    threads = max(1, _cores() - 1)  # one core stays with the window
+    torch.set_num_threads(threads)
+    send(Ready(threads=threads))
+    engine = engine_work.Engine(send, inbox.stopped)
+    while True:
+        request = inbox.requests.get()
+        try:
+            if inbox.stopped(request.id) and isinstance(request, Explain):
+                send(Stopped(id=request.id))
+            else:
+                _answer(engine, request)
+        except SmoothsalError as error:
+            send(_failed(request, error, expected=True))
+        except Exception as error:  # noqa: BLE001 - told in the window, and the engine goes on
+            import traceback
+
+            traceback.print_exc()
+            send(_failed(request, error, expected=False))
+
+
+def _answer(engine: Engine, request: Request) -> None:
+    if isinstance(request, Describe):
+        engine.describe(request)
+    elif isinstance(request, DescribeModel):
+        engine.describe_model(request)
+    elif isinstance(request, Explain):
+        engine.explain(request)
+
+
+def _failed(request: Request, error: Exception, *, expected: bool) -> Failed:
+    text = str(error) or type(error).__name__
+    return Failed(id=request.id, kind=type(error).__name__, message=text, expected=expected)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,192 @@
+"""What the engine process does with a request. Runs without napari, Qt or a second process."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from napari_smoothsal.attribution import METHODS
+from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.denoise import DENOISINGS
+from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
+from napari_smoothsal.render.words import RESEARCH_ONLY
+from napari_smoothsal.runs import Progress, Run, explain_slide, open_run
+from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.viewer.layer_choices import layer_choices
+from napari_smoothsal.viewer.map_picture import pictures_of
+from napari_smoothsal.viewer.messages import (
+    Answer,
+    Choice,
+    Describe,
+    Described,
+    DescribeModel,
+    Explain,
+    Finished,
+    Grown,
+    ModelDescribed,
+    Progressed,
+    Reading,
+    SlideFile,
+)
+from napari_smoothsal.viewer.window_array import slide_of_pixels
+
+Send = Callable[[Answer], None]
+
+GROWN_EVERY_S = 1.0
+
+
+class ViewTooLargeError(SmoothsalError):
+    """A view has more tiles than one waits for."""
+
+
+class Engine:
+    """Answers requests; keeps the models and the slide it used last.
+
+    Parameters
+    ----------
+    send
+        Takes answers, in order.
+    stopped
+        Whether the request of an id is to end.
+    """
+
+    def __init__(self, send: Send, stopped: Callable[[int], bool]) -> None:
+        self._send = send
+        self._stopped = stopped
+        self._model = lru_cache(maxsize=2)(load_model)
+        self._slide: tuple[SlideFile, Slide] | None = None
+
+    def describe(self, request: Describe) -> None:
+        """Tell the models, denoisings and methods."""
+        self._send(
+            Described(
+                id=request.id,
+                models=tuple(builtin_models()),
+                denoisings=tuple(Choice(name=d.name, title=d.title) for d in DENOISINGS.values()),
+                methods=tuple(Choice(name=m.name, title=m.title) for m in METHODS.values()),
+                notice=RESEARCH_ONLY,
+            )
+        )
+
+    def describe_model(self, request: DescribeModel) -> None:
+        """Tell a model's layers and classes."""
+        # Whoever asks may have changed the folder since.
+        self._model.cache_clear()
+        model = self._model(request.model)
+        card = model.card
+        layers, start = layer_choices(model.layers(), card.input_mpp)
+        self._send(
+            ModelDescribed(
+                id=request.id,
+                model=request.model,
+                name=card.name,
+                classes=card.class_names,
+                default_target=resolve_target(card, None, "slide").label,
+                layers=tuple(layers),
+                default_layer=start,
+                tile_um=None if card.input_mpp is None else card.input_size * card.input_mpp,
+                intended_use=card.intended_use,
+            )
+        )
+
+    def explain(self, request: Explain) -> None:
+        """Run a request and tell how it goes."""
+        model = self._model(request.model)
+        growth = _Growth(request, self._send)
+        with contextlib.ExitStack() as stack, warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            run = explain_slide(
+                self._opened(request, stack),
+                model,
+                [request.spec],
+                request.out,
+                region=request.region,
+                tiling=request.tiling,
+                compute=request.compute,
+                progress=growth.report,
+                stop=lambda: self._stopped(request.id),
+            )
+        messages = [str(w.message) for w in told if issubclass(w.category, UserWarning)]
+        self._send(
+            Finished(
+                id=request.id,
+                status=run.status,
+                pictures=tuple(pictures_of(run)),
+                reading=reading_of(run, model),
+                warnings=tuple(dict.fromkeys(messages)),
+            )
+        )
+
+    def _opened(self, request: Explain, stack: contextlib.ExitStack) -> Slide:
+        if not isinstance(request.slide, SlideFile):
+            return stack.enter_context(slide_of_pixels(request.slide))
+        # One slide stays open: its decoded tiles serve the next view.
+        if self._slide is None or self._slide[0] != request.slide:
+            if self._slide is not None:
+                self._slide[1].close()
+                self._slide = None
+            self._slide = (request.slide, open_slide(request.slide.path, request.slide.mpp))
+        return self._slide[1]
+
+
+class _Growth:
+    """Turns a run's progress into messages, and tells when its maps have grown."""
+
+    def __init__(self, request: Explain, send: Send) -> None:
+        self._request = request
+        self._send = send
+        self._next = time.monotonic() + GROWN_EVERY_S
+        self._known: dict[str, float] = {}
+
+    def report(self, progress: Progress) -> None:
+        limit = self._request.max_tiles
+        if limit is not None and progress.total > limit:
+            raise ViewTooLargeError(
+                f"this view has {progress.total} tiles; at most {limit} are explained as a view. "
+                "Zoom in, or use Explain slide"
+            )
+        self._send(
+            Progressed(
+                id=self._request.id,
+                done=progress.done,
+                total=progress.total,
+                failed=progress.failed,
+                tiles_per_s=progress.tiles_per_s,
+                seconds_left=progress.seconds_left,
+            )
+        )
+        if time.monotonic() >= self._next and self._request.region is None:
+            pictures = tuple(pictures_of(open_run(self._request.out)))
+            self._send(Grown(id=self._request.id, pictures=pictures))
+            self._next = time.monotonic() + GROWN_EVERY_S
+
+
+def reading_of(run: Run, model: Model) -> Reading:
+    """Means over the explained tiles of a run of one map."""
+    tiles = run.tiles
+    good = tiles[tiles["status"] == "done"]
+    key = next(iter(run.maps))
+    return Reading(
+        tiles=len(good),
+        failed=int((tiles["status"] == "failed").sum()),
+        total_variation=_mean(good[f"tv_{key}"]),
+        standard_error=_mean(good[f"se_{key}"]),
+        probabilities={
+            name: mean
+            for name in model.card.class_names
+            if (mean := _mean(good[f"p_{name}"])) is not None
+        },
+        predicted={str(k): int(v) for k, v in good["predicted"].value_counts().items()},
+    )
+
+
+def _mean(column: pd.Series[float]) -> float | None:
+    values = column.to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None

@@ -1,0 +1,38 @@
+"""Opening napari from a script or the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_smoothsal.viewer.readers import read_slides, read_stores
+
+
+def viewer_with(store: str | Path | None = None, slide: str | Path | None = None) -> Any:
+    """A napari viewer on a slide, the maps of a store, or both, with the dock open."""
+    import napari
+
+    viewer = napari.Viewer(title="napari-smoothsal")
+    for path, read in ((slide, read_slides), (store, read_stores)):
+        if path is not None:
+            for data, options, _ in read(str(path)):
+                viewer.add_image(data, **options)
+    viewer.canvas.overlays.scale_bar.visible = True
+    viewer.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
+    return viewer
+
+
+def show_run(store: str | Path, slide: str | Path | None = None) -> None:
+    """Open napari on a store, and wait until its window is closed.
+
+    Parameters
+    ----------
+    store
+        Folder that `explain_slide` wrote.
+    slide
+        The slide it was computed from; without it the store's overview is shown.
+    """
+    import napari
+
+    viewer_with(store, slide)
+    napari.run()

@@ -1,0 +1,274 @@
+"""What napari's process and the engine process say to each other: one JSON object per line.
+
+JSON and not pickle: nothing in a message can run, and a line can be read in a log. Messages are
+small; pixels travel as files, results lie in the store.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.viewer.map_picture import MapPicture
+
+Pair = tuple[float, float]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SlideFile(_Message):
+    """A slide that the engine opens itself."""
+
+    what: Literal["file"] = "file"
+    path: str
+    mpp: Pair | None = None
+
+
+class SlidePixels(_Message):
+    """The pixels of a layer that only napari's process has.
+
+    Attributes
+    ----------
+    path
+        ``.npy`` with the level-0 pixels of the window.
+    window
+        (x, y, w, h) of those pixels in the layer.
+    size
+        (height, width) of the layer's finest level.
+    coarse
+        ``.npy`` with a small picture of the whole layer, for the tissue; None where the window
+        is the whole layer.
+    mpp
+        (y, x) micrometres per pixel.
+    """
+
+    what: Literal["pixels"] = "pixels"
+    path: str
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    coarse: str | None
+    mpp: Pair
+
+
+class Describe(_Message):
+    """Which models, denoisings and methods are there?"""
+
+    ask: Literal["describe"] = "describe"
+    id: int
+
+
+class DescribeModel(_Message):
+    """Which layers and classes does a model have?"""
+
+    ask: Literal["model"] = "model"
+    id: int
+    model: str
+
+
+class Explain(_Message):
+    """Compute a map; ends an earlier request that is not finished.
+
+    Attributes
+    ----------
+    model
+        Built-in name or folder.
+    region
+        (x, y, w, h) in level-0 px; None: the slide.
+    out
+        Folder of the store.
+    max_tiles
+        More are refused; None: no limit.
+    """
+
+    ask: Literal["explain"] = "explain"
+    id: int
+    slide: Annotated[SlideFile | SlidePixels, Field(discriminator="what")]
+    model: str
+    spec: SaliencySpec
+    tiling: Tiling = Tiling()
+    compute: Compute = Compute()
+    region: tuple[int, int, int, int] | None
+    out: str
+    max_tiles: int | None = None
+
+
+class Cancel(_Message):
+    """End every request up to this one, resumable."""
+
+    ask: Literal["cancel"] = "cancel"
+    id: int
+
+
+class Choice(_Message):
+    """A registered name with its line in plain words."""
+
+    name: str
+    title: str
+
+
+class Ready(_Message):
+    """The engine has loaded its libraries."""
+
+    say: Literal["ready"] = "ready"
+    threads: int
+
+
+class Described(_Message):
+    """Answer to `Describe`."""
+
+    say: Literal["described"] = "described"
+    id: int
+    models: tuple[str, ...]
+    denoisings: tuple[Choice, ...]
+    methods: tuple[Choice, ...]
+    notice: str
+
+
+class LayerChoice(_Message):
+    """A layer as it is offered.
+
+    Attributes
+    ----------
+    um_per_px
+        Micrometres per pixel of its map; None where the card has no resolution.
+    to_denoise
+        Strided convolutions above it.
+    main
+        Whether it is offered first: the last, least nested module of its stride.
+    """
+
+    name: str
+    stride: float
+    um_per_px: float | None
+    to_denoise: int
+    main: bool
+
+
+class ModelDescribed(_Message):
+    """Answer to `DescribeModel`.
+
+    Attributes
+    ----------
+    model, name
+        As it was asked for, and as its card calls it.
+    tile_um
+        Side of a tile in micrometres; None where the card has no resolution.
+    """
+
+    say: Literal["model"] = "model"
+    id: int
+    model: str
+    name: str
+    classes: tuple[str, ...]
+    default_target: str
+    layers: tuple[LayerChoice, ...]
+    default_layer: str
+    tile_um: float | None
+    intended_use: str | None
+
+
+class Progressed(_Message):
+    """How far a run is."""
+
+    say: Literal["progress"] = "progress"
+    id: int
+    done: int
+    total: int
+    failed: int
+    tiles_per_s: float
+    seconds_left: float | None
+
+
+class Grown(_Message):
+    """More of the maps is in the store."""
+
+    say: Literal["grown"] = "grown"
+    id: int
+    pictures: tuple[MapPicture, ...]
+
+
+class Reading(_Message):
+    """Means over the tiles of a run.
+
+    Attributes
+    ----------
+    tiles, failed
+        Explained tiles, and those that could not be.
+    total_variation
+        Of the raw map; None without tiles.
+    standard_error
+        Relative, of the mean over noise samples; None without noise.
+    probabilities, predicted
+        Mean probability of each class, and how many tiles are predicted as it.
+    """
+
+    tiles: int
+    failed: int
+    total_variation: float | None
+    standard_error: float | None
+    probabilities: dict[str, float]
+    predicted: dict[str, int]
+
+
+class Finished(_Message):
+    """A run ended: complete, or stopped on request and resumable."""
+
+    say: Literal["finished"] = "finished"
+    id: int
+    status: str
+    pictures: tuple[MapPicture, ...]
+    reading: Reading
+    warnings: tuple[str, ...] = ()
+
+
+class Stopped(_Message):
+    """A request was cancelled before it began."""
+
+    say: Literal["stopped"] = "stopped"
+    id: int
+
+
+class Failed(_Message):
+    """A request could not be met.
+
+    Attributes
+    ----------
+    kind
+        Name of the error's class.
+    message
+        What was wrong and what to do, for the user.
+    expected
+        Whether it was raised on purpose; otherwise it is a defect of this program.
+    """
+
+    say: Literal["failed"] = "failed"
+    id: int
+    kind: str
+    message: str
+    expected: bool
+
+
+Request = Describe | DescribeModel | Explain | Cancel
+Answer = Ready | Described | ModelDescribed | Progressed | Grown | Finished | Stopped | Failed
+
+_REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="ask")])
+_ANSWERS: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="say")])
+
+
+def line_of(message: BaseModel) -> bytes:
+    """A message as one line."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def request_of(line: bytes) -> Request:
+    """The request in a line."""
+    return _REQUESTS.validate_json(line)
+
+
+def answer_of(line: bytes) -> Answer:
+    """The answer in a line."""
+    return _ANSWERS.validate_json(line)

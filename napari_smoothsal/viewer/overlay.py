@@ -1,0 +1,102 @@
+"""Putting maps into a viewer: one layer per slide and map, updated in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_smoothsal.viewer.map_layer import MapPixels, map_layer_options
+from napari_smoothsal.viewer.map_picture import MapPicture
+from napari_smoothsal.viewer.placement import Pair, placement_on
+from napari_smoothsal.viewer.slide_source import METADATA
+
+
+class Overlay:
+    """The map of one request, as a layer over the layer it explains.
+
+    Explaining again with the same settings updates the same layer, and leaves alone what the
+    user changed in it. Another map of the slide is hidden when a new one appears: two overlays
+    on each other cannot be read.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    slide_layer
+        The layer that is explained.
+    mpp
+        (y, x) micrometres per level-0 px with which it is.
+    view
+        Whether it is the map of a view, not of a slide.
+    """
+
+    def __init__(self, viewer: Any, slide_layer: Any, mpp: Pair, *, view: bool) -> None:
+        self._viewer = viewer
+        self._slide_layer = slide_layer
+        self._mpp = mpp
+        self._view = view
+        self._pixels: MapPixels | None = None
+        self._layer: Any = None
+
+    @property
+    def layer(self) -> Any:
+        """The layer; None before the first `show`."""
+        return self._layer
+
+    def show(self, picture: MapPicture) -> None:
+        """Add the layer, or bring it up to date with what the store holds now."""
+        if self._layer is not None and self._layer not in self._viewer.layers:
+            return  # the user has deleted it
+        if self._pixels is None or self._layer is None:
+            self._pixels = MapPixels(picture, whole=self._view)
+            self._layer = self._placed(picture, self._pixels)
+        else:
+            self._pixels.reload()
+        self._limit(picture.limit)
+        self._layer.refresh(extent=False)
+
+    def _placed(self, picture: MapPicture, pixels: MapPixels) -> Any:
+        identity = {
+            "map": picture.key,
+            "view": self._view,
+            "of": str(self._slide_layer.unique_id),
+        }
+        placement = placement_on(self._slide_layer, picture, self._mpp)
+        others = [layer for layer in self._viewer.layers if _is_map_of(layer, identity["of"])]
+        old = next((layer for layer in others if _own(layer)["key"] == identity), None)
+        if old is not None and old.multiscale == pixels.multiscale:
+            if not old.visible:
+                _hide(others)
+                old.visible = True
+            old.data = pixels.data
+            for name, value in placement.items():
+                setattr(old, name, value)
+            return old
+        _hide(others)
+        if old is not None:
+            self._viewer.layers.remove(old)
+        name = picture.title + (" (view)" if self._view else "")
+        options = map_layer_options(picture, name, pixels.multiscale)
+        options["metadata"] = {METADATA: {"key": identity, "limit": picture.limit}}
+        return self._viewer.add_image(pixels.data, **(options | placement))
+
+    def _limit(self, limit: float) -> None:
+        own = _own(self._layer)
+        # Limits that are not those we set are the user's.
+        if tuple(self._layer.contrast_limits) == (-own["limit"], own["limit"]):
+            self._layer.contrast_limits_range = (-limit, limit)
+            self._layer.contrast_limits = (-limit, limit)
+            own["limit"] = limit
+
+
+def _own(layer: Any) -> Any:
+    return layer.metadata.get(METADATA)
+
+
+def _is_map_of(layer: Any, slide: str) -> bool:
+    own = _own(layer)
+    return isinstance(own, dict) and "key" in own and own["key"]["of"] == slide
+
+
+def _hide(layers: list[Any]) -> None:
+    for layer in layers:
+        layer.visible = False

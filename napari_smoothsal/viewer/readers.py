@@ -1,0 +1,83 @@
+"""Readers: slides that OpenSlide opens, and stores of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_smoothsal.viewer.slide_source import METADATA
+
+LayerData = tuple[Any, dict[str, Any], str]
+Reader = Callable[[Any], list[LayerData]]
+
+STORE_SUFFIX = ".smoothsal.zarr"
+
+
+def get_slide_reader(path: str | Sequence[str]) -> Reader | None:
+    """A reader for slides; None for what OpenSlide does not open, e.g. a plain TIFF."""
+    import openslide
+
+    paths = _paths(path)
+    try:
+        known = all(p.is_file() and openslide.OpenSlide.detect_format(p) for p in paths)
+    except (openslide.OpenSlideError, OSError):
+        return None
+    return read_slides if known and paths else None
+
+
+def read_slides(path: str | Sequence[str]) -> list[LayerData]:
+    """Layer data of slides, lazily read."""
+    from napari_smoothsal.viewer.slide_layer import open_slide_layer
+
+    return [open_slide_layer(p) for p in _paths(path)]
+
+
+def get_store_reader(path: str | Sequence[str]) -> Reader | None:
+    """A reader for ``*.smoothsal.zarr`` folders."""
+    paths = _paths(path)
+    ours = all(p.name.endswith(STORE_SUFFIX) and (p / "zarr.json").is_file() for p in paths)
+    return read_stores if ours and paths else None
+
+
+def read_stores(path: str | Sequence[str]) -> list[LayerData]:
+    """Layer data of stores: the overview where no slide is open yet, and every map."""
+    # Imported here: the run's package loads torch.
+    from napari_smoothsal.runs import open_run
+    from napari_smoothsal.viewer.map_layer import MapPixels, map_layer_options
+    from napari_smoothsal.viewer.map_picture import pictures_of
+    from napari_smoothsal.viewer.placement import placement_in_micrometres
+
+    layers: list[LayerData] = []
+    for p in _paths(path):
+        run = open_run(p)
+        if not _a_slide_is_open():
+            picture, scale, translate = run.overview
+            options = {
+                "name": "overview",
+                "rgb": True,
+                "scale": scale,
+                "translate": translate,
+                "units": ("um", "um"),
+                "metadata": {METADATA: {"overview": True}},
+            }
+            layers.append((picture, options, "image"))
+        pictures = pictures_of(run)
+        for number, drawn in enumerate(pictures):
+            pixels = MapPixels(drawn)
+            drawing = map_layer_options(drawn, drawn.title, pixels.multiscale)
+            # One overlay at a time can be read; the others wait, hidden.
+            drawing["visible"] = number == len(pictures) - 1
+            layers.append((pixels.data, drawing | placement_in_micrometres(drawn), "image"))
+    return layers
+
+
+def _a_slide_is_open() -> bool:
+    import napari
+
+    viewer = napari.current_viewer()
+    return viewer is not None and any(getattr(layer, "rgb", False) for layer in viewer.layers)
+
+
+def _paths(path: str | Sequence[str]) -> list[Path]:
+    return [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]

@@ -1,0 +1,61 @@
+"""ReadingPanel: total variation and class probabilities of what was explained last."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_smoothsal.viewer.messages import Reading
+
+WHITE_NOISE = 2.8
+"""Total variation of white noise (2.83 on a large map): the upper end of what noise can give."""
+
+
+class ReadingPanel(QWidget):  # type: ignore[misc]
+    """A few lines of text; numbers can be selected and copied."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._label = QLabel("Nothing explained yet.")
+        self._label.setWordWrap(True)
+        self._label.setTextFormat(Qt.TextFormat.RichText)
+        self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._label)
+
+    @property
+    def text(self) -> str:
+        """What is shown."""
+        return str(self._label.text())
+
+    def show_reading(self, what: str, reading: Reading) -> None:
+        """Show the means over the tiles of a view or slide."""
+        self._label.setText("<br>".join(_lines(what, reading)))
+
+
+def _lines(what: str, reading: Reading) -> list[str]:
+    if not reading.tiles:
+        return [f"<b>{what}</b>: no tile with enough tissue; nothing was computed."]
+    lines = [f"<b>{what}</b>: {_tiles(reading.tiles)}"]
+    if reading.failed:
+        lines.append(f"<b>{_tiles(reading.failed)} could not be read or computed.</b>")
+    if reading.total_variation is not None:
+        lines.append(
+            f"Total variation <b>{reading.total_variation:.2f}</b> "
+            f"(white noise: {WHITE_NOISE}; less is smoother)"
+        )
+    if reading.standard_error is not None:
+        lines.append(f"Error from the noise samples {100 * reading.standard_error:.0f} %")
+    lines.append("Mean probability of a tile, and tiles predicted:")
+    for name, mean in reading.probabilities.items():
+        count = reading.predicted.get(name, 0)
+        lines.append(f"&nbsp;&nbsp;{name} <b>{mean:.2f}</b>, {count} of {reading.tiles}")
+    for name, count in reading.predicted.items():
+        if name not in reading.probabilities:
+            lines.append(f"&nbsp;&nbsp;{name}: {count} of {reading.tiles}")
+    return lines
+
+
+def _tiles(count: int) -> str:
+    return "1 tile" if count == 1 else f"{count} tiles"

@@ -1,0 +1,66 @@
+"""Session: what the docks of one viewer share: the engine and a place for temporary files."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from napari_smoothsal.viewer.engine import EngineProcess
+
+
+class Session:
+    """An engine and a temporary folder, ended when the last dock has left."""
+
+    def __init__(self) -> None:
+        self.engine = EngineProcess()
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="smoothsal-view-", ignore_cleanup_errors=True
+        )
+        self._numbers = count(1)
+        self._docks = 0
+
+    @property
+    def folder(self) -> Path:
+        """The temporary folder."""
+        return Path(self._folder.name)
+
+    def new_folder(self) -> Path:
+        """A fresh folder in it, for one request."""
+        path = self.folder / f"{next(self._numbers):05d}"
+        path.mkdir()
+        return path
+
+    def discard(self, path: Path | None) -> None:
+        """Delete a folder made by `new_folder`."""
+        if path is not None and path.parent == self.folder:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def enter(self) -> None:
+        """A dock begins to use this session."""
+        self._docks += 1
+
+    def leave(self) -> None:
+        """A dock ends to; with the last one the engine and the folder go."""
+        self._docks -= 1
+        if self._docks <= 0:
+            self.engine.close()
+            self._folder.cleanup()
+            for viewer, session in list(_SESSIONS.items()):
+                if session is self:
+                    del _SESSIONS[viewer]
+
+
+_SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def session_of(viewer: Any) -> Session:
+    """The session of a viewer; made when it is first asked for."""
+    # napari hands plugins a proxy, each time a new one; they share the viewer behind it.
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    if viewer not in _SESSIONS:
+        _SESSIONS[viewer] = Session()
+    return _SESSIONS[viewer]

@@ -1,0 +1,170 @@
+"""SlideForm: which slide, at which resolution, with which model, saved where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import ComboBox, FloatSpinBox
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
+
+from napari_smoothsal.viewer.controls import set_choices
+from napari_smoothsal.viewer.placement import resolution_of
+from napari_smoothsal.viewer.slide_source import METADATA, source_of
+
+
+class SlideForm(QWidget):  # type: ignore[misc]
+    """Choice of the slide's layer and of the model.
+
+    Signals
+    -------
+    model_chosen(str)
+        The user chose a model: a built-in name or a folder.
+    """
+
+    model_chosen = Signal(str)
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._folders: list[str] = []
+        self._built_in: tuple[str, ...] = ()
+        self._filling = False
+        self._slide = ComboBox(name="slide", tooltip="Any RGB image layer.")
+        self._mpp = FloatSpinBox(
+            name="um per pixel",
+            value=0.0,
+            min=0.0,
+            max=100.0,
+            step=0.01,
+            tooltip="Micrometres per pixel of the finest level: 0.25 for a 40x scan, 0.5 for 20x. "
+            "Asked because the image does not say it.",
+        )
+        self._model = ComboBox(
+            name="model", tooltip="A built-in model, or a folder with card.json and its weights."
+        )
+        choose_model = QPushButton("Folder ...")
+        choose_model.setToolTip("Choose a folder with card.json and model.safetensors.")
+        choose_model.clicked.connect(self._choose_model)
+        self._folder = QLineEdit()
+        self._folder.setPlaceholderText("beside the slide")
+        self._folder.setToolTip("Where Explain slide puts its result.")
+        choose_folder = QPushButton("...")
+        choose_folder.clicked.connect(self._choose_folder)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("slide", self._slide.native)
+        self._mpp_label = QLabel("um per pixel")
+        form.addRow(self._mpp_label, self._mpp.native)
+        form.addRow("model", _beside(self._model.native, choose_model))
+        form.addRow("save to", _beside(self._folder, choose_folder))
+        self._model.changed.connect(self._on_model)
+        self._slide.changed.connect(self._on_slide)
+        events = viewer.layers.events
+        self._events = (events.inserted, events.removed, events.reordered)
+        for event in self._events:
+            event.connect(self._list_slides)
+        self._list_slides()
+
+    @property
+    def layer(self) -> Any | None:
+        """The chosen layer."""
+        chosen = self._slide.value
+        for layer in self._viewer.layers:
+            if str(layer.unique_id) == chosen:
+                return layer
+        return None
+
+    @property
+    def asked_mpp(self) -> float:
+        """Micrometres per pixel that the user gave; 0 where none."""
+        return float(self._mpp.value)
+
+    @property
+    def model(self) -> str | None:
+        """The chosen model."""
+        value = self._model.value
+        return None if value is None else str(value)
+
+    @property
+    def folder(self) -> str:
+        """Where slide results go; empty: beside the slide."""
+        return str(self._folder.text()).strip()
+
+    def offer_models(self, built_in: tuple[str, ...]) -> None:
+        """Offer the built-in models beside the folders chosen so far."""
+        self._built_in = built_in
+        self._list_models(self.model)
+
+    def add_model(self, folder: str) -> None:
+        """Offer a model folder and choose it."""
+        if folder not in self._folders:
+            self._folders.append(folder)
+        self._list_models(folder)
+        self._model.value = folder
+        self.model_chosen.emit(folder)
+
+    def disconnect_viewer(self) -> None:
+        """Hear no more of the viewer's layers."""
+        for event in self._events:
+            event.disconnect(self._list_slides)
+
+    def _list_models(self, value: str | None) -> None:
+        choices = [(name, name) for name in self._built_in]
+        choices += [(Path(folder).name, folder) for folder in self._folders]
+        self._filling = True
+        try:
+            set_choices(self._model, choices, value)
+        finally:
+            self._filling = False
+
+    def _list_slides(self, _event: Any = None) -> None:
+        # Newest first: what was opened last is what one wants to explain.
+        slides = [layer for layer in reversed(self._viewer.layers) if _is_slide(layer)]
+        set_choices(self._slide, [(layer.name, str(layer.unique_id)) for layer in slides])
+        self._on_slide()
+
+    def _on_slide(self, _value: Any = None) -> None:
+        layer = self.layer
+        ask = layer is not None and resolution_of(layer) is None
+        self._mpp.native.setVisible(ask)
+        self._mpp_label.setVisible(ask)
+
+    def _on_model(self, value: Any) -> None:
+        if value is not None and not self._filling:
+            self.model_chosen.emit(str(value))
+
+    def _choose_model(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "A folder with card.json")
+        if folder:
+            self.add_model(folder)
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Where results go")
+        if folder:
+            self._folder.setText(folder)
+
+
+def _is_slide(layer: Any) -> bool:
+    if not getattr(layer, "rgb", False) or layer.ndim != 2:
+        return False
+    return source_of(layer) is not None or METADATA not in layer.metadata
+
+
+def _beside(*widgets: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget, stretch in zip(widgets, (1, *[0] * (len(widgets) - 1)), strict=True):
+        layout.addWidget(widget, stretch)
+    return row

@@ -1,0 +1,47 @@
+"""From a slide to the layer data that shows it, in micrometres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.viewer.slide_levels import slide_levels
+from napari_smoothsal.viewer.slide_source import METADATA, SlideSource
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def slide_layer_data(slide: Slide, source: SlideSource, name: str) -> LayerData:
+    """Layer data tuple of an open slide, which must stay open as long as the layer.
+
+    The centre of level-0 pixel i lies at i * mpp. A slide without a resolution is shown in
+    pixels; the docks ask for it.
+    """
+    levels: list[Any] = list(slide_levels(slide))
+    many = len(levels) > 1
+    placement: dict[str, Any] = {}
+    if slide.mpp is not None:
+        placement = {"scale": slide.mpp, "translate": (0.0, 0.0), "units": ("um", "um")}
+    options = {
+        "name": name,
+        "rgb": True,
+        "multiscale": many,
+        "contrast_limits": (0, 255),
+        "metadata": {METADATA: source},
+        **placement,
+    }
+    return (levels if many else levels[0], options, "image")
+
+
+def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
+    """Open a slide file and describe its layer.
+
+    Raises
+    ------
+    SlideError
+        Where the file is no slide, or a damaged one.
+    """
+    slide = open_slide(path)
+    source = SlideSource(Path(path).absolute(), slide.mpp, (slide.height, slide.width))
+    return slide_layer_data(slide, source, name or slide.name)

@@ -1,0 +1,177 @@
+"""A slide as napari wants it: levels that halve, read lazily, the last one in memory.
+
+napari loads the coarsest level whose view still exceeds the canvas. Between OpenSlide's levels,
+often 4x apart, that is up to 16 times the pixels; so the levels in between are made here, as
+2x2 means of the next finer one. The coarsest is a numpy array because napari holds all of it
+in any case.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_smoothsal.core.errors import TileReadError
+from napari_smoothsal.slides import Slide
+
+TILE_PX = 512
+COARSEST_PX = 1024
+CACHE_BYTES = 384 * 2**20
+SAME_RATIO = 0.004
+"""A file's level counts as 2^k if its ratio is this near: sizes are rounded in the file."""
+
+UNREADABLE = 128
+"""Grey of tiles that cannot be decoded: neither glass nor tissue."""
+
+Pixels = NDArray[np.uint8]
+
+
+class TilePyramid:
+    """Tiles of all levels of one slide, in a cache that forgets the least recently used.
+
+    Parameters
+    ----------
+    slide
+        Any slide; it must stay open.
+    cache_bytes
+        Memory for tiles.
+
+    Attributes
+    ----------
+    shapes
+        (height, width) of each level. Level 0 is padded with glass to a multiple of the coarsest
+        level's pixels, since napari takes the levels' ratios from their shapes.
+    """
+
+    def __init__(self, slide: Slide, cache_bytes: int = CACHE_BYTES) -> None:
+        self._slide = slide
+        count = 1
+        while max(slide.height, slide.width) > COARSEST_PX << (count - 1):
+            count += 1
+        unit = 1 << (count - 1)
+        h, w = (-(-size // unit) * unit for size in (slide.height, slide.width))
+        self.shapes = [(h >> k, w >> k) for k in range(count)]
+        self._stored = {
+            k: level
+            for k in range(count)
+            for level, ratio in enumerate(slide.level_downsamples)
+            if abs(ratio / (1 << k) - 1) < SAME_RATIO
+        }
+        self._cache: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
+        self._room = max(4, cache_bytes // (TILE_PX * TILE_PX * 3))
+        self._lock = threading.Lock()  # napari may slice in a thread of its own
+        self._warned = False
+
+    def region(self, level: int, rows: range, columns: range) -> Pixels:
+        """Pixels of one level, (len(rows), len(columns), 3); both ranges have step 1."""
+        result = np.empty((len(rows), len(columns), 3), np.uint8)
+        if not len(rows) or not len(columns):
+            return result
+        for i in range(rows.start // TILE_PX, (rows.stop - 1) // TILE_PX + 1):
+            for j in range(columns.start // TILE_PX, (columns.stop - 1) // TILE_PX + 1):
+                tile = self._tile(level, i, j)
+                top, left = i * TILE_PX, j * TILE_PX
+                y0, y1 = max(rows.start, top), min(rows.stop, top + tile.shape[0])
+                x0, x1 = max(columns.start, left), min(columns.stop, left + tile.shape[1])
+                result[
+                    y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start
+                ] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
+        return result
+
+    def _tile(self, level: int, i: int, j: int) -> Pixels:
+        key = (level, i, j)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        height, width = self.shapes[level]
+        top, left = i * TILE_PX, j * TILE_PX
+        h, w = min(TILE_PX, height - top), min(TILE_PX, width - left)
+        tile = self._read(level, top, left, h, w)
+        with self._lock:
+            self._cache[key] = tile
+            while len(self._cache) > self._room:
+                self._cache.popitem(last=False)
+        return tile
+
+    def _read(self, level: int, top: int, left: int, h: int, w: int) -> Pixels:
+        stored = self._stored.get(level)
+        if stored is None:
+            finer = self.region(
+                level - 1, range(2 * top, 2 * (top + h)), range(2 * left, 2 * (left + w))
+            )
+            sums = finer.reshape(h, 2, w, 2, 3).astype(np.uint16).sum(axis=(1, 3))
+            return np.asarray((sums + 2) // 4, dtype=np.uint8)
+        try:
+            return self._slide.read_region(left << level, top << level, w, h, stored)
+        except TileReadError as error:
+            if not self._warned:
+                self._warned = True
+                warnings.warn(f"{error}. It is shown in grey", stacklevel=2)
+            return np.full((h, w, 3), UNREADABLE, np.uint8)
+
+
+class SlideLevel:
+    """One level as an array-like that napari slices: shape, dtype, chunks and indexing."""
+
+    ndim = 3
+    dtype = np.dtype(np.uint8)
+    chunks = (TILE_PX, TILE_PX, 3)
+
+    def __init__(self, pyramid: TilePyramid, level: int) -> None:
+        self._pyramid = pyramid
+        self._level = level
+        self.shape: tuple[int, int, int] = (*pyramid.shapes[level], 3)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.shape[0] * self.shape[1] * 3
+
+    def __getitem__(self, key: Any) -> Any:
+        rows, columns, rest = _three(key)
+        # Only what spans the request is read; steps and single indices are taken from it.
+        y, down = _spanned(rows, self.shape[0])
+        x, across = _spanned(columns, self.shape[1])
+        return self._pyramid.region(self._level, y, x)[down, across, rest]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def slide_levels(slide: Slide) -> list[SlideLevel | Pixels]:
+    """Levels of a slide, finest first, each half the one before; the last one in memory."""
+    pyramid = TilePyramid(slide)
+    last = len(pyramid.shapes) - 1
+    levels: list[SlideLevel | Pixels] = [SlideLevel(pyramid, k) for k in range(last)]
+    h, w = pyramid.shapes[last]
+    return [*levels, pyramid.region(last, range(h), range(w))]
+
+
+def _three(key: Any) -> tuple[Any, Any, Any]:
+    given = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in given:
+        at = given.index(Ellipsis)
+        given[at : at + 1] = [slice(None)] * (4 - len(given))
+    given += [slice(None)] * (3 - len(given))
+    return given[0], given[1], given[2]
+
+
+def _spanned(key: Any, size: int) -> tuple[range, Any]:
+    if not isinstance(key, slice):
+        index = int(key) + (size if int(key) < 0 else 0)
+        if not 0 <= index < size:
+            raise IndexError(f"index {int(key)} is outside a level of {size} px")
+        return range(index, index + 1), 0
+    wanted = range(*key.indices(size))
+    if not len(wanted):
+        return range(0), slice(0, 0)
+    low, high = min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])
+    if wanted.step > 0:
+        return range(low, high + 1), slice(None, None, wanted.step)
+    return range(low, high + 1), slice(None, None, wanted.step)

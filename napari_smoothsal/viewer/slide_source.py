@@ -1,0 +1,36 @@
+"""SlideSource: what a slide layer carries so that the engine process can open the same slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+METADATA = "smoothsal"
+"""Key of a layer's metadata under which everything of ours lies."""
+
+
+@dataclass(frozen=True)
+class SlideSource:
+    """The slide behind a layer, without any of its properties.
+
+    Attributes
+    ----------
+    path
+        Its file or DICOM folder; kept out of the representation, since file names may name
+        patients and layers' metadata end up in screenshots and logs.
+    mpp
+        (y, x) micrometres per level-0 px; None where the file gives none.
+    size
+        (height, width) of level 0; the layer's finest level is padded beyond it.
+    """
+
+    path: Path = field(repr=False)
+    mpp: tuple[float, float] | None
+    size: tuple[int, int]
+
+
+def source_of(layer: Any) -> SlideSource | None:
+    """The slide behind a layer; None where the layer is not one of our readers'."""
+    own = layer.metadata.get(METADATA)
+    return own if isinstance(own, SlideSource) else None

@@ -1,0 +1,48 @@
+"""What the tests of several rooms share: the real slides, small models, small slides."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch  # before Qt: on Windows torch cannot be loaded once Qt is
+
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.models import Model
+from napari_smoothsal.models.architectures import NarrowResNet18
+
+GET_DATA = (
+    "set SMOOTHSAL_DATA to a folder whose sub-folder slides/ holds CMU-1-Small-Region.svs and the "
+    "same slide as DICOM in CMU-1-Small-Region-dicom/ (CC0, OpenSlide test data): "
+    "https://openslide.cs.cmu.edu/download/openslide-testdata/Aperio/CMU-1-Small-Region.svs"
+)
+
+
+@pytest.fixture(scope="session")
+def real_slides() -> Path:
+    """Folder ``slides`` of the data; the tests that need it are skipped without."""
+    folder = os.environ.get("SMOOTHSAL_DATA")
+    if not folder:
+        pytest.skip(GET_DATA)
+    slides = Path(folder).resolve() / "slides"
+    assert (slides / "CMU-1-Small-Region.svs").exists(), GET_DATA
+    return slides
+
+
+@pytest.fixture
+def classifier() -> Model:
+    """A ResNet-18 layout with random weights, for tiles of 64 px at 0.5 um/px."""
+    torch.manual_seed(0)
+    card = ModelCard(
+        name="random",
+        kind="classification",
+        class_names=("normal", "tumour"),
+        background="normal",
+        default_target="tumour",
+        input_size=64,
+        input_mpp=0.5,
+        mean=(0.7, 0.5, 0.6),
+        std=(0.2, 0.2, 0.2),
+    )
+    return Model(NarrowResNet18(width=8).eval(), card)

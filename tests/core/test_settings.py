@@ -1,0 +1,114 @@
+"""Settings refuse what cannot work, in words a user can act on."""
+
+import pytest
+
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.core.errors import SettingError, SmoothsalError, UnknownNameError
+from napari_smoothsal.core.registry import Registry
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.denoise import DENOISINGS
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "named"),
+    [
+        (SaliencySpec, {"layer": "a", "samples": -1}, "samples"),
+        (SaliencySpec, {"layer": "a", "sigma": -0.1}, "sigma"),
+        (SaliencySpec, {"layer": "a", "sigma": float("nan")}, "sigma"),
+        (SaliencySpec, {"layer": ""}, "layer"),
+        (SaliencySpec, {}, "layer"),
+        (SaliencySpec, {"layer": "a", "smaples": 3}, "smaples"),
+        (SaliencySpec, {"layer": "a", "reduction": "max"}, "reduction"),
+        (SaliencySpec, {"layer": "a", "target": True}, "target"),
+        (Tiling, {"tile_px": 0}, "tile_px"),
+        (Tiling, {"overlap": 1.0}, "overlap"),
+        (Compute, {"batch_size": 0}, "batch_size"),
+        (Compute, {"precision": "fp8"}, "precision"),
+    ],
+)
+def test_a_bad_field_is_named(model: type, fields: dict, named: str) -> None:
+    with pytest.raises(SettingError, match=named):
+        model(**fields)
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    spec = SaliencySpec(layer="layer1")
+    assert spec.model_dump() == {
+        "schema_version": 1,
+        "layer": "layer1",
+        "denoising": "backward_hook",
+        "method": "gradient",
+        "samples": 20,
+        "sigma": 0.2,
+        "jitter": False,
+        "aggregate": "mean",
+        "noise_at": "input",
+        "target": None,
+        "reduction": "sum",
+        "seed": 0,
+        "denoising_options": {},
+        "method_options": {},
+    }
+    assert SaliencySpec(**spec.model_dump(mode="json")) == spec
+
+
+def test_every_field_a_user_sees_is_described() -> None:
+    for model in (SaliencySpec, Tiling, Compute):
+        for name, field in model.model_fields.items():
+            assert name == "schema_version" or field.description, f"{model.__name__}.{name}"
+
+
+def test_digits_from_a_command_line_are_a_class_index() -> None:
+    assert SaliencySpec(layer="a", target="1").target == 1
+    assert SaliencySpec(layer="a", target="a-b").target == "a-b"
+
+
+CARD = {
+    "name": "m",
+    "kind": "classification",
+    "class_names": ["normal", "tumour"],
+    "input_size": 64,
+    "mean": [0.5],
+    "std": [0.5],
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_names": ["a", "a"]},
+        {"std": [0.0]},
+        {"std": [0.5, 0.5]},
+        {"default_target": "tumor"},
+        {"background": "glass"},
+        {"input_mpp_range": [0.5, 0.25]},
+        {"input_mpp": 0},
+        {"weights_sha256": "../etc"},
+    ],
+)
+def test_a_contradictory_card_is_refused(change: dict) -> None:
+    ModelCard(**CARD)
+    with pytest.raises(SettingError):
+        ModelCard(**{**CARD, **change})
+
+
+def test_a_single_logit_model_may_name_what_its_class_is_not() -> None:
+    assert ModelCard(**{**CARD, "class_names": ["tumour"], "background": "normal"})
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'backward_hook'") as error:
+        DENOISINGS["backwards_hook"]
+    assert isinstance(error.value, SmoothsalError)
+    assert "backward_hook" in error.value.near
+
+
+def test_a_name_is_registered_once() -> None:
+    class Entry:
+        name = "a"
+
+    registry: Registry[Entry] = Registry("thing")
+    registry.register(Entry())
+    assert "a" in registry and "b" not in registry
+    with pytest.raises(ValueError, match="twice"):
+        registry.register(Entry())

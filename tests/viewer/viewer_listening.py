@@ -1,0 +1,28 @@
+"""Listener: waits for answers of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+TIMEOUT_MS = 60_000
+
+T = TypeVar("T")
+
+
+class Listener:
+    """Collects what an engine says."""
+
+    def __init__(self, engine: Any, qtbot: Any) -> None:
+        self._answers: list[Any] = []
+        self._qtbot = qtbot
+        engine.answered.connect(self._answers.append)
+
+    def seen(self, kind: type[T]) -> list[T]:
+        """All answers of a kind so far."""
+        return [answer for answer in self._answers if isinstance(answer, kind)]
+
+    def wait_for(self, kind: type[T], such: Callable[[T], bool] = lambda _: True) -> T:
+        """The first answer of a kind for which a condition holds."""
+        self._qtbot.waitUntil(lambda: any(map(such, self.seen(kind))), timeout=TIMEOUT_MS)
+        return next(answer for answer in self.seen(kind) if such(answer))
