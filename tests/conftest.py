@@ -30,8 +30,7 @@ def real_slides() -> Path:
     return slides
 
 
-@pytest.fixture
-def classifier() -> Model:
+def random_classifier() -> Model:
     """A ResNet-18 layout with random weights, for tiles of 64 px at 0.5 um/px."""
     torch.manual_seed(0)
     card = ModelCard(
@@ -46,3 +45,8 @@ def classifier() -> Model:
         std=(0.2, 0.2, 0.2),
     )
     return Model(NarrowResNet18(width=8).eval(), card)
+
+
+@pytest.fixture
+def classifier() -> Model:
+    return random_classifier()

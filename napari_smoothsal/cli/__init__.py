@@ -1,5 +1,5 @@
 """The ``smoothsal`` command. Commands import what they need when they run."""
 
-from napari_smoothsal.cli.app import app, main
+from napari_smoothsal.cli.app import main, registered
 
-__all__ = ["app", "main"]
+__all__ = ["main", "registered"]

@@ -63,13 +63,19 @@ def _frame(
         raise typer.Exit
 
 
+def registered() -> typer.Typer:
+    """The command with all its sub-commands."""
+    from napari_smoothsal.cli import demo, info, layers, run  # noqa: F401 - they register
+
+    return app
+
+
 def main() -> None:
     """Entry point of the ``smoothsal`` script."""
-    from napari_smoothsal.cli import demo, info, layers, run  # noqa: F401 - they register
 
     def show(message: Warning | str, category: type[Warning], *_place: Any) -> None:
         if issubclass(category, UserWarning):
             complain("warning", str(message))
 
     warnings.showwarning = show  # type: ignore[assignment]
-    sys.exit(app())
+    sys.exit(registered()())

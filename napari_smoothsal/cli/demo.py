@@ -5,20 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from napari_smoothsal.cli.app import command
 
-if TYPE_CHECKING:
-    from napari_smoothsal.runs import Run
-    from napari_smoothsal.slides import Slide
-
 LAYERS = ("layer1", "layer2", "layer3")
 DENOISINGS = ("original", "backward_hook")
-PANEL_UM = 220
+METHODS = ("gradient", "activation_x_gradient")
+SHOWN = "activation_x_gradient"
+BORDER = (2000, 900, 500, 500)
+"""Where lymphoid tissue meets tumour on the sample slide: x, y, w, h in level-0 px."""
 
 
 @command("demo")
@@ -40,14 +40,20 @@ def demo(
     from napari_smoothsal.slides.sample import sample_slide_path
 
     model = load_model("demo-classifier")
-    specs = [SaliencySpec(layer=layer, denoising=d) for d in DENOISINGS for layer in LAYERS]
+    specs = [
+        SaliencySpec(layer=layer, denoising=denoising, method=method)
+        for denoising, layer, method in product(DENOISINGS, LAYERS, METHODS)
+    ]
     store = out / "sample_slide.smoothsal.zarr"
     picture = out / "side_by_side.png"
     with sample_slide_path() as path, open_slide(path) as slide:
         run = explain_slide(slide, model, specs, store)
-        keys = list(run.maps)
-        rows = [keys[: len(LAYERS)], keys[len(LAYERS) :]]
-        comparison_figure(slide, run, rows, _where_to_look(run, slide), picture)
+        shown = {key: run_map.spec for key, run_map in run.maps.items()}
+        rows = [
+            [key for key, spec in shown.items() if (spec.denoising, spec.method) == (d, SHOWN)]
+            for d in DENOISINGS
+        ]
+        comparison_figure(slide, run, rows, BORDER, picture)
     typer.echo(f"store:   {store}")
     typer.echo(f"picture: {picture}")
     Console().print(total_variation_table(run))
@@ -59,16 +65,6 @@ def demo(
 
         typer.echo("opening napari; close its window to end")
         show_run(store)
-
-
-def _where_to_look(run: Run, slide: Slide) -> tuple[int, int, int, int]:
-    """A square region around the tile that the model is surest about."""
-    tiles = run.tiles
-    best = tiles.loc[tiles[f"p_{next(iter(run.maps.values())).target}"].idxmax()]
-    side = round(PANEL_UM / slide.require_mpp()[1])
-    x = min(max(0, round(best.x_px + best.w_px / 2 - side / 2)), max(0, slide.width - side))
-    y = min(max(0, round(best.y_px + best.h_px / 2 - side / 2)), max(0, slide.height - side))
-    return (x, y, side, side)
 
 
 def _has_display() -> bool:

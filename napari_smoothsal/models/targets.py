@@ -10,7 +10,6 @@ import torch
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 
-
 Scope = Literal["slide", "tiles"]
 
 

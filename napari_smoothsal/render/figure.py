@@ -53,9 +53,10 @@ def comparison_figure(
             # Paled, so that the tissue is seen and does not compete with the colours.
             axis.imshow(over(_paled(picture), coloured(values, limit)))
             step = run_map.scale_um[0]
+            spec = run_map.spec
             axis.set_title(
-                f"{run_map.spec.layer} ({step:.3g} um/px), {plain(run_map.spec.denoising)}",
-                fontsize=10,
+                f"{spec.layer} ({step:.3g} um/px), {plain(spec.denoising)}\n{plain(spec.method)}",
+                fontsize=9,
             )
     for axis in axes.flat:
         axis.set_axis_off()
@@ -114,8 +115,9 @@ def _add_scale_bar(axis: object, slide: Slide, region: Region, width_px: int) ->
     nice = 10 ** np.floor(np.log10(target))
     length = max(n * nice for n in (1, 2, 5) if n * nice <= target)
     y = width_px * 0.03
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
     axis.plot([y, y + length / um_per_px], [y, y], color="black", linewidth=3)  # type: ignore[attr-defined]
-    axis.text(y, 2 * y, f"{length:g} um", va="top", fontsize=9)  # type: ignore[attr-defined]
+    axis.text(y, 2 * y, f"{length:g} um", va="top", fontsize=9, bbox=box)  # type: ignore[attr-defined]
 
 
 def _add_legend(figure: Figure, axes: NDArray[np.object_], run_map: RunMap) -> None:

@@ -11,7 +11,8 @@ from napari_smoothsal.runs import Run
 def total_variation_table(run: Run) -> Table:
     """Total variation of a run's maps, one row per layer, one column per denoising and method.
 
-    Mean and standard deviation over tiles, of the raw maps before channels are combined.
+    Mean and standard deviation over tiles, of the raw maps before channels are combined; below,
+    the mean relative standard error of a map over its noise samples, where there are some.
     """
     columns: dict[tuple[str, str, str], None] = {}
     rows: dict[str, dict[tuple[str, str, str], str]] = {}
@@ -22,6 +23,9 @@ def total_variation_table(run: Run) -> Table:
         columns[column] = None
         values = tiles[f"tv_{key}"].dropna()
         text = f"{values.mean():.2f} +- {values.std(ddof=0):.2f}" if len(values) else "-"
+        errors = tiles[f"se_{key}"].dropna()
+        if len(errors):
+            text += f"\nse {100 * errors.mean():.0f} %"
         rows.setdefault(spec.layer, {})[column] = text
     table = Table(title="total variation, mean +- std over tiles (white noise: 2.8)")
     table.add_column("layer")

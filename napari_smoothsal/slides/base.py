@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.core.errors import MissingResolutionError, SlideError
+from napari_smoothsal.core.errors import MissingResolutionError, SlideError, TileReadError
 from napari_smoothsal.slides.resample import (
     Taps,
     area_taps,
@@ -32,6 +32,9 @@ MAX_PIXELS = 2**28
 
 MAX_EXTENT = 2**24
 """Level-0 px. No scanner covers more (4 m at 0.25 um); arithmetic stays exact up to here."""
+
+DAMAGE_PX = 16
+"""How closely a survey outlines what cannot be read, in px of its picture."""
 
 BAND_PIXELS = 2**23
 """Source pixels held at once while a larger box is resampled, band by band."""
@@ -165,10 +168,41 @@ class Slide(ABC):
 
     def thumbnail(self, max_px: int) -> NDArray[np.uint8]:
         """Return the whole slide, (h, w, 3), with the longer side at most `max_px` px."""
+        return self.survey(max_px)[0]
+
+    def survey(self, max_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read the whole slide small, also where the file is damaged in places.
+
+        Returns
+        -------
+        picture
+            (h, w, 3), the longer side at most `max_px` px; background where it is damaged.
+        damaged
+            (h, w): pixels that could not be read, to within a few.
+        """
         shrink = max(1.0, max(self.width, self.height) / max_px)
-        size = (max(1, round(self.width / shrink)), max(1, round(self.height / shrink)))
+        width = max(1, round(self.width / shrink))
+        height = max(1, round(self.height / shrink))
+        across, down = self.width / width, self.height / height
+        picture = np.empty((height, width, 3), np.uint8)
+        picture[:] = self.background
+        damaged = np.zeros((height, width), np.bool_)
         everything = (0, 0, self.width, self.height)
-        return self._read_within(Box(0, 0, self.width, self.height), size, everything)
+        parts = [(0, 0, width, height)]
+        while parts:
+            x, y, w, h = parts.pop()
+            part = np.s_[y : y + h, x : x + w]
+            try:
+                box = Box(x * across, y * down, w * across, h * down)
+                picture[part] = self._read_within(box, (w, h), everything)
+            except TileReadError:
+                if max(w, h) <= DAMAGE_PX:
+                    damaged[part] = True
+                elif w >= h:
+                    parts += [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]
+                else:
+                    parts += [(x, y, w, h // 2), (x, y + h // 2, w, h - h // 2)]
+        return picture, damaged
 
     def require_mpp(self) -> tuple[float, float]:
         """Return (y, x) micrometres per level-0 px.

@@ -203,14 +203,34 @@ def plan_grid(
     step = max(unit, int(kept * (1 - overlap)) // unit * unit)
     lead = -(-halo // unit) * unit
     axes = []
-    for start, size, d in ((region[1], region[3], scale[0]), (region[0], region[2], scale[1])):
-        low, high = math.floor(start / d), math.ceil((start + size) / d)
-        first = low // step
-        # The last tile is the first one whose kept part reaches the region's end.
-        last = max(first, -(-(high - kept) // step))
+    for axis in (0, 1):
+        first, last = _range_of_tiles(region, scale, windows, axis, step, lead)
         axes.append(np.arange(first, last + 1, dtype=np.int64) * step - lead)
     origins = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     return TileGrid(tile_px, halo, step, scale, origins, windows)
+
+
+def _range_of_tiles(
+    region: tuple[int, int, int, int],
+    scale: Pair,
+    windows: Mapping[str, LayerWindow],
+    axis: int,
+    step: int,
+    lead: int,
+) -> IntPair:
+    """First and last index of the tiles (origins index * step - lead) that cover the region."""
+    if not windows:
+        start, size, d = region[1 - axis], region[3 - axis], scale[axis]
+        first = math.floor(start / d) // step
+        return first, max(first, -(-math.ceil((start + size) / d) // step) - 1)
+    firsts, lasts = [], []
+    for window in windows.values():
+        grid, s = map_grid(region, scale, window), window.stride[axis]
+        begin = (grid.origin[axis] - window.first[axis]) * s + lead
+        end = begin + (grid.shape[axis] - window.count[axis]) * s
+        firsts.append(begin // step)
+        lasts.append(-(-end // step))
+    return min(firsts), max(*firsts, *lasts)
 
 
 def _window(name: str, layer: LayerShape, tile_px: int, halo: int) -> LayerWindow:
@@ -227,7 +247,7 @@ def _window(name: str, layer: LayerShape, tile_px: int, halo: int) -> LayerWindo
         high = min(n - 1, math.floor((tile_px - 1 - halo - c) / s))
         first.append(low)
         count.append(high - low + 1)
-    if min(count) < 1:
+    if min(count) < 1 or tile_px < max(stride):
         raise SettingError(
             f"a tile of {tile_px} px with a halo of {halo} px leaves nothing of layer {name!r}, "
             f"whose stride is {max(stride)} px; give larger tiles (--tile-px) or less halo"

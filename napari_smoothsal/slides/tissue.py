@@ -121,13 +121,14 @@ def find_tissue(slide: Slide, tissue: str = "auto") -> TissueMask:
         Where the file is missing, malformed, too large, or lies outside the slide.
     """
     if tissue == "auto":
-        thumbnail = slide.thumbnail(_mask_px(slide))
+        thumbnail, damaged = slide.survey(_mask_px(slide))
         um_px = (
             None
             if slide.mpp is None
             else max(_downsample(slide, thumbnail.shape[:2])) * max(slide.mpp)
         )
-        found, source = stained(thumbnail, um_px), "otsu saturation"
+        # What cannot be read may be tissue: its tiles are tried, and listed as failed.
+        found, source = stained(thumbnail, um_px) | damaged, "otsu saturation"
     elif tissue == "all":
         found, source = np.ones(_mask_shape(slide), np.bool_), "all"
     else:

@@ -34,12 +34,12 @@ def control_for(name: str, field: FieldInfo, choices: bool = False) -> Any | Non
     choices
         Whether its values are names that are filled in later.
     """
-    options = {
+    options: dict[str, Any] = {
         "name": name,
         "label": LABELS.get(name, name.replace("_", " ")),
         "tooltip": (field.description or "").replace("`", "'"),
     }
-    kind = field.annotation
+    kind: Any = field.annotation
     if choices:
         return ComboBox(choices=(), **options)
     if get_origin(kind) is Literal:

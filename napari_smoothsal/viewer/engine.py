@@ -13,7 +13,7 @@ from collections.abc import Callable
 from itertools import count
 
 from pydantic import ValidationError
-from qtpy.QtCore import QObject, QProcess, QTimer, Signal
+from qtpy.QtCore import QObject, QProcess, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_smoothsal.viewer.messages import (
     Answer,
@@ -31,7 +31,7 @@ MOST_EARLY_DEATHS = 2
 """Deaths before the first answer after which it is not started again by itself."""
 
 
-class EngineProcess(QObject):  # type: ignore[misc]
+class EngineProcess(QObject):
     """Starts the engine, sends requests, announces answers, restarts it when it dies.
 
     Signals

@@ -12,7 +12,8 @@ from napari_smoothsal.render.colours import STOPS
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.slide_source import METADATA
 
-OPACITY = 0.85
+OPACITY = 0.75
+"""Nuclei stay visible under the strongest colours."""
 
 
 def diverging_colormap() -> Any:

@@ -32,6 +32,8 @@ class MapPicture(BaseModel):
         Of the finest level, (y, x).
     key, title
         Its name in the run, and in words.
+    legend
+        What the positive and the negative end of the colours mean.
     limit
         Magnitude that gets the full colour.
     """
@@ -45,6 +47,7 @@ class MapPicture(BaseModel):
     translate_um: Pair
     key: str
     title: str
+    legend: tuple[str, str]
     limit: float
 
 
@@ -52,7 +55,7 @@ def pictures_of(run: Run) -> list[MapPicture]:
     """Pictures of all maps of a run, as far as they are written."""
     # Imported here: the run's package loads torch.
     from napari_smoothsal.render.limits import symmetric_limit
-    from napari_smoothsal.render.words import map_title
+    from napari_smoothsal.render.words import legend, map_title
 
     return [
         MapPicture(
@@ -63,6 +66,7 @@ def pictures_of(run: Run) -> list[MapPicture]:
             translate_um=run_map.translate_um,
             key=key,
             title=map_title(run_map),
+            legend=legend(run_map),
             limit=symmetric_limit(run_map),
         )
         for key, run_map in run.maps.items()

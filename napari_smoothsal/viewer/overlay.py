@@ -55,13 +55,10 @@ class Overlay:
         self._layer.refresh(extent=False)
 
     def _placed(self, picture: MapPicture, pixels: MapPixels) -> Any:
-        identity = {
-            "map": picture.key,
-            "view": self._view,
-            "of": str(self._slide_layer.unique_id),
-        }
+        slide = str(self._slide_layer.unique_id)
+        identity = {"map": picture.key, "view": self._view, "of": slide}
         placement = placement_on(self._slide_layer, picture, self._mpp)
-        others = [layer for layer in self._viewer.layers if _is_map_of(layer, identity["of"])]
+        others = [layer for layer in self._viewer.layers if _is_map_of(layer, slide)]
         old = next((layer for layer in others if _own(layer)["key"] == identity), None)
         if old is not None and old.multiscale == pixels.multiscale:
             if not old.visible:
@@ -94,7 +91,7 @@ def _own(layer: Any) -> Any:
 
 def _is_map_of(layer: Any, slide: str) -> bool:
     own = _own(layer)
-    return isinstance(own, dict) and "key" in own and own["key"]["of"] == slide
+    return isinstance(own, dict) and "key" in own and bool(own["key"]["of"] == slide)
 
 
 def _hide(layers: list[Any]) -> None:

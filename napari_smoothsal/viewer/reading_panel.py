@@ -11,7 +11,7 @@ WHITE_NOISE = 2.8
 """Total variation of white noise (2.83 on a large map): the upper end of what noise can give."""
 
 
-class ReadingPanel(QWidget):  # type: ignore[misc]
+class ReadingPanel(QWidget):
     """A few lines of text; numbers can be selected and copied."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -9,7 +9,7 @@ from napari_smoothsal.viewer.messages import Progressed
 PROBLEM = "color: #ff922b;"
 
 
-class RunBar(QWidget):  # type: ignore[misc]
+class RunBar(QWidget):
     """Explain view, Explain slide, Cancel; progress and status."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

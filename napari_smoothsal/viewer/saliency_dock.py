@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.viewer.colour_bar import ColourBar
+from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.messages import (
     Answer,
     Describe,
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     import napari
 
 MOST_VIEW_TILES = 400
+VIEW_BATCH = 4
+"""Tiles per batch of a view: a cancel is heard between batches. As fast as larger ones on CPUs."""
 MAX_WIDTH = 420
 
 
@@ -51,7 +56,7 @@ class _Job:
     id: int = 0
 
 
-class SaliencyDock(QWidget):  # type: ignore[misc]
+class SaliencyDock(QWidget):
     """The dock.
 
     Parameters
@@ -61,6 +66,7 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        self._docked = False
         super().__init__(parent)
         self._viewer = viewer
         self._session = session_of(viewer)
@@ -70,13 +76,15 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
         self._job: _Job | None = None
         self._old: dict[int, _Job] = {}
         self._copying: Iterator[None] | None = None
+        self._waiting: dict[str, Any] | None = None
 
         self.slides = SlideForm(viewer)
         self.form = SpecForm()
         self.bar = RunBar()
+        self.colours = ColourBar()
         self.reading = ReadingPanel()
         layout = QVBoxLayout(self)
-        for part in (self.slides, self.form, self.bar, self.reading):
+        for part in (self.slides, self.form, self.bar, self.colours, self.reading):
             layout.addWidget(part)
         layout.addStretch(1)
         self.setMaximumWidth(MAX_WIDTH)
@@ -100,13 +108,26 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
                 slides.disconnect_viewer()
                 session.leave()
 
+        self._end = end
         self.destroyed.connect(end)
-        QCoreApplication.instance().aboutToQuit.connect(end)
+        application = QCoreApplication.instance()
+        assert application is not None
+        application.aboutToQuit.connect(end)
         self.bar.say("Starting the computing process ...")
         if engine.ready:
             self._describe()
         else:
             engine.start()
+
+    def event(self, event: QEvent | None) -> bool:
+        """End with the dock's frame: napari takes its content out and may keep it alive."""
+        handled = bool(super().event(event))
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self._end()
+        return handled
 
     @property
     def busy(self) -> bool:
@@ -116,6 +137,15 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
     def explain_view(self) -> None:
         """Explain what is in view."""
         self._explain(view=True)
+
+    def explain_view_when_ready(self, **values: Any) -> None:
+        """The same with some controls set, as soon as the engine has told what there is."""
+        if self._model is None:
+            self._waiting = values
+            return
+        for name, value in values.items():
+            self.form.controls[name].value = value
+        self.explain_view()
 
     def explain_slide(self) -> None:
         """Explain the slide; its store is kept."""
@@ -137,6 +167,8 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
     def _explain(self, *, view: bool) -> None:
         try:
             spec = self.form.spec()
+            if not self._session.engine.ready:
+                raise NotExplainableError("the computing process is still starting; try again soon")
             if self._model is None:
                 raise NotExplainableError("choose a model first")
             if spec is None:
@@ -171,6 +203,7 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
                     slide=sent,
                     model=model,
                     spec=spec,
+                    compute=Compute(batch_size=VIEW_BATCH) if view else Compute(),
                     region=region,
                     out=str(out.absolute()),
                     max_tiles=MOST_VIEW_TILES if view else None,
@@ -228,6 +261,9 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
                 self._model = answer
                 self.form.describe_model(answer)
                 self.bar.say(answer.intended_use or f"Model {answer.name} is ready.")
+                if self._waiting is not None:
+                    values, self._waiting = self._waiting, None
+                    self.explain_view_when_ready(**values)
         elif isinstance(answer, Failed) and answer.id == self._asked_model:
             self.bar.problem(answer.message)
         elif self._job is not None and answer.id == self._job.id:
@@ -240,7 +276,7 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
         if isinstance(answer, Progressed):
             self.bar.progress(answer)
         elif isinstance(answer, Grown):
-            job.overlay.show(answer.pictures[0])
+            self._show(job, answer.pictures[0])
         elif isinstance(answer, Stopped):
             self._end_job("Stopped.")
         elif isinstance(answer, Failed):
@@ -252,10 +288,14 @@ class SaliencyDock(QWidget):  # type: ignore[misc]
         elif isinstance(answer, Finished):
             self._on_finished(job, answer)
 
+    def _show(self, job: _Job, picture: MapPicture) -> None:
+        job.overlay.show(picture)
+        self.colours.show_legend(picture)
+
     def _on_finished(self, job: _Job, answer: Finished) -> None:
         stopped = answer.status == "running"
         if not (stopped and job.view) and answer.reading.tiles:
-            job.overlay.show(answer.pictures[0])
+            self._show(job, answer.pictures[0])
         if not stopped or answer.reading.tiles:
             self.reading.show_reading(job.what, answer.reading)
         if stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from itertools import count
@@ -22,6 +23,8 @@ class Session:
         )
         self._numbers = count(1)
         self._docks = 0
+        # Where no dock says good-bye, e.g. in a script that ends without closing its viewer.
+        atexit.register(self.close)
 
     @property
     def folder(self) -> Path:
@@ -47,11 +50,16 @@ class Session:
         """A dock ends to; with the last one the engine and the folder go."""
         self._docks -= 1
         if self._docks <= 0:
-            self.engine.close()
-            self._folder.cleanup()
-            for viewer, session in list(_SESSIONS.items()):
-                if session is self:
-                    del _SESSIONS[viewer]
+            self.close()
+
+    def close(self) -> None:
+        """End the engine and delete the folder; the viewer gets a new session if it asks."""
+        atexit.unregister(self.close)
+        self.engine.close()
+        self._folder.cleanup()
+        for viewer, session in list(_SESSIONS.items()):
+            if session is self:
+                del _SESSIONS[viewer]
 
 
 _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()

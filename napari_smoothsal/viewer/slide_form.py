@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSpinBox
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -22,7 +22,7 @@ from napari_smoothsal.viewer.placement import resolution_of
 from napari_smoothsal.viewer.slide_source import METADATA, source_of
 
 
-class SlideForm(QWidget):  # type: ignore[misc]
+class SlideForm(QWidget):
     """Choice of the slide's layer and of the model.
 
     Signals
@@ -62,7 +62,7 @@ class SlideForm(QWidget):  # type: ignore[misc]
         choose_folder.clicked.connect(self._choose_folder)
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("slide", self._slide.native)
         self._mpp_label = QLabel("um per pixel")
         form.addRow(self._mpp_label, self._mpp.native)

@@ -172,6 +172,4 @@ def _spanned(key: Any, size: int) -> tuple[range, Any]:
     if not len(wanted):
         return range(0), slice(0, 0)
     low, high = min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])
-    if wanted.step > 0:
-        return range(low, high + 1), slice(None, None, wanted.step)
     return range(low, high + 1), slice(None, None, wanted.step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -22,7 +22,7 @@ BASIC = ("layer", "denoising", "method", "target", "samples", "sigma")
 MOST_DIFFERENCES = 4
 
 
-class SpecForm(QWidget):  # type: ignore[misc]
+class SpecForm(QWidget):
     """Controls generated from `SaliencySpec`.
 
     Signals
@@ -125,7 +125,7 @@ class SpecForm(QWidget):  # type: ignore[misc]
 
 def _rows(layout: QVBoxLayout, controls: dict[str, Any]) -> QFormLayout:
     form = QFormLayout()
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for control in controls.values():
         label = QLabel(control.label)
         label.setToolTip(control.tooltip)

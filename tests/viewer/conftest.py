@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-# Before Qt: on Windows torch's libraries cannot be loaded once Qt's are.
-import torch  # noqa: F401  isort: skip
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Before Qt: on Windows torch's libraries cannot be loaded once Qt's are.
+import torch
 from viewer_pictures import tissue, write_tiff
 
 from napari_smoothsal.core.card import ModelCard

@@ -1,0 +1,262 @@
+"""The command line: what it prints, its exit codes, and what bad input gets."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import Result
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from napari_smoothsal import SaliencySpec, open_run
+from napari_smoothsal.cli import registered
+from napari_smoothsal.cli.flags import options_from
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute, Tiling
+from napari_smoothsal.models import Model
+
+
+def smoothsal(*arguments: object) -> Result:
+    return CliRunner().invoke(registered(), [str(a) for a in arguments])
+
+
+@pytest.fixture
+def model(classifier: Model, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_file(classifier.module.state_dict(), folder / "model.safetensors")
+    card = classifier.card.model_dump(mode="json")
+    card["architecture"] = {"library": "napari_smoothsal", "name": "narrow_resnet18", "width": 8}
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+def tiff(path: Path, pixels: np.ndarray, mpp: float | None = 0.5) -> Path:
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(
+            pixels,
+            tile=(64, 64),
+            photometric="rgb",
+            resolution=None if mpp is None else (1e4 / mpp, 1e4 / mpp),
+            resolutionunit=None if mpp is None else "CENTIMETER",
+        )
+    return path
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    pixels = np.full((300, 330, 3), 240, np.uint8)
+    rng = np.random.default_rng(0)
+    pixels[60:240, 60:270] = rng.integers(0, 2, (180, 210, 1)) * [60, 110, 30] + [140, 60, 160]
+    return tiff(tmp_path / "case.tif", pixels)
+
+
+def test_run_prints_store_and_table_and_goes_on_or_says_it_is_finished(
+    slide: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "case.smoothsal.zarr"
+    arguments = ["run", slide, "--model", model, "--out", out, "--samples", 2]
+    arguments += ["--layer", "layer1", "--layer", "layer2"]
+    arguments += ["--denoising", "original", "--denoising", "backward_hook"]
+    result = smoothsal(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "total variation" in result.output and "case.smoothsal.zarr" in result.output
+    run = open_run(out)
+    assert run.status == "complete" and len(run.maps) == 4
+    again = smoothsal(*arguments)
+    assert again.exit_code == 0 and "already finished" in again.output
+
+
+def test_every_field_of_the_settings_is_a_flag() -> None:
+    text = smoothsal("run", "--help").output
+    names = {**SaliencySpec.model_fields, **Tiling.model_fields, **Compute.model_fields}
+    hidden = {"schema_version", "jitter", "aggregate", "noise_at"}
+    for name in names.keys() - hidden:
+        flag = name.removesuffix("s") if name.endswith("_options") else name
+        assert f"--{flag.replace('_', '-')}" in text, name
+    for flag in ("--model", "--mpp", "--region", "--predict-only", "--out"):
+        assert flag in text
+
+
+def test_flags_reach_the_run(slide: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.zarr"
+    result = smoothsal(
+        "run", slide, "--model", model, "--layer", "layer2", "--out", out, "--target", "normal",
+        "--sigma", "0.1", "--samples", "3", "--seed", "7", "--reduction", "absolute",
+        "--method", "activation_x_gradient", "--overlap", "0", "--halo", "8", "--batch-size", "5",
+        "--precision", "fp64", "--device", "cpu", "--region", "64,64,128,128", "--readers", "1",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    run = open_run(out)
+    (run_map,) = run.maps.values()
+    assert run_map.target == "normal"
+    spec = run_map.spec
+    assert (spec.sigma, spec.samples, spec.seed, spec.reduction) == (0.1, 3, 7, "absolute")
+    record = run.provenance
+    assert record["region"] == [64, 64, 128, 128] and record["batch_size"] == 5
+    assert record["compute"] == {"device": "cpu", "precision": "fp64"}
+    assert record["grid"]["halo"] == 8 and record["grid"]["step"] == 48
+
+
+def test_predictions_only(slide: Path, model: Path, tmp_path: Path) -> None:
+    result = smoothsal("run", slide, "--model", model, "--predict-only", "--out", tmp_path / "p")
+    assert result.exit_code == 0 and "predicted" in result.output
+    assert not open_run(tmp_path / "p").maps
+
+
+def test_several_slides_go_into_a_folder_and_one_bad_one_does_not_stop_them(
+    slide: Path, model: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "notes.svs"
+    bad.write_text("not a slide")
+    result = smoothsal(
+        "run", bad, slide, "--model", model, "--layer", "layer1", "--out", tmp_path / "o",
+        "--samples", 0, "--region", "64,64,64,64",
+    )  # fmt: skip
+    assert result.exit_code == 1, result.output
+    assert open_run(tmp_path / "o" / "case.smoothsal.zarr").status == "complete"
+    nothing = smoothsal("run", bad, bad, "--model", model, "--layer", "layer1")
+    assert nothing.exit_code == 2
+
+
+def test_a_folder_of_slides(slide: Path, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for name in ("a.tif", "b.tif"):
+        shutil.copy(slide, folder / name)
+    (folder / "readme.txt").write_text("about these slides")
+    result = smoothsal(
+        "run", folder, "--model", model, "--layer", "layer2", "--out", tmp_path / "o",
+        "--samples", 0,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    names = sorted(p.name for p in (tmp_path / "o").iterdir())
+    assert names == ["a.smoothsal.zarr", "b.smoothsal.zarr"]
+
+
+def test_glass_only_says_so(model: Path, tmp_path: Path) -> None:
+    glass = tiff(tmp_path / "glass.tif", np.full((300, 300, 3), 243, np.uint8))
+    out = tmp_path / "g.zarr"
+    result = smoothsal("run", glass, "--model", model, "--layer", "layer1", "--out", out)
+    assert result.exit_code == 0 and "no tissue" in result.output
+    assert open_run(out).status == "complete"
+
+
+BAD = [
+    (["--layer", "layr1"], "layer1"),
+    (["--layer", "layer1", "--sigma", "-1"], "sigma"),
+    (["--layer", "layer1", "--samples", "-3"], "samples"),
+    (["--layer", "layer1", "--samples", "many"], "samples"),
+    (["--layer", "layer4", "--tile-px", "16"], "tile"),
+    (["--layer", "layer1", "--target", "tumor"], "tumour"),
+    (["--layer", "layer1", "--denoising", "hook"], "backward_hook"),
+    (["--layer", "layer1", "--method", "grad"], "gradient"),
+    (["--layer", "layer1", "--region", "1,2,3"], "X,Y,W,H"),
+    (["--layer", "layer1", "--region", "9000,0,10,10"], "region"),
+    (["--layer", "layer1", "--mpp", "-1"], "mpp"),
+    (["--layer", "layer1", "--mpp", "5"], "--upsample"),
+    (["--layer", "layer1", "--tissue", "nowhere.geojson"], "nowhere"),
+    (["--layer", "layer1", "--device", "cuda:99"], "device"),
+    (["--layer", "layer1", "--method-option", "relu"], "name=value"),
+    (["--layer", "layer1", "--model", "demo-clasifier"], "demo-classifier"),
+    ([], "--layer"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named"), BAD)
+def test_bad_settings_exit_2_and_leave_nothing(
+    slide: Path, model: Path, tmp_path: Path, flags: list[str], named: str
+) -> None:
+    before = {p.name for p in tmp_path.iterdir()}
+    arguments = ["run", slide, "--out", tmp_path / "s.zarr", *flags]
+    if "--model" not in flags:
+        arguments += ["--model", model]
+    result = smoothsal(*arguments)
+    assert result.exit_code == 2, result.output
+    assert named in result.output
+    assert "Traceback" not in result.output
+    assert {p.name for p in tmp_path.iterdir()} == before
+
+
+def test_a_slide_without_resolution_names_the_option(model: Path, tmp_path: Path) -> None:
+    slide = tiff(tmp_path / "bare.tif", np.zeros((128, 128, 3), np.uint8), mpp=None)
+    arguments = ["run", slide, "--model", model, "--layer", "layer1", "--out", tmp_path / "s.zarr"]
+    result = smoothsal(*arguments)
+    assert result.exit_code == 2 and "bare" in result.output and "--mpp" in result.output
+    assert smoothsal(*arguments, "--mpp", "0.5", "--tissue", "all", "--samples", 0).exit_code == 0
+
+
+def test_a_file_that_is_no_slide_and_a_model_that_is_a_pickle(
+    slide: Path, model: Path, tmp_path: Path
+) -> None:
+    result = smoothsal("run", model / "card.json", "--model", model, "--layer", "layer1")
+    assert result.exit_code == 2 and "card.json" in result.output
+    (tmp_path / "model.pt").write_bytes(b"\x80\x02.")
+    result = smoothsal("run", slide, "--model", tmp_path / "model.pt", "--layer", "layer1")
+    assert result.exit_code == 2 and "safetensors" in result.output
+
+
+def test_a_cut_slide_never_looks_complete(real_slides: Path, model: Path, tmp_path: Path) -> None:
+    whole = (real_slides / "CMU-1-Small-Region.svs").read_bytes()
+    cut = tmp_path / "cut.svs"
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    out = tmp_path / "s.zarr"
+    result = smoothsal("run", cut, "--model", model, "--layer", "layer1", "--out", out)
+    assert result.exit_code in (1, 2), result.output
+    assert result.exit_code == 2 or open_run(out).status == "complete_with_errors"
+    assert result.exit_code == 1 or not out.exists()
+
+
+def test_a_damaged_tile_is_listed_with_exit_1(slide: Path, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "jpeg.tif"
+    with tifffile.TiffFile(slide) as source, tifffile.TiffWriter(path) as writer:
+        writer.write(
+            source.asarray(), tile=(64, 64), photometric="rgb", compression="jpeg",
+            resolution=(2e4, 2e4), resolutionunit="CENTIMETER",
+        )  # fmt: skip
+    with tifffile.TiffFile(path) as written:
+        page = written.pages[0]
+        at, size = page.dataoffsets[14], page.databytecounts[14]
+    data = bytearray(path.read_bytes())
+    data[at : at + size] = bytes(size)
+    path.write_bytes(data)
+    out = tmp_path / "s.zarr"
+    result = smoothsal(
+        "run", path, "--model", model, "--layer", "layer1", "--out", out, "--samples", 0,
+    )  # fmt: skip
+    assert result.exit_code == 1, result.output
+    assert "could not be read" in result.output
+    assert open_run(out).status == "complete_with_errors"
+
+
+def test_an_output_folder_that_is_not_ours(slide: Path, model: Path, tmp_path: Path) -> None:
+    result = smoothsal("run", slide, "--model", model, "--layer", "layer1", "--out", tmp_path)
+    assert result.exit_code == 2 and "nothing was written" in result.output
+
+
+def test_info(slide: Path, tmp_path: Path) -> None:
+    result = smoothsal("info", slide, "--picture", tmp_path / "tissue.png")
+    assert result.exit_code == 0 and "330 x 300 px" in result.output
+    assert (tmp_path / "tissue.png").stat().st_size > 1000
+    facts = json.loads(smoothsal("info", slide, "--json").output)
+    assert facts["width"] == 330 and facts["mpp"] == pytest.approx([0.5, 0.5], rel=1e-3)
+
+
+def test_layers(model: Path) -> None:
+    result = smoothsal("layers", model)
+    assert result.exit_code == 0 and "layer3" in result.output
+    listed = json.loads(smoothsal("layers", model, "--json").output)
+    assert listed[0]["name"] == "input"
+    assert {info["name"]: info["stride"] for info in listed}["layer3"] == [16, 16]
+
+
+def test_options() -> None:
+    assert options_from(["a=1", "b=0.5", "c=true", "d=x=y"]) == {
+        "a": 1, "b": 0.5, "c": True, "d": "x=y",
+    }  # fmt: skip
+    for bad in ("a", "=1"):
+        with pytest.raises(SettingError):
+            options_from([bad])

@@ -1,0 +1,81 @@
+"""Stitching: no seams, any order, bounded memory; and the levels made from it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
+from napari_smoothsal.runs.stitch import BandStitcher
+
+
+def stitched(stitcher: BandStitcher, shape) -> np.ndarray:
+    result = np.full(shape, np.nan, np.float32)
+    for band, rows in stitcher.finish(None):
+        if rows is not None:
+            result[band * 16 : band * 16 + len(rows)] = rows
+    return result
+
+
+@given(st.lists(st.tuples(st.integers(-9, 60), st.integers(-9, 50)), min_size=1, max_size=30))
+def test_a_constant_field_stays_constant_and_the_rest_is_nan(corners) -> None:
+    shape = (53, 41)
+    stitcher = BandStitcher(shape, 16)
+    weights = np.outer(np.linspace(0.1, 1, 12), np.linspace(1, 0.2, 12)).astype(np.float32)
+    seen = np.zeros(shape, bool)
+    for y, x in corners:
+        stitcher.add(y, x, np.full((12, 12), 7, np.float32), weights)
+        seen[max(0, y) : max(0, y + 12), max(0, x) : max(0, x + 12)] = True
+    result = stitched(stitcher, shape)
+    assert np.array_equal(~np.isnan(result), seen)
+    assert np.allclose(result[seen], 7, rtol=1e-6)
+
+
+def test_it_is_the_weighted_mean_whatever_the_order() -> None:
+    rng = np.random.default_rng(0)
+    shape, patches = (40, 40), []
+    for _ in range(25):
+        y, x = rng.integers(-4, 34, 2)
+        patches.append((y, x, rng.normal(size=(10, 10)), rng.uniform(0.1, 1, (10, 10))))
+    value, weight = np.zeros((60, 60)), np.zeros((60, 60))
+    for y, x, v, w in patches:
+        value[y + 10 : y + 20, x + 10 : x + 20] += v * w
+        weight[y + 10 : y + 20, x + 10 : x + 20] += w
+    expected = (value / np.where(weight > 0, weight, np.nan))[10:50, 10:50]
+    for order in (patches, patches[::-1]):
+        stitcher = BandStitcher(shape, 16)
+        for y, x, v, w in order:
+            stitcher.add(int(y), int(x), v.astype(np.float32), w.astype(np.float32))
+        assert np.allclose(stitched(stitcher, shape), expected, atol=1e-5, equal_nan=True)
+
+
+def test_bands_are_finished_once_in_order_and_freed() -> None:
+    stitcher = BandStitcher((100, 10), 16)
+    ones = np.ones((20, 10), np.float32)
+    stitcher.add(0, 0, ones, ones)
+    assert [band for band, _ in stitcher.finish(15)] == []
+    assert [band for band, _ in stitcher.finish(16)] == [0]
+    assert stitcher.first_open_row == 16
+    stitcher.add(0, 0, ones, ones)  # its first 16 rows are written already
+    assert len(stitcher._sums) == 1
+    rest = list(stitcher.finish(None))
+    assert [band for band, _ in rest] == [1, 2, 3, 4, 5, 6]
+    assert rest[0][1] is not None and rest[1][1] is None and len(stitcher._sums) == 0
+    assert stitcher.first_open_row == 100
+
+
+def test_resuming_at_a_band_drops_what_lies_above() -> None:
+    stitcher = BandStitcher((40, 4), 16, first_band=1)
+    ones = np.ones((20, 4), np.float32)
+    stitcher.add(5, 0, ones, ones)
+    (band, rows), *_ = stitcher.finish(None)
+    assert band == 1 and np.isfinite(rows[:9]).all() and np.isnan(rows[9:]).all()
+
+
+def test_levels() -> None:
+    values = np.array([[1, -4, np.nan, np.nan], [2, 3, np.nan, np.nan]], np.float32)
+    assert halved_mean(values)[0, 0] == pytest.approx(0.5)
+    assert halved_extreme(values)[0, 0] == -4
+    assert np.isnan(halved_mean(values)[0, 1]) and np.isnan(halved_extreme(values)[0, 1])
+    half = np.array([[np.nan, 6], [np.nan, 2]], np.float32)
+    assert halved_mean(half)[0, 0] == 4 and halved_extreme(half)[0, 0] == 6

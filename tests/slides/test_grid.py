@@ -1,0 +1,139 @@
+"""The grid's arithmetic: kept parts cover a region, and pixels lie where their centres say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_smoothsal.core.errors import (
+    MissingResolutionError,
+    SettingError,
+    SlideTooCoarseError,
+)
+from napari_smoothsal.core.specs import Tiling
+from napari_smoothsal.slides import ArraySlide
+from napari_smoothsal.slides.grid import (
+    LayerShape,
+    largest_first_levels,
+    map_grid,
+    model_scale,
+    plan_grid,
+    window_weights,
+)
+
+
+@st.composite
+def grids(draw):
+    tile = draw(st.integers(48, 320))
+    layers = {}
+    for i in range(draw(st.integers(1, 3))):
+        stride = 2 ** draw(st.integers(0, 4))
+        centre = draw(st.sampled_from([0.0, (stride - 1) / 2, 1.0, stride * 0.75]))
+        layers[str(i)] = LayerShape(
+            (stride, stride), (centre, centre), (-(-tile // stride), -(-tile // stride))
+        )
+    scale = (draw(st.floats(0.8, 5)), draw(st.floats(0.8, 5)))
+    region = (
+        draw(st.integers(0, 3000)),
+        draw(st.integers(0, 3000)),
+        draw(st.integers(1, 2000)),
+        draw(st.integers(1, 2000)),
+    )
+    tiling = Tiling(overlap=draw(st.sampled_from([None, 0.0, 0.5])))
+    return region, scale, tile, layers, tiling
+
+
+@given(grids())
+@settings(max_examples=150, deadline=None)
+def test_the_kept_parts_cover_every_pixel_of_every_map(case) -> None:
+    region, scale, tile, layers, tiling = case
+    grid = plan_grid(region, scale, tile, layers, tiling)
+    for window in grid.windows.values():
+        target = map_grid(region, scale, window)
+        for axis in (0, 1):
+            covered = np.zeros(target.shape[axis], bool)
+            for origin in np.unique(grid.origins[:, axis]):
+                assert origin % window.stride[axis] == 0  # no tile falls between layer pixels
+                start = origin // window.stride[axis] + window.first[axis] - target.origin[axis]
+                covered[max(0, start) : max(0, start + window.count[axis])] = True
+            assert covered.all()
+
+
+@given(grids())
+@settings(max_examples=100, deadline=None)
+def test_the_map_covers_the_region_and_its_pixels_lie_on_their_centres(case) -> None:
+    region, scale, tile, layers, tiling = case
+    grid = plan_grid(region, scale, tile, layers, tiling)
+    for window in grid.windows.values():
+        target = map_grid(region, scale, window)
+        for axis, (start, size) in enumerate(((region[1], region[3]), (region[0], region[2]))):
+            d, s, c = scale[axis], window.stride[axis], window.centre[axis]
+            # By hand: layer pixel g is centred on model pixel g s + c, whose centre lies at
+            # (g s + c + 1/2) d in continuous level-0 coordinates.
+            first = (target.origin[axis] * s + c + 0.5) * d - 0.5
+            assert target.translate_px[axis] == pytest.approx(first)
+            low = target.translate_px[axis] + 0.5 - target.scale_px[axis] / 2
+            high = low + target.shape[axis] * target.scale_px[axis]
+            assert low <= start + 1e-6 and high >= start + size - 1e-6
+
+
+def test_a_view_uses_the_tiles_of_the_slide() -> None:
+    layer = {"l": LayerShape((4, 4), (0, 0), (56, 56))}
+    whole = plan_grid((0, 0, 5000, 4000), (1.0, 1.0), 224, layer, Tiling())
+    view = plan_grid((1234, 987, 600, 500), (1.0, 1.0), 224, layer, Tiling())
+    slide = {tuple(o) for o in whole.origins}
+    assert {tuple(o) for o in view.origins} <= slide
+
+
+def test_tiles_of_299_px_leave_no_gap() -> None:
+    layers = {
+        "a": LayerShape((8, 8), (13, 13), (35, 35)),
+        "b": LayerShape((32, 32), (37, 37), (8, 8)),
+    }
+    grid = plan_grid((0, 0, 3000, 3000), (1.0, 1.0), 299, layers, Tiling(overlap=0, halo=0))
+    assert grid.step % 32 == 0 and grid.step <= 8 * 32
+
+
+@pytest.mark.parametrize(
+    ("tile", "halo", "stride"), [(16, None, 32), (64, 40, 4), (64, 32, 16), (33, 0, 64)]
+)
+def test_a_tile_too_small_for_the_layer_is_refused(tile, halo, stride) -> None:
+    layers = {"deep": LayerShape((stride, stride), (0, 0), (max(1, tile // stride),) * 2)}
+    with pytest.raises(SettingError, match="tile"):
+        plan_grid((0, 0, 500, 500), (1.0, 1.0), tile, layers, Tiling(halo=halo))
+
+
+def test_weights_are_positive_symmetric_and_flat_where_tiles_do_not_overlap() -> None:
+    layer = {"l": LayerShape((4, 4), (0, 0), (56, 56))}
+    grid = plan_grid((0, 0, 900, 900), (1.0, 1.0), 224, layer, Tiling())
+    weights = window_weights(grid.windows["l"], grid.step)
+    assert weights.shape == (48, 48) and weights.min() > 0
+    assert np.allclose(weights, weights[::-1]) and np.allclose(weights, weights.T)
+    middle = weights[12:36, 12:36]
+    assert np.all(middle == 1)
+    alone = window_weights(grid.windows["l"], 192)
+    assert np.all(alone == 1)
+
+
+def slide_of(mpp) -> ArraySlide:
+    return ArraySlide([np.zeros((32, 32, 3), np.uint8)], mpp=mpp, name="case")
+
+
+def test_scale() -> None:
+    assert model_scale(slide_of((0.25, 0.25)), 0.5) == (2, 2)
+    assert model_scale(slide_of((0.499, 0.499)), 0.5) == (1, 1)  # within 1 %: read as it is
+    assert model_scale(slide_of((0.24253, 0.24265)), 0.5) == pytest.approx((2.0616, 2.0606), 1e-4)
+    assert model_scale(slide_of((0.55, 0.55)), 0.5) == pytest.approx((0.909, 0.909), 1e-3)
+    with pytest.raises(SlideTooCoarseError, match="--upsample"):
+        model_scale(slide_of((1.0, 1.0)), 0.5)
+    assert model_scale(slide_of((1.0, 1.0)), 0.5, upsample=True) == (0.5, 0.5)
+    with pytest.raises(MissingResolutionError, match=r"case.*mpp"):
+        model_scale(slide_of(None), 0.5)
+    with pytest.raises(MissingResolutionError, match="input_mpp"):
+        model_scale(slide_of((1.0, 1.0)), None)
+
+
+def test_levels() -> None:
+    assert [largest_first_levels((n, 10), 1024) for n in (5, 1024, 1025, 2048, 2049)] == [
+        1, 1, 2, 2, 3,
+    ]  # fmt: skip

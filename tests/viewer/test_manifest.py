@@ -1,0 +1,50 @@
+"""The manifest: valid, and everything it names is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManager, PluginManifest
+from npe2.cli import app
+from typer.testing import CliRunner
+
+import napari_smoothsal
+
+MANIFEST = Path(napari_smoothsal.__file__).with_name("napari.yaml")
+COMMANDS = [c.id for c in PluginManifest.from_file(MANIFEST).contributions.commands or ()]
+
+
+def test_npe2_validates_it() -> None:
+    result = CliRunner().invoke(app, ["validate", str(MANIFEST)])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_can_be_imported(command: str) -> None:
+    manifest = PluginManifest.from_file(MANIFEST)
+    assert manifest.contributions.commands is not None
+    contribution = next(c for c in manifest.contributions.commands if c.id == command)
+    module, _, name = str(contribution.python_name).partition(":")
+    assert callable(getattr(__import__(module, fromlist=[name]), name))
+
+
+def test_slides_and_stores_find_their_readers() -> None:
+    manager = PluginManager()
+    manager.register(PluginManifest.from_file(MANIFEST))
+    for name in ("a.svs", "a.ndpi", "a.mrxs", "a.tiff", "a.dcm"):
+        (reader,) = manager.iter_compatible_readers([name])
+        assert reader.command == "napari-smoothsal.get_slide_reader"
+
+
+def test_no_torch_in_naparis_process_until_a_result_is_there() -> None:
+    code = """
+import sys
+import napari_smoothsal.viewer.readers, napari_smoothsal.viewer.slide_layer
+import napari_smoothsal.viewer.samples, napari_smoothsal.viewer.saliency_dock
+import napari_smoothsal.viewer.map_layer, napari_smoothsal.viewer.overlay
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,50 @@
+"""Readers: what is claimed, and what is left to others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.viewer.readers import get_slide_reader, get_store_reader, read_stores
+from napari_smoothsal.viewer.slide_source import METADATA, SlideSource
+
+
+def test_a_slide_is_read_lazily_in_micrometres(tiff_slide: Path) -> None:
+    reader = get_slide_reader(str(tiff_slide))
+    assert reader is not None
+    ((_, options, kind),) = reader(str(tiff_slide))
+    assert kind == "image" and options["rgb"] and options["name"] == "case"
+    assert options["scale"] == pytest.approx((0.5, 0.5))
+    assert options["units"] == ("um", "um") and options["translate"] == (0, 0)
+
+
+def test_metadata_neither_shows_the_path_nor_holds_properties(tiff_slide: Path) -> None:
+    ((_, options, _),) = get_slide_reader(str(tiff_slide))(str(tiff_slide))  # type: ignore[misc]
+    assert list(options["metadata"]) == [METADATA]
+    source = options["metadata"][METADATA]
+    assert isinstance(source, SlideSource) and source.path == tiff_slide
+    assert str(tiff_slide.parent) not in repr(options["metadata"])
+
+
+def test_other_tiffs_and_missing_files_are_left_to_others(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.tif"
+    tifffile.imwrite(plain, np.zeros((64, 64), np.uint8))
+    assert get_slide_reader(str(plain)) is None
+    assert get_slide_reader(str(tmp_path / "gone.svs")) is None
+    (tmp_path / "text.svs").write_text("no slide")
+    assert get_slide_reader(str(tmp_path / "text.svs")) is None
+
+
+def test_only_folders_that_look_like_stores_are_claimed(tmp_path: Path) -> None:
+    assert get_store_reader(str(tmp_path)) is None
+    store = tmp_path / "a.smoothsal.zarr"
+    store.mkdir()
+    assert get_store_reader(str(store)) is None
+    (store / "zarr.json").write_text("{}")
+    assert get_store_reader(str(store)) is not None
+    with pytest.raises(StoreError, match="no saliency store"):
+        read_stores(str(store))

@@ -1,0 +1,235 @@
+"""The Saliency dock with a real engine, on a viewer without a window."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+from qtpy.QtCore import QCoreApplication, QEvent
+from viewer_pictures import tissue
+
+from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.viewer.readers import read_slides
+from napari_smoothsal.viewer.saliency_dock import SaliencyDock
+from napari_smoothsal.viewer.session import session_of
+
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture
+def viewer() -> Any:
+    model = ViewerModel()
+    model.canvas.size = (200, 300)
+    return model
+
+
+@pytest.fixture
+def dock(viewer: Any, qtbot: Any) -> Iterator[SaliencyDock]:
+    widget = SaliencyDock(viewer)
+    session = session_of(viewer)
+    yield widget
+    folder, engine = session.folder, session.engine.process_id
+    widget.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    # Nothing is left of it: no process, no folder.
+    assert not folder.exists()
+    assert engine == 0 or not psutil.pid_exists(engine)
+
+
+@pytest.fixture
+def slide(viewer: Any, tiff_slide: Path) -> Any:
+    ((data, options, _),) = read_slides(str(tiff_slide))
+    layer = viewer.add_image(data, **options)
+    viewer.scene.camera.center = (0.0, 100.0, 100.0)
+    viewer.scene.camera.zoom = 2.0  # one screen pixel per slide pixel
+    return layer
+
+
+@pytest.fixture
+def ready(dock: SaliencyDock, slide: Any, model_folder: Path, qtbot: Any) -> SaliencyDock:
+    dock.slides.add_model(str(model_folder))
+    qtbot.waitUntil(lambda: bool(dock.form.controls["layer"].value), timeout=PATIENCE_MS)
+    dock.form.controls["samples"].value = 0
+    return dock
+
+
+def finish(dock: SaliencyDock, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not dock.busy, timeout=PATIENCE_MS)
+
+
+def test_choices_follow_the_model(ready: SaliencyDock, qtbot: Any) -> None:
+    layers = ready.form.controls["layer"]
+    texts = [layers.native.itemText(i) for i in range(layers.native.count())]
+    assert texts[:3] == [
+        "relu - 1.0 um per pixel",
+        "layer1 - 2.0 um per pixel",
+        "layer2 - 4.0 um per pixel",
+    ]
+    assert layers.value == "layer2"
+    targets = ready.form.controls["target"]
+    assert targets.value == "tumour"
+    assert set(targets.choices) == {"normal", "tumour", "auto", "normal-tumour", "tumour-normal"}
+    assert ready.form.controls["denoising"].value == SaliencySpec.model_fields["denoising"].default
+    assert ready.form.spec() == SaliencySpec(layer="layer2", samples=0, target="tumour")
+
+
+def test_controls_are_the_fields_with_their_descriptions(dock: SaliencyDock) -> None:
+    assert {
+        "layer",
+        "denoising",
+        "method",
+        "target",
+        "samples",
+        "sigma",
+        "reduction",
+        "seed",
+    } <= set(dock.form.controls)
+    assert "schema_version" not in dock.form.controls
+    for name, control in dock.form.controls.items():
+        description = SaliencySpec.model_fields[name].description or ""
+        assert control.tooltip.startswith(description.replace("`", "'")[:40])
+
+
+def test_explain_view_shows_a_map_on_the_view_and_reads_it_out(
+    ready: SaliencyDock, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    ready.explain_view()
+    assert ready.busy
+    finish(ready, qtbot)
+    (_, layer) = viewer.layers
+    assert (
+        layer.name == "layer2 | backward hook | gradient | supports tumour / speaks against (view)"
+    )
+    assert np.isfinite(np.asarray(layer.data)).any()
+    low, high = layer.extent.world
+    # The view is 150 x 100 um around (100, 100); a layer pixel is 4 um.
+    np.testing.assert_allclose(low, (50, 25), atol=4.5)
+    np.testing.assert_allclose(high, (150, 175), atol=4.5)
+    assert layer.contrast_limits[0] == -layer.contrast_limits[1] < 0
+    assert "Total variation" in ready.reading.text and "tumour" in ready.reading.text
+    assert "speaks against tumour" in ready.colours.text
+    # Again, elsewhere, with the same settings: the same layer.
+    viewer.scene.camera.center = (0.0, 120.0, 200.0)
+    ready.explain_view()
+    finish(ready, qtbot)
+    assert list(viewer.layers) == [slide, layer]
+    np.testing.assert_allclose(layer.extent.world[0], (70, 125), atol=4.5)
+    assert not list(session_of(viewer).folder.iterdir())
+
+
+def test_a_bad_sigma_is_marked_explained_and_nothing_is_lost(
+    ready: SaliencyDock, viewer: Any
+) -> None:
+    sigma = ready.form.controls["sigma"]
+    sigma.value = -0.5
+    assert "border" in sigma.native.styleSheet()
+    assert "greater than or equal to 0" in ready.form.problem
+    ready.explain_view()
+    assert not ready.busy
+    assert "greater than or equal to 0" in ready.bar.status
+    assert sigma.value == -0.5
+    assert ready.form.controls["samples"].value == 0
+    sigma.value = 0.1
+    assert sigma.native.styleSheet() == "" and ready.form.problem == ""
+
+
+def test_cancel_ends_a_view_and_leaves_no_layer(
+    ready: SaliencyDock, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    ready.form.controls["samples"].value = 500
+    ready.explain_view()
+    qtbot.waitUntil(lambda: ready.bar.progress_bar.maximum() > 0, timeout=PATIENCE_MS)
+    ready.cancel()
+    finish(ready, qtbot)
+    assert ready.bar.status == "Stopped."
+    assert list(viewer.layers) == [slide]
+    assert not ready.bar.cancel.isEnabled()
+
+
+def test_explain_slide_keeps_its_store_and_grows(
+    ready: SaliencyDock, viewer: Any, tiff_slide: Path, qtbot: Any
+) -> None:
+    ready.explain_slide()
+    finish(ready, qtbot)
+    assert ready.bar.status.startswith("Done.")
+    (store,) = tiff_slide.parent.glob("case.layer2.backward_hook.*.smoothsal.zarr")
+    (_, layer) = viewer.layers
+    # The slide is 450 x 350 um; its map ends where it does.
+    np.testing.assert_allclose(layer.extent.world[1], (350, 450), atol=8)
+    ready.explain_slide()  # finished: opened, not computed again
+    finish(ready, qtbot)
+    assert len(list(tiff_slide.parent.glob("*.smoothsal.zarr"))) == 1
+    assert len(viewer.layers) == 2
+    # And it opens by itself.
+    from napari_smoothsal.viewer.readers import get_store_reader
+
+    reader = get_store_reader(str(store))
+    assert reader is not None
+    overview, opened = reader(str(store))
+    assert opened[1]["scale"] == tuple(layer.scale)
+    assert opened[1]["translate"] == tuple(layer.translate)
+    assert overview[1]["units"] == ("um", "um")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_dead_engine_is_told_and_the_next_view_works(
+    ready: SaliencyDock, viewer: Any, qtbot: Any
+) -> None:
+    ready.form.controls["samples"].value = 500
+    ready.explain_view()
+    qtbot.waitUntil(lambda: ready.bar.progress_bar.maximum() > 0, timeout=PATIENCE_MS)
+    os.kill(session_of(viewer).engine.process_id, signal.SIGKILL)
+    finish(ready, qtbot)
+    assert "killed" in ready.bar.status and "started again" in ready.bar.status
+    ready.form.controls["samples"].value = 0
+    ready.explain_view()
+    finish(ready, qtbot)
+    assert len(viewer.layers) == 2
+
+
+def test_a_layer_of_somebody_else_asks_for_its_resolution(
+    ready: SaliencyDock, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    viewer.layers.remove(slide)
+    picture = tissue(300, 400)
+    other = viewer.add_layer(Image(picture, rgb=True, name="other"))
+    viewer.scene.camera.center = (0.0, 150.0, 200.0)
+    viewer.scene.camera.zoom = 1.0
+    assert ready.slides.layer is other
+    ready.explain_view()
+    assert "micrometres" in ready.bar.status and not ready.busy
+    ready.slides._mpp.value = 0.5
+    ready.explain_view()
+    finish(ready, qtbot)
+    (_, layer) = viewer.layers
+    assert tuple(layer.scale) == (8.0, 8.0)
+    np.testing.assert_allclose(layer.extent.world[0], (50, 50), atol=9)
+
+
+def test_out_of_sight_and_no_slide_are_told(ready: SaliencyDock, viewer: Any, slide: Any) -> None:
+    viewer.scene.camera.center = (0.0, 9e5, 9e5)
+    ready.explain_view()
+    assert "not in view" in ready.bar.status
+    viewer.layers.remove(slide)
+    ready.explain_view()
+    assert "Open a slide first" in ready.bar.status
+    assert not ready.busy
+
+
+def test_a_model_that_cannot_be_loaded_is_told(
+    dock: SaliencyDock, tmp_path: Path, qtbot: Any
+) -> None:
+    (tmp_path / "empty").mkdir()
+    dock.slides.add_model(str(tmp_path / "empty"))
+    qtbot.waitUntil(lambda: "card.json" in dock.bar.status, timeout=PATIENCE_MS)
+    dock.explain_view()
+    assert "hoose a model" in dock.bar.status
