@@ -15,7 +15,7 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
-    from napari_smoothsal.runs import Run, SlideResult
+    from napari_smoothsal.runs import Run, RunPlan, SlideResult
 
 COMBINED = ("layer", "denoising", "method")
 
@@ -57,6 +57,7 @@ def run(
         "tiling": tiling,
         "compute": compute,
         "progress": True,
+        "on_plan": _tell_plan,
     }
     from napari_smoothsal.models import load_model
     from napari_smoothsal.runs import explain_slide, explain_slides
@@ -76,6 +77,13 @@ def run(
             raise typer.Exit(_summary(done))
     results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
     raise typer.Exit(_batch_summary(results))
+
+
+def _tell_plan(plan: RunPlan) -> None:
+    typer.echo(
+        f"tissue: {100 * plan.tissue.share:.1f} % of the slide ({plan.tissue.source}); "
+        f"{len(plan)} tiles of {plan.grid.tile_px} px"
+    )
 
 
 def _specs(given: dict[str, Any], predict_only: bool) -> list[SaliencySpec]:

@@ -130,7 +130,7 @@ def _add_legend(figure: Figure, axes: NDArray[np.object_], run_map: RunMap) -> N
 
     bar = figure.colorbar(
         ScalarMappable(Normalize(-1, 1), colours),
-        ax=list(axes.flat),
+        ax=axes.ravel().tolist(),
         orientation="horizontal",
         fraction=0.03,
         pad=0.02,

@@ -54,6 +54,7 @@ def explain_slide(
     compute: Compute | None = None,
     progress: bool | Report = True,
     stop: Callable[[], bool] | None = None,
+    on_plan: Callable[[RunPlan], None] | None = None,
 ) -> Run:
     """Compute saliency maps over a slide and store them as an OME-Zarr pyramid.
 
@@ -77,6 +78,8 @@ def explain_slide(
     stop
         Asked after every batch; once it answers True the run stops, resumable, with the status
         ``running``.
+    on_plan
+        Called with the plan (tiles, tissue mask) before anything is computed or written.
 
     Returns
     -------
@@ -100,6 +103,8 @@ def explain_slide(
         explainer = Explainer(model, specs, compute, scope="slide")
         layers = list(dict.fromkeys(spec.layer for spec in specs))
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
+        if on_plan is not None:
+            on_plan(plan)
         maps = _map_plans(plan, explainer, model.card)
         wanted = identity(slide, model, specs, tiling, plan, explainer)
         if own is not None:

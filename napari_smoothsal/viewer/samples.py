@@ -51,7 +51,10 @@ def _explain_part(viewer: Any) -> None:
         dock.explain_view_when_ready(method="activation_x_gradient")
 
     # The dock takes its room from the canvas once the window is laid out.
-    QTimer.singleShot(LAYOUT_MS, dock, look_and_explain)
+    timer = QTimer(dock)
+    timer.setSingleShot(True)
+    timer.timeout.connect(look_and_explain)
+    timer.start(LAYOUT_MS)
 
 
 def _path() -> Path:

@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -260,3 +264,23 @@ def test_options() -> None:
     for bad in ("a", "=1"):
         with pytest.raises(SettingError):
             options_from([bad])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child process on Windows")
+def test_ctrl_c_exits_130_and_the_same_command_goes_on(
+    slide: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    arguments = ["run", slide, "--model", model, "--layer", "layer1", "--out", out]
+    arguments += ["--batch-size", 1, "--overlap", 0.75, "--samples", 4, "--tissue", "all"]
+    command = [sys.executable, "-c", "from napari_smoothsal.cli import main; main()"]
+    running = subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    while not out.exists() or not (open_run(out).tiles.status == "done").any():
+        assert running.poll() is None
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130 and "interrupted" in errors
+    assert open_run(out).status == "running"
+    assert smoothsal(*arguments).exit_code == 0
+    assert open_run(out).status == "complete"

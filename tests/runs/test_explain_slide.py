@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from napari_smoothsal import (
     Tiling,
     explain_slide,
     explain_slides,
+    load_model,
     open_run,
     open_slide,
 )
@@ -365,3 +367,21 @@ def test_no_thread_is_left_and_warnings_are_none(noisy, classifier, tmp_path: Pa
             return
         time.sleep(0.05)
     raise AssertionError(left)
+
+
+def test_the_plan_is_told_before_anything_is_written(noisy, classifier, tmp_path: Path) -> None:
+    out, seen = tmp_path / "s.zarr", []
+    explained(noisy, classifier, out, on_plan=lambda p: seen.append((p, out.exists())))
+    ((plan, existed),) = seen
+    assert len(plan) == len(open_run(out).tiles) and not existed
+    assert plan.tissue.share == 1
+
+
+def test_nothing_asks_the_network(noisy, classifier, tmp_path: Path, monkeypatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    assert load_model("demo-classifier").layers()
+    assert explained(noisy, classifier, tmp_path / "s.zarr").status == "complete"

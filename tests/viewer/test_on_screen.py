@@ -195,7 +195,7 @@ def test_the_sample_slide_comes_with_the_saliency_of_a_part(
     monkeypatch.setattr(samples, "PART_UM", (samples.PART_UM[0], 40.0))
     viewer = make_napari_viewer(show=True)
     viewer.open_sample("napari-smoothsal", "slide_with_saliency")
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=120_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
     slide, layer = viewer.layers
     assert slide.name == "sample slide (synthetic)"
     assert "activation x gradient" in layer.name
