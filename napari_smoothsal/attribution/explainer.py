@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from napari_smoothsal.attribution.base import METHODS, check_method_options
 from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.device import Device, resolve_device
 from napari_smoothsal.attribution.noise import Place, add_noise
-from napari_smoothsal.core.errors import ModelError, SettingError
+from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import DENOISINGS, denoised, options_of
 from napari_smoothsal.models import LayerInfo, Model
@@ -228,17 +229,15 @@ class Explainer:
             )
         return output
 
-    def batch_size(self, asked: object, tile_px: int) -> int:
+    def batch_size(self, asked: int | Literal["auto"], tile_px: int) -> int:
         """Tiles per batch; ``"auto"`` is resolved from the size of the network's feature maps."""
-        if asked != "auto" and not isinstance(asked, int):
-            raise SettingError(f"Compute.batch_size = {asked!r}: give a number or 'auto'")
         pixels = sum(
             info.channels / (info.stride[0] * info.stride[1]) for info in self.model.layers()
         )
         per_value = 8 if self.device.precision == "fp64" else 4
         # Forward maps, their gradients, and the running mean beside them.
         needed = int(3 * per_value * pixels * tile_px * tile_px)
-        return self.device.batch_size("auto" if asked == "auto" else int(str(asked)), needed)
+        return self.device.batch_size(asked, needed)
 
     def _warn_if_nothing_to_denoise(self, spec: SaliencySpec, layer: LayerInfo) -> None:
         if spec.denoising != "original" and not layer.strided_convs_above:

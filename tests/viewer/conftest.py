@@ -56,9 +56,19 @@ def tiff_slide(tmp_path: Path) -> Path:
     return write_tiff(tmp_path / "case.tif", tissue(700, 900))
 
 
+@pytest.fixture(scope="module")
+def engine(qapp: Any) -> Iterator[Any]:
+    """An engine process that the tests of a module share: starting one takes seconds."""
+    yield from _ending_engine()
+
+
 @pytest.fixture
-def engine(qtbot: Any) -> Iterator[Any]:
-    """An engine process that is ended after the test."""
+def own_engine(qapp: Any) -> Iterator[Any]:
+    """An engine process for a test that ends it."""
+    yield from _ending_engine()
+
+
+def _ending_engine() -> Iterator[Any]:
     from napari_smoothsal.viewer.engine import EngineProcess
 
     process = EngineProcess()

@@ -66,8 +66,6 @@ def test_explains_a_region_and_reads_it_out(
     assert done.reading.tiles == sum(done.reading.predicted.values()) > 0
     assert done.reading.total_variation is not None and done.reading.total_variation > 0
     assert sum(done.reading.probabilities.values()) == pytest.approx(1, abs=1e-5)
-    ready = listener.wait_for(Ready)
-    assert ready.threads == max(1, len(os.sched_getaffinity(0)) - 1) or sys.platform != "linux"
     counts = [(p.done, p.total) for p in listener.seen(Progressed)]
     assert counts[0][0] == 0 and counts[-1][0] == counts[-1][1]
 
@@ -141,35 +139,38 @@ def test_a_newer_request_ends_the_older_ones(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_killed_engine_is_told_restarted_and_works_again(
-    engine: Any,
-    listener: Listener,
+    own_engine: Any,
     qtbot: Any,
     tiff_slide: Path,
     model_folder: Path,
     tmp_path: Path,
 ) -> None:
-    engine.ask(request(tiff_slide, model_folder, tmp_path / "1.smoothsal.zarr", LONG))
+    listener = Listener(own_engine, qtbot)
+    own_engine.ask(request(tiff_slide, model_folder, tmp_path / "1.smoothsal.zarr", LONG))
     listener.wait_for(Progressed, lambda p: p.done > 0)
-    killed = engine.process_id
-    with qtbot.waitSignal(engine.died, timeout=10_000) as told:
+    ready = listener.wait_for(Ready)
+    assert ready.threads == max(1, len(os.sched_getaffinity(0)) - 1) or sys.platform != "linux"
+    killed = own_engine.process_id
+    with qtbot.waitSignal(own_engine.died, timeout=10_000) as told:
         os.kill(killed, signal.SIGKILL)
     assert "killed" in told.args[0] and "memory" in told.args[0]
-    qtbot.waitUntil(lambda: engine.process_id not in (0, killed), timeout=10_000)
-    engine.ask(request(tiff_slide, model_folder, tmp_path / "2.smoothsal.zarr"))
+    qtbot.waitUntil(lambda: own_engine.process_id not in (0, killed), timeout=10_000)
+    own_engine.ask(request(tiff_slide, model_folder, tmp_path / "2.smoothsal.zarr"))
     assert listener.wait_for(Finished).status == "complete"
 
 
 def test_closing_ends_the_process_at_once(
-    engine: Any, listener: Listener, tiff_slide: Path, model_folder: Path, tmp_path: Path
+    own_engine: Any, qtbot: Any, tiff_slide: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     import time
 
-    engine.ask(request(tiff_slide, model_folder, tmp_path / "1.smoothsal.zarr", LONG))
+    listener = Listener(own_engine, qtbot)
+    own_engine.ask(request(tiff_slide, model_folder, tmp_path / "1.smoothsal.zarr", LONG))
     listener.wait_for(Progressed, lambda p: p.done > 0)
-    number = engine.process_id
+    number = own_engine.process_id
     assert psutil.pid_exists(number)
     start = time.monotonic()
-    engine.close()
+    own_engine.close()
     assert time.monotonic() - start < 3
     assert not psutil.pid_exists(number)
 
