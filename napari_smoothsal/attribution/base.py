@@ -21,6 +21,8 @@ class Method:
         As in ``SaliencySpec.method``.
     title
         One line in plain words, for lists and tooltips.
+    positive, negative
+        What a value above and below zero says of the target, as a verb: "supports".
     attribute
         From the layer's activation and the gradient of the explained scalar with respect to it,
         both (B, C, h, w), to the attribution of the same shape.
@@ -28,6 +30,8 @@ class Method:
 
     name: str
     title: str
+    positive: str
+    negative: str
     attribute: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 

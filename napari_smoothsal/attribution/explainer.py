@@ -214,7 +214,8 @@ class Explainer:
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         images = images.to(self.device.device)
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        return (images.to(self.device.dtype) / scale - self._mean) / self._std
+        normalised = (images.to(self.device.dtype) / scale - self._mean) / self._std
+        return normalised.contiguous(memory_format=torch.channels_last)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         output = self._network(images)

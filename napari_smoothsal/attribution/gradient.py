@@ -19,6 +19,10 @@ GRADIENT = METHODS.register(
     Method(
         name="gradient",
         title="Gradient: where a small change of the layer would change the decision most",
+        # Not "supports", but what more of the activation would do: where the layer is already strongly active, more of it may still lower
+        # the score of a class that the same place speaks for.
+        positive="raises",
+        negative="lowers",
         attribute=_gradient,
     )
 )
@@ -28,6 +32,8 @@ ACTIVATION_X_GRADIENT = METHODS.register(
     Method(
         name="activation_x_gradient",
         title="Activation x gradient: what the layer contributes to the decision, to first order",
+        positive="supports",
+        negative="speaks against",
         attribute=_activation_x_gradient,
     )
 )

@@ -46,25 +46,30 @@ def demo(
     ]
     store = out / "sample_slide.smoothsal.zarr"
     picture = out / "side_by_side.png"
-    with sample_slide_path() as path, open_slide(path) as slide:
-        run = explain_slide(slide, model, specs, store)
-        shown = {key: run_map.spec for key, run_map in run.maps.items()}
-        rows = [
-            [key for key, spec in shown.items() if (spec.denoising, spec.method) == (d, SHOWN)]
-            for d in DENOISINGS
-        ]
-        comparison_figure(slide, run, rows, BORDER, picture)
-    typer.echo(f"store:   {store}")
-    typer.echo(f"picture: {picture}")
-    Console().print(total_variation_table(run))
-    if viewer and _has_display():
-        if importlib.util.find_spec("napari") is None:
-            typer.echo('napari is not installed: pip install "napari-smoothsal[viewer]"')
-            return
-        from napari_smoothsal.viewer.launch import show_run
+    with sample_slide_path() as path:
+        with open_slide(path) as slide:
+            run = explain_slide(slide, model, specs, store)
+            shown = {key: run_map.spec for key, run_map in run.maps.items()}
+            rows = [
+                [key for key, spec in shown.items() if (spec.denoising, spec.method) == (d, SHOWN)]
+                for d in DENOISINGS
+            ]
+            comparison_figure(slide, run, rows, BORDER, picture)
+        typer.echo(f"store:   {store}")
+        typer.echo(f"picture: {picture}")
+        Console().print(total_variation_table(run))
+        if viewer and _has_display():
+            _show(store, path)
 
-        typer.echo("opening napari; close its window to end")
-        show_run(store)
+
+def _show(store: Path, slide: Path) -> None:
+    if importlib.util.find_spec("napari") is None:
+        typer.echo('napari is not installed: pip install "napari-smoothsal[viewer]"')
+        return
+    from napari_smoothsal.viewer.launch import show_run
+
+    typer.echo("opening napari; close its window to end")
+    show_run(store, slide)
 
 
 def _has_display() -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from napari_smoothsal.runs import RunMap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_smoothsal.runs import RunMap
 
 PERCENTILE = 99.0
 

@@ -1,19 +1,42 @@
-"""A slide from start to end: plan, stitch, store, resume."""
+"""A slide from start to end: plan, stitch, store, resume.
 
-from napari_smoothsal.runs.batch import SlideResult, explain_slides
-from napari_smoothsal.runs.explain import explain_slide
-from napari_smoothsal.runs.plan import RunPlan, plan_tiles
-from napari_smoothsal.runs.progress import Progress
-from napari_smoothsal.runs.run import Run, RunMap, open_run
+Imported lazily, as the package's own names are: reading a store needs zarr, but not torch.
+"""
 
-__all__ = [
-    "Progress",
-    "Run",
-    "RunMap",
-    "RunPlan",
-    "SlideResult",
-    "explain_slide",
-    "explain_slides",
-    "open_run",
-    "plan_tiles",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_HOMES = {
+    "Progress": "progress",
+    "Run": "run",
+    "RunMap": "run",
+    "RunPlan": "plan",
+    "SlideResult": "batch",
+    "explain_slide": "explain",
+    "explain_slides": "batch",
+    "open_run": "run",
+    "plan_tiles": "plan",
+}
+
+__all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from napari_smoothsal.runs.batch import SlideResult as SlideResult
+    from napari_smoothsal.runs.batch import explain_slides as explain_slides
+    from napari_smoothsal.runs.explain import explain_slide as explain_slide
+    from napari_smoothsal.runs.plan import RunPlan as RunPlan
+    from napari_smoothsal.runs.plan import plan_tiles as plan_tiles
+    from napari_smoothsal.runs.progress import Progress as Progress
+    from napari_smoothsal.runs.run import Run as Run
+    from napari_smoothsal.runs.run import RunMap as RunMap
+    from napari_smoothsal.runs.run import open_run as open_run
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -203,7 +203,8 @@ def _map_plans(plan: RunPlan, explainer: Explainer, card: ModelCard) -> list[Map
             {
                 "spec": spec.model_dump(mode="json"),
                 "target": label,
-                "sign": f"positive supports {label}, negative speaks against it",
+                "positive": method.positive,
+                "negative": method.negative,
                 "background": card.background,
                 "stride_px": list(layer.stride),
                 "centre_px": list(layer.centre),
@@ -211,8 +212,8 @@ def _map_plans(plan: RunPlan, explainer: Explainer, card: ModelCard) -> list[Map
                 "strided_convs_above": list(layer.strided_convs_above),
             },
         )
-        for key, spec, label, layer in zip(
-            keys, explainer.specs, labels, explainer.layers, strict=True
+        for key, spec, label, layer, method in zip(
+            keys, explainer.specs, labels, explainer.layers, explainer.methods, strict=True
         )
     ]
 

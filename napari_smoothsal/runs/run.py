@@ -30,6 +30,8 @@ class RunMap:
         What was computed.
     target
         In words: the class, ``a-b``, or ``auto``.
+    positive, negative
+        What values above and below zero say of the target, as a verb: "supports".
     shape
         (h, w) of level 0 without its padding.
     scale_um, translate_um
@@ -43,6 +45,8 @@ class RunMap:
         own = attributes[NAMESPACE]
         self.spec = SaliencySpec(**own["spec"])
         self.target: str = own["target"]
+        self.positive: str = own["positive"]
+        self.negative: str = own["negative"]
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
         self._datasets = attributes["ome"]["multiscales"][0]["datasets"]
         scale, translation = self._datasets[0]["coordinateTransformations"]

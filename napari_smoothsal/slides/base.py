@@ -92,6 +92,7 @@ class Slide(ABC):
         self.mpp = mpp
         self.vendor = vendor
         self.background = background
+        self._surveys: dict[int, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}
         self._scales = [level_scale((self.width, self.height), d) for d in self.level_dimensions]
 
     @property
@@ -179,7 +180,16 @@ class Slide(ABC):
             (h, w, 3), the longer side at most `max_px` px; background where it is damaged.
         damaged
             (h, w): pixels that could not be read, to within a few.
+
+        Notes
+        -----
+        Kept: several runs on one slide (views in napari) look at it once. Do not write into them.
         """
+        if max_px not in self._surveys:
+            self._surveys[max_px] = self._surveyed(max_px)
+        return self._surveys[max_px]
+
+    def _surveyed(self, max_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         shrink = max(1.0, max(self.width, self.height) / max_px)
         width = max(1, round(self.width / shrink))
         height = max(1, round(self.height / shrink))
@@ -202,6 +212,8 @@ class Slide(ABC):
                     parts += [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]
                 else:
                     parts += [(x, y, w, h // 2), (x, y + h // 2, w, h - h // 2)]
+        for array in (picture, damaged):
+            array.setflags(write=False)
         return picture, damaged
 
     def require_mpp(self) -> tuple[float, float]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import time
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
 from napari_smoothsal.render.words import RESEARCH_ONLY
-from napari_smoothsal.runs import Progress, Run, explain_slide, open_run
+from napari_smoothsal.runs import Progress, Run, RunPlan, explain_slide, open_run
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import pictures_of
@@ -33,6 +36,7 @@ from napari_smoothsal.viewer.messages import (
     Progressed,
     Reading,
     SlideFile,
+    TissueFound,
 )
 from napari_smoothsal.viewer.window_array import slide_of_pixels
 
@@ -101,8 +105,9 @@ class Engine:
         growth = _Growth(request, self._send)
         with contextlib.ExitStack() as stack, warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
+            slide = self._opened(request, stack)
             run = explain_slide(
-                self._opened(request, stack),
+                slide,
                 model,
                 [request.spec],
                 request.out,
@@ -111,6 +116,7 @@ class Engine:
                 compute=request.compute,
                 progress=growth.report,
                 stop=lambda: self._stopped(request.id),
+                on_plan=None if request.region else partial(self._tell_tissue, request, slide),
             )
         messages = [str(w.message) for w in told if issubclass(w.category, UserWarning)]
         self._send(
@@ -120,6 +126,22 @@ class Engine:
                 pictures=tuple(pictures_of(run)),
                 reading=reading_of(run, model),
                 warnings=tuple(dict.fromkeys(messages)),
+            )
+        )
+
+    def _tell_tissue(self, request: Explain, slide: Slide, plan: RunPlan) -> None:
+        mpp = slide.require_mpp()
+        down = plan.tissue.downsample
+        picture = io.BytesIO()
+        Image.fromarray(plan.tissue.mask).save(picture, format="PNG")
+        self._send(
+            TissueFound(
+                id=request.id,
+                share=plan.tissue.share,
+                source=plan.tissue.source,
+                mask_png=base64.b64encode(picture.getvalue()),
+                scale_um=(down[0] * mpp[0], down[1] * mpp[1]),
+                translate_um=((down[0] - 1) / 2 * mpp[0], (down[1] - 1) / 2 * mpp[1]),
             )
         )
 

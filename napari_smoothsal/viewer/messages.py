@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.map_picture import MapPicture
@@ -171,6 +171,28 @@ class ModelDescribed(_Message):
     intended_use: str | None
 
 
+class TissueFound(_Message):
+    """Where a run will look, before it starts.
+
+    Attributes
+    ----------
+    share, source
+        Of the slide, 0..1, and how it was found.
+    mask_png
+        The mask as a PNG, 255 on tissue.
+    scale_um, translate_um
+        Of the mask, (y, x).
+    """
+
+    say: Literal["tissue"] = "tissue"
+    id: int
+    share: float
+    source: str
+    mask_png: Base64Bytes
+    scale_um: tuple[float, float]
+    translate_um: tuple[float, float]
+
+
 class Progressed(_Message):
     """How far a run is."""
 
@@ -253,7 +275,17 @@ class Failed(_Message):
 
 
 Request = Describe | DescribeModel | Explain | Cancel
-Answer = Ready | Described | ModelDescribed | Progressed | Grown | Finished | Stopped | Failed
+Answer = (
+    Ready
+    | Described
+    | ModelDescribed
+    | TissueFound
+    | Progressed
+    | Grown
+    | Finished
+    | Stopped
+    | Failed
+)
 
 _REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="ask")])
 _ANSWERS: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="say")])

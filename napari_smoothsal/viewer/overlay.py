@@ -6,8 +6,10 @@ from typing import Any
 
 from napari_smoothsal.viewer.map_layer import MapPixels, map_layer_options
 from napari_smoothsal.viewer.map_picture import MapPicture
+from napari_smoothsal.viewer.messages import TissueFound
 from napari_smoothsal.viewer.placement import Pair, placement_on
 from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.tissue_layer import show_tissue
 
 
 class Overlay:
@@ -41,6 +43,10 @@ class Overlay:
     def layer(self) -> Any:
         """The layer; None before the first `show`."""
         return self._layer
+
+    def show_tissue(self, found: TissueFound) -> None:
+        """Outline the tissue that is about to be explained."""
+        show_tissue(self._viewer, self._slide_layer, self._mpp, found)
 
     def show(self, picture: MapPicture) -> None:
         """Add the layer, or bring it up to date with what the store holds now."""

@@ -7,12 +7,15 @@ its tissue all the same.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.slide_source import source_of
+
+if TYPE_CHECKING:
+    from napari_smoothsal.viewer.messages import TissueFound
 
 Pair = tuple[float, float]
 
@@ -41,8 +44,8 @@ def placement_in_micrometres(picture: MapPicture) -> dict[str, Any]:
     }
 
 
-def placement_on(layer: Any, picture: MapPicture, mpp: Pair) -> dict[str, Any]:
-    """Layer options that place a map on the pixels of another layer.
+def placement_on(layer: Any, picture: MapPicture | TissueFound, mpp: Pair) -> dict[str, Any]:
+    """Layer options that place a map, or a mask, on the pixels of another layer.
 
     Parameters
     ----------

@@ -27,6 +27,7 @@ from napari_smoothsal.viewer.messages import (
     Progressed,
     Ready,
     Stopped,
+    TissueFound,
 )
 from napari_smoothsal.viewer.overlay import Overlay
 from napari_smoothsal.viewer.reading_panel import ReadingPanel
@@ -72,6 +73,7 @@ class SaliencyDock(QWidget):
         self._session = session_of(viewer)
         self._session.enter()
         self._model: ModelDescribed | None = None
+        self._described = False
         self._asked_model = 0
         self._job: _Job | None = None
         self._old: dict[int, _Job] = {}
@@ -167,10 +169,9 @@ class SaliencyDock(QWidget):
     def _explain(self, *, view: bool) -> None:
         try:
             spec = self.form.spec()
-            if not self._session.engine.ready:
-                raise NotExplainableError("the computing process is still starting; try again soon")
             if self._model is None:
-                raise NotExplainableError("choose a model first")
+                starting = "the computing process is still starting; try again in a few seconds"
+                raise NotExplainableError("choose a model first" if self._described else starting)
             if spec is None:
                 raise NotExplainableError(self.form.problem)
             layer = self.slides.layer
@@ -237,6 +238,8 @@ class SaliencyDock(QWidget):
     def _ask_model(self, model: str) -> None:
         self._model = None
         self.form.forget_model()
+        if not self._described:
+            return  # asked for once the denoisings are known: a form is filled as a whole
         self.bar.say("Loading the model ...")
         self._asked_model = self._session.engine.ask(
             lambda number: DescribeModel(id=number, model=model)
@@ -249,6 +252,7 @@ class SaliencyDock(QWidget):
         if isinstance(answer, Ready):
             self._describe()
         elif isinstance(answer, Described):
+            self._described = True
             self.form.describe(answer)
             self.bar.notice(answer.notice)
             if not self.busy:
@@ -275,6 +279,9 @@ class SaliencyDock(QWidget):
     def _on_news(self, job: _Job, answer: Answer) -> None:
         if isinstance(answer, Progressed):
             self.bar.progress(answer)
+        elif isinstance(answer, TissueFound):
+            job.overlay.show_tissue(answer)
+            self.bar.say(f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source}).")
         elif isinstance(answer, Grown):
             self._show(job, answer.pictures[0])
         elif isinstance(answer, Stopped):

@@ -106,9 +106,7 @@ def test_explain_view_shows_a_map_on_the_view_and_reads_it_out(
     assert ready.busy
     finish(ready, qtbot)
     (_, layer) = viewer.layers
-    assert (
-        layer.name == "layer2 | backward hook | gradient | supports tumour / speaks against (view)"
-    )
+    assert layer.name == "layer2 | backward hook | gradient | raises tumour / lowers (view)"
     assert np.isfinite(np.asarray(layer.data)).any()
     low, high = layer.extent.world
     # The view is 150 x 100 um around (100, 100); a layer pixel is 4 um.
@@ -162,13 +160,19 @@ def test_explain_slide_keeps_its_store_and_grows(
     finish(ready, qtbot)
     assert ready.bar.status.startswith("Done.")
     (store,) = tiff_slide.parent.glob("case.layer2.backward_hook.*.smoothsal.zarr")
-    (_, layer) = viewer.layers
+    (_, tissue_layer, layer) = viewer.layers
+    # What is explained is outlined before it is; all of this slide is tissue.
+    assert tissue_layer.name == "tissue that is explained" and tissue_layer.contour == 1
+    np.testing.assert_allclose(
+        tissue_layer.extent.world, [(-0.25, -0.25), (349.75, 449.75)], atol=1
+    )
+    assert set(np.unique(tissue_layer.data)) <= {0, 1} and tissue_layer.data.mean() > 0.5
     # The slide is 450 x 350 um; its map ends where it does.
     np.testing.assert_allclose(layer.extent.world[1], (350, 450), atol=8)
     ready.explain_slide()  # finished: opened, not computed again
     finish(ready, qtbot)
     assert len(list(tiff_slide.parent.glob("*.smoothsal.zarr"))) == 1
-    assert len(viewer.layers) == 2
+    assert list(viewer.layers) == [viewer.layers[0], tissue_layer, layer]
     # And it opens by itself.
     from napari_smoothsal.viewer.readers import get_store_reader
 
