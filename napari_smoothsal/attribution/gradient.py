@@ -19,8 +19,8 @@ GRADIENT = METHODS.register(
     Method(
         name="gradient",
         title="Gradient: where a small change of the layer would change the decision most",
-        # Not "supports", but what more of the activation would do: where the layer is already strongly active, more of it may still lower
-        # the score of a class that the same place speaks for.
+        # Not "supports": the sign says what more of the layer's activity would do there. A place
+        # that speaks for a class by being dark may well have a negative gradient.
         positive="raises",
         negative="lowers",
         attribute=_gradient,

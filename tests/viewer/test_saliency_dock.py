@@ -114,7 +114,7 @@ def test_explain_view_shows_a_map_on_the_view_and_reads_it_out(
     np.testing.assert_allclose(high, (150, 175), atol=4.5)
     assert layer.contrast_limits[0] == -layer.contrast_limits[1] < 0
     assert "Total variation" in ready.reading.text and "tumour" in ready.reading.text
-    assert "speaks against tumour" in ready.colours.text
+    assert "lowers tumour" in ready.colours.text
     # Again, elsewhere, with the same settings: the same layer.
     viewer.scene.camera.center = (0.0, 120.0, 200.0)
     ready.explain_view()

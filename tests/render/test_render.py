@@ -1,0 +1,94 @@
+"""Pictures and words: colours at known values, maps sampled where they lie, legends by method."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_smoothsal import SaliencySpec, Tiling, explain_slide
+from napari_smoothsal.models import Model
+from napari_smoothsal.render.colours import AGAINST, SUPPORTS, coloured, over
+from napari_smoothsal.render.figure import comparison_figure, sampled
+from napari_smoothsal.render.limits import symmetric_limit
+from napari_smoothsal.render.tables import total_variation_table
+from napari_smoothsal.render.tissue import write_tissue_picture
+from napari_smoothsal.render.words import legend, map_title
+from napari_smoothsal.runs import Run
+from napari_smoothsal.slides import ArraySlide
+from napari_smoothsal.slides.tissue import find_tissue
+
+
+@pytest.fixture(scope="module")
+def slide() -> ArraySlide:
+    pixels = np.full((260, 300, 3), 242, np.uint8)
+    rng = np.random.default_rng(0)
+    pixels[40:220, 50:250] = rng.integers(0, 2, (180, 200, 1)) * [60, 110, 30] + [140, 60, 160]
+    return ArraySlide([pixels], mpp=(0.5, 0.5), name="case")
+
+
+@pytest.fixture
+def run(slide: ArraySlide, classifier: Model, tmp_path: Path) -> Run:
+    specs = [
+        SaliencySpec(layer="layer1", samples=2, denoising="original"),
+        SaliencySpec(layer="layer2", samples=0, method="activation_x_gradient", target="auto"),
+    ]
+    return explain_slide(
+        slide, classifier, specs, tmp_path / "s.zarr", tiling=Tiling(tissue="all"), progress=False
+    )
+
+
+def test_zero_and_nan_are_transparent_and_the_ends_opposite() -> None:
+    rgba = coloured(np.array([[0.0, np.nan, 1.0, -1.0, 9.0, 0.5, -0.5]]), 1.0)[0]
+    assert rgba[0, 3] == 0 and rgba[1, 3] == 0
+    assert rgba[2, 3] == rgba[3, 3] == 1 and np.array_equal(rgba[4], rgba[2])
+    assert np.allclose(rgba[5, :3], SUPPORTS) and np.allclose(rgba[6, :3], AGAINST)
+
+
+def test_a_transparent_overlay_leaves_the_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    assert np.array_equal(over(picture, coloured(np.zeros((5, 6)), 1.0)), picture)
+    covered = over(picture, coloured(np.full((5, 6), 2.0), 1.0))
+    assert (covered == covered[0, 0]).all()
+
+
+def test_sampling_follows_the_placement(run: Run) -> None:
+    run_map = run.maps["layer1.original.gradient.tumour"]
+    level = run_map.levels[0][:]
+    # One picture pixel per level-0 px: pixel p shows layer pixel round(p / 4).
+    values = sampled(run_map, run.mpp, (40, 60, 100, 80), (80, 100))
+    for y, x in ((0, 0), (37, 51), (79, 99)):
+        assert values[y, x] == level[round((60 + y) / 4), round((40 + x) / 4)]
+    outside = sampled(run_map, run.mpp, (-50, -50, 40, 40), (40, 40))
+    assert np.isnan(outside).all()
+
+
+def test_the_figure_and_the_tissue_picture_are_written(
+    run: Run, slide: ArraySlide, tmp_path: Path
+) -> None:
+    keys = list(run.maps)
+    comparison_figure(slide, run, [keys, keys], (40, 40, 160, 160), tmp_path / "f.png")
+    with Image.open(tmp_path / "f.png") as figure:
+        assert figure.width > 1000
+    write_tissue_picture(slide, find_tissue(slide), tmp_path / "t.png")
+    shown = np.asarray(Image.open(tmp_path / "t.png"))
+    teal = np.abs(shown - np.rint(255 * np.array(AGAINST))).max(-1) < 2
+    rows, columns = np.nonzero(teal)
+    # The outline runs around the tissue, which spans 40..220 and 50..250.
+    assert abs(rows.min() - 40) < 15 and abs(rows.max() - 220) < 15
+    assert abs(columns.min() - 50) < 15 and abs(columns.max() - 250) < 15
+
+
+def test_words_say_layer_denoising_method_and_sign(run: Run) -> None:
+    first, second = run.maps.values()
+    assert map_title(first) == "layer1 | original | gradient | raises tumour / lowers"
+    assert legend(second) == (
+        "supports the predicted class",
+        "speaks against the predicted class",
+    )
+    assert symmetric_limit(first) > 0
+
+
+def test_the_table_has_a_row_per_layer_and_a_column_per_denoising_and_method(run: Run) -> None:
+    table = total_variation_table(run)
+    assert table.row_count == 2 and len(table.columns) == 3
