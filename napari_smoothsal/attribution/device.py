@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -46,19 +47,23 @@ class Device:
         """Number formats and determinism for the block; restored on leaving."""
         matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
         deterministic = torch.are_deterministic_algorithms_enabled()
+        only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
         autocast = torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
         )
         try:
             tf32 = self.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-            torch.use_deterministic_algorithms(self.deterministic or deterministic)
+            if self.deterministic:
+                # cuBLAS asks for it; read when its first handle is made.
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+                torch.use_deterministic_algorithms(True)
             with autocast:
                 yield
         finally:
             torch.backends.cuda.matmul.allow_tf32 = matmul
             torch.backends.cudnn.allow_tf32 = cudnn
-            torch.use_deterministic_algorithms(deterministic)
+            torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
 
     def batch_size(self, asked: int | Literal["auto"], bytes_per_tile: int) -> int:
         """Tiles per batch: as asked, else what fits into a share of the memory that is free."""

@@ -64,6 +64,14 @@ class BatchMaps:
     logits: torch.Tensor
     probabilities: torch.Tensor
 
+    @property
+    def finite(self) -> torch.Tensor:
+        """(B,) bool: whether a tile's logits and all of its maps are finite numbers."""
+        good = torch.isfinite(self.logits).all(1)
+        for spec in self.specs:
+            good &= torch.isfinite(spec.maps).flatten(1).all(1)
+        return good
+
 
 @dataclass(frozen=True)
 class _Pass:
@@ -148,7 +156,7 @@ class Explainer:
         Returns
         -------
         BatchMaps
-            A tile whose logits or maps are not finite keeps those values; callers decide.
+            A tile whose logits or maps are not finite keeps those values; see `finite`.
         """
         with self.device.numerics():
             normalised = self._normalised(images)
@@ -259,6 +267,8 @@ class _RunningMean:
         self._squares: torch.Tensor | None = None
 
     def add(self, maps: torch.Tensor) -> None:
+        # Summed in at least float32: a bfloat16 sum stops growing after some hundred samples.
+        maps = maps if maps.dtype == torch.float64 else maps.float()
         # Only the sum of squares over the whole map is kept: the standard error needs no more.
         squares = maps.double().square().flatten(1).sum(1)
         if self._sum is None or self._squares is None:

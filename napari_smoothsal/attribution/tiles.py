@@ -92,12 +92,12 @@ def explain_tiles(
     for start in range(0, len(batch), size):
         part = batch[start : start + size]
         result = explainer.explain(part, [(start + i,) for i in range(len(part))])
-        for row, logits in enumerate(result.logits):
-            if not torch.isfinite(logits).all():
-                raise ModelError(
-                    f"tile {start + row}: the model's logits are {logits.tolist()}; check the "
-                    "image and the model's weights, or choose a higher precision"
-                )
+        for row in torch.nonzero(~result.finite).flatten().tolist():
+            raise ModelError(
+                f"tile {start + row}: the model's logits ({result.logits[row].tolist()}) or its "
+                "map are not finite; check the image and the model's weights, or choose a higher "
+                "precision"
+            )
         done.append(result)
     return TileMaps(
         maps=torch.cat([b.specs[0].maps for b in done]),

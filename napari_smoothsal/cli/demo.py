@@ -60,6 +60,8 @@ def demo(
         Console().print(total_variation_table(run))
         if viewer and _has_display():
             _show(store, path)
+        elif viewer:
+            typer.echo("there is no display, so napari was not opened")
 
 
 def _show(store: Path, slide: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
@@ -38,7 +38,12 @@ def settings_flags(
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        own = [p for p in inspect.signature(command).parameters.values() if p.name != "given"]
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            p.replace(annotation=hints[p.name])
+            for p in inspect.signature(command).parameters.values()
+            if p.name != "given"
+        ]
         made: dict[str, inspect.Parameter] = {}
         for model in models:
             for name, field in model.model_fields.items():
@@ -100,7 +105,7 @@ def _flag(name: str, field: FieldInfo, repeated: bool) -> inspect.Parameter:
     text = field.description or ""
     if listed:
         text += " May be given several times."
-    if not field.is_required() and field.default not in (None, "") and not listed:
+    if not field.is_required() and field.default not in (None, "") and name not in _OPTION_MAPS:
         text += f" [default: {field.default}]"
     annotation = list[kind] | None if listed else kind | None  # type: ignore[valid-type]
     default = typer.Option(None, f"--{flag.replace('_', '-')}", help=text, hidden=hidden)

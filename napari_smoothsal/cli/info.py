@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from napari_smoothsal.cli.app import command
+from napari_smoothsal.cli.app import command, complain
+
+SURVEY_PX = 1024
 
 
 @command("info")
@@ -37,6 +39,8 @@ def info(
             from napari_smoothsal.render.tissue import write_tissue_picture
 
             write_tissue_picture(opened, mask, picture)
+        damaged = float(opened.survey(SURVEY_PX)[1].mean())
+        facts["damaged_share"] = round(damaged, 6)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -55,6 +59,12 @@ def info(
             f"(1:{level['downsample']:.4g})"
         )
     share = facts["tissue_share"]
+    if damaged:
+        complain(
+            "damaged",
+            f"{100 * damaged:.1f} % of the slide cannot be read; it counts as tissue, so that a "
+            "run lists its tiles as failed. Copy the file anew",
+        )
     typer.echo(f"  tissue: {100 * share:.1f} % of the slide ({facts['tissue_source']})")
     if picture is not None:
         typer.echo(f"  picture: {picture}")

@@ -18,7 +18,7 @@ def layers(
 ) -> None:
     """List a model's layers with channels, stride, centre and what there is to denoise."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from napari_smoothsal.models import load_model
 
@@ -31,7 +31,10 @@ def layers(
     typer.echo(f"{card.name}: {card.kind}, classes {', '.join(card.class_names)}")
     if card.intended_use:
         typer.echo(card.intended_use)
-    table = Table("layer", "channels", "stride px", "um/px", "centre px", "strided convs above")
+    widest = max(len(info.name) for info in found)
+    table = Table(Column("layer", no_wrap=True, min_width=widest))  # names are there to be copied
+    for heading in ("channels", "stride px", "um/px", "centre px", "strided convs above"):
+        table.add_column(heading)
     for info in found:
         um = "" if card.input_mpp is None else f"{info.stride[0] * card.input_mpp:.3g}"
         centre = f"{info.centre[0]:g}"

@@ -61,7 +61,7 @@ def run(
     }
     from napari_smoothsal.models import load_model
     from napari_smoothsal.runs import explain_slide, explain_slides
-    from napari_smoothsal.runs.layout import SUFFIX, own_attributes
+    from napari_smoothsal.runs.layout import FINISHED, SUFFIX, own_attributes
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.find import slides_among
 
@@ -71,8 +71,10 @@ def run(
         with open_slide(found[0], mpp=mpp) as slide:
             store = out or Path(slide.name + SUFFIX)
             own = own_attributes(store)
+            if own is not None and own["status"] not in FINISHED:
+                typer.echo(f"{store} is unfinished: going on where it stopped")
             done = explain_slide(slide, loaded, specs, store, **settings)
-            if own is not None and own["status"] == done.status != "running":
+            if own is not None and own["status"] in FINISHED:
                 typer.echo(f"{store} is already finished; nothing was computed")
             raise typer.Exit(_summary(done))
     results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
@@ -87,9 +89,14 @@ def _tell_plan(plan: RunPlan) -> None:
 
 
 def _specs(given: dict[str, Any], predict_only: bool) -> list[SaliencySpec]:
-    if predict_only:
-        return []
     fields = fields_of(SaliencySpec, given)
+    if predict_only:
+        if fields:
+            raise SettingError(
+                f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
+                "leave one of the two away"
+            )
+        return []
     if "layer" not in fields:
         raise SettingError(
             "give at least one --layer (`smoothsal layers MODEL` lists them), or --predict-only"
@@ -130,9 +137,11 @@ def _summary(run: Run) -> int:
     failed = tiles[tiles.status == "failed"]
     counts = tiles.predicted[tiles.predicted != ""].value_counts()
     said = ", ".join(f"{n} {name}" for name, n in counts.items())
-    typer.echo(f"{len(tiles)} tiles; predicted: {said or 'none'}")
+    could_not = f", {len(failed)} failed" if len(failed) else ""
+    typer.echo(f"{len(tiles)} tiles{could_not}; predicted: {said or 'none'}")
     if len(run.maps):
         Console().print(total_variation_table(run))
+        typer.echo("drop the store into napari, onto its slide, to see the maps")
     if failed.empty:
         return DONE
     complain("failed", f"{len(failed)} tiles could not be read or computed (x, y in level-0 px):")

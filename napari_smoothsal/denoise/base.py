@@ -39,15 +39,12 @@ class Denoising:
         nothing is changed.
     options
         Settings model of ``SaliencySpec.denoising_options``.
-    changes_forward
-        Whether the explained network's output differs from the original's.
     """
 
     name: str
     title: str
     attach: Callable[[nn.Conv2d, Settings], Handle] | None
     options: type[Settings] = NoOptions
-    changes_forward: bool = False
 
 
 DENOISINGS: Registry[Denoising] = Registry("denoising")

@@ -41,7 +41,7 @@ def layers_of(trace: Trace) -> list[LayerInfo]:
     """Layers of a traced pass, ``input`` first, then in order of execution.
 
     Modules that ran several times in the pass (shared ReLUs) are left out: their name does not
-    say which output is meant.
+    say which output is meant; so are those that the output does not depend on.
     """
     return [
         LayerInfo(
@@ -55,5 +55,5 @@ def layers_of(trace: Trace) -> list[LayerInfo]:
             ),
         )
         for layer in trace.layers
-        if trace.calls[layer.name] <= 1
+        if trace.calls[layer.name] <= 1 and layer.name in trace.reaches_output
     ]

@@ -29,8 +29,7 @@ class Model:
     Raises
     ------
     ModelError
-        Where the module is scripted (hidden layers of TorchScript cannot be reached), or
-        where its output does not fit the card.
+        Where the module is scripted: hidden layers of TorchScript cannot be reached.
     """
 
     def __init__(self, module: nn.Module, card: ModelCard) -> None:
@@ -95,7 +94,7 @@ class Model:
         return self._traces[size]
 
     @cached_property
-    def weights_sha256(self) -> str:
+    def parameters_sha256(self) -> str:
         """Hash over the names, shapes and bytes of all parameters and buffers."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.module.state_dict().items()):

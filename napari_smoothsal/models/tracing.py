@@ -50,11 +50,14 @@ class Trace:
         How often each module ran.
     strided
         Strided convolutions, in order of execution, each with the modules it depends on.
+    reaches_output
+        Modules that the network's output depends on.
     """
 
     layers: list[TracedLayer] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     strided: dict[str, frozenset[str]] = field(default_factory=dict)
+    reaches_output: frozenset[str] = frozenset()
 
 
 def is_strided(module: nn.Module) -> bool:
@@ -95,8 +98,9 @@ def trace(module: nn.Module, image: torch.Tensor) -> Trace:
             handles.append(child.register_forward_hook(after))
         module.eval()
         with torch.no_grad(), listener:
-            module(image)
-    except (RuntimeError, ValueError, TypeError) as error:
+            output = module(image)
+            result.reaches_output = listener.ancestors(_flat([output]))
+    except Exception as error:  # a network may assert or index whatever it likes
         shape = tuple(image.shape)
         raise ModelError(f"the model failed on an input of shape {shape}: {error}") from error
     finally:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
 from napari_smoothsal.render.colours import STOPS, coloured, over
@@ -55,12 +57,15 @@ def comparison_figure(
             step = run_map.scale_um[0]
             spec = run_map.spec
             axis.set_title(
-                f"{spec.layer} ({step:.3g} um/px), {plain(spec.denoising)}\n{plain(spec.method)}",
+                f"{spec.layer} ({step:.3g} \u00b5m/px), {plain(spec.denoising)}\n"
+                f"{plain(spec.method)}",
                 fontsize=9,
             )
     for axis in axes.flat:
         axis.set_axis_off()
     _add_legend(figure, axes, run.maps[rows[0][0]])
+    target = run.maps[rows[0][0]].target
+    figure.suptitle(f"What model {run.provenance['model']['name']} rests \u201c{target}\u201d on")
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -109,15 +114,24 @@ def _paled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(255 - (255 - (0.5 * grey + 0.5 * picture)) * 0.6, dtype=np.uint8)
 
 
-def _add_scale_bar(axis: object, slide: Slide, region: Region, width_px: int) -> None:
+def _add_scale_bar(axis: Axes, slide: Slide, region: Region, width_px: int) -> None:
     um_per_px = slide.require_mpp()[1] * region[2] / width_px
     target = width_px * um_per_px / 4
     nice = 10 ** np.floor(np.log10(target))
     length = max(n * nice for n in (1, 2, 5) if n * nice <= target)
-    y = width_px * 0.03
-    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
-    axis.plot([y, y + length / um_per_px], [y, y], color="black", linewidth=3)  # type: ignore[attr-defined]
-    axis.text(y, 2 * y, f"{length:g} um", va="top", fontsize=9, bbox=box)  # type: ignore[attr-defined]
+    axis.add_artist(
+        AnchoredSizeBar(
+            axis.transData,
+            length / um_per_px,
+            f"{length:g} \u00b5m",
+            "lower left",
+            size_vertical=width_px * 0.008,
+            pad=0.4,
+            borderpad=0.5,
+            sep=3,
+            frameon=True,
+        )
+    )
 
 
 def _add_legend(figure: Figure, axes: NDArray[np.object_], run_map: RunMap) -> None:
@@ -137,7 +151,10 @@ def _add_legend(figure: Figure, axes: NDArray[np.object_], run_map: RunMap) -> N
         aspect=60,
     )
     bar.set_ticks([-1, 0, 1], labels=[against, "no influence", supports])
+    first, _, last = bar.ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
     bar.set_label(
-        "full colour: 99th percentile of each map's magnitude over the slide  |  " + RESEARCH_ONLY,
+        "full colour: 99th percentile of each map's coarsest level  |  " + RESEARCH_ONLY,
         fontsize=8,
     )

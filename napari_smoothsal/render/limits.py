@@ -11,7 +11,10 @@ PERCENTILE = 99.0
 
 
 def symmetric_limit(run_map: RunMap) -> float:
-    """Magnitude of full colour: the 99th percentile over the slide, of the coarsest extremes.
+    """Magnitude of full colour: the 99th percentile of the coarsest level of extremes.
+
+    That level shows the whole slide in at most 1024 px, each the strongest of those below it, so
+    the limit of a large slide is somewhat higher than that of its finest level.
 
     Returns
     -------

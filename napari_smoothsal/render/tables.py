@@ -27,7 +27,10 @@ def total_variation_table(run: Run) -> Table:
         if len(errors):
             text += f"\nse {100 * errors.mean():.0f} %"
         rows.setdefault(spec.layer, {})[column] = text
-    table = Table(title="total variation, mean +- std over tiles (white noise: 2.8)")
+    table = Table(
+        title="total variation, mean +- std over tiles; less is smoother, white noise has 2.8",
+        caption="se: relative standard error of a map over its noise samples",
+    )
     table.add_column("layer")
     for denoising, method, target in columns:
         table.add_column(f"{denoising}\n{method}, {target}", justify="right")

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
+from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.render.colours import AGAINST
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.tissue import TissueMask
@@ -24,4 +25,9 @@ def write_tissue_picture(slide: Slide, tissue: TissueMask, path: Path) -> None:
     outline = binary_dilation(mask, iterations=2) & ~mask
     shown[outline] = np.rint(255 * np.array(AGAINST)).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(shown).save(path)
+    try:
+        Image.fromarray(shown).save(path)
+    except ValueError as error:
+        raise SettingError(
+            f"{path.name!r}: no picture format of that name; give a .png or .jpg file"
+        ) from error

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.explain import explain_slide
@@ -22,7 +21,7 @@ class SlideResult:
 
     name: str
     run: Run | None
-    error: SmoothsalError | None
+    error: Exception | None
 
 
 def explain_slides(
@@ -63,7 +62,7 @@ def explain_slides(
                 store = _free_name(slide.name, taken)
                 run = explain_slide(slide, model, specs, Path(out) / store, **settings)
             results.append(SlideResult(name, run, None))
-        except SmoothsalError as error:
+        except Exception as error:  # noqa: BLE001 - whatever stops one slide, others may go on
             results.append(SlideResult(name, None, error))
     return results
 

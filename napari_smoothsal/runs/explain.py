@@ -22,10 +22,10 @@ from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.keys import map_keys
-from napari_smoothsal.runs.layout import check_free_or_own
+from napari_smoothsal.runs.layout import FINISHED, check_free_or_own, only_writer
 from napari_smoothsal.runs.plan import Region, RunPlan, plan_tiles
 from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
-from napari_smoothsal.runs.provenance import check_same, identity, versions
+from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.store import (
     DONE,
@@ -40,7 +40,6 @@ from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.slides.reader import TileReader
 
 OVERVIEW_PX = 1024
-FINISHED = ("complete", "complete_with_errors")
 
 
 def explain_slide(
@@ -107,6 +106,8 @@ def explain_slide(
             on_plan(plan)
         maps = _map_plans(plan, explainer, model.card)
         wanted = identity(slide, model, specs, tiling, plan, explainer)
+        stack.enter_context(only_writer(path))
+        own = check_free_or_own(path)
         if own is not None:
             check_same(own["identity"], wanted, path.name)
             if own["status"] in FINISHED:
@@ -119,7 +120,7 @@ def explain_slide(
                 "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
                 "versions": versions(),
                 "batch_size": batch_size,
-                "card": model.card.model_dump(mode="json"),
+                "card": public_card(model.card),
             }
             writer = create_store(
                 path,
@@ -136,8 +137,7 @@ def explain_slide(
             writer.set_status("failed")
             raise
         if finished:
-            failed = writer.count_tiles(FAILED)
-            writer.set_status("complete_with_errors" if failed else "complete")
+            writer.finished()
         return Run(path)
 
 
@@ -166,7 +166,7 @@ def _run(
                 images = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
                 places = [(int(y), int(x)) for y, x in grid.origins[indices]]
                 result = explainer.explain(images, places)
-                finite = torch.isfinite(result.logits).all(1).numpy()
+                finite = result.finite.numpy()
                 _tell(tiles.errors, finite, readable)
                 status = np.where(readable & finite, DONE, FAILED).astype(np.uint8)
                 writing.put(Batch(indices, result, status))
@@ -182,13 +182,14 @@ def _run(
 def _tell(
     errors: Sequence[Exception | None], finite: NDArray[np.bool_], readable: NDArray[np.bool_]
 ) -> None:
-    for error in errors:
-        if error is not None:
-            warnings.warn(str(error), stacklevel=4)
+    unreadable = [error for error in errors if error is not None]
+    if unreadable:
+        more = f" ({len(unreadable)} tiles of this batch)" if len(unreadable) > 1 else ""
+        warnings.warn(f"{unreadable[0]}{more}", stacklevel=4)
     strange = int((~finite & readable).sum())
     if strange:
         warnings.warn(
-            f"{strange} tile(s) gave logits that are not finite; they are marked as failed",
+            f"{strange} tile(s) gave logits or maps that are not finite; they are marked as failed",
             stacklevel=4,
         )
 

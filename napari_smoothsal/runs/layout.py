@@ -14,17 +14,48 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from napari_smoothsal.core.errors import StoreError
 
 SUFFIX = ".smoothsal.zarr"
 NAMESPACE = "smoothsal"
 FORMAT = 1
+FINISHED = ("complete", "complete_with_errors")
 BAND = 256
 """Height and width of a chunk of a map; one band is one row of chunks."""
 COARSEST_PX = 1024
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold a store for one process; the operating system lets go when the process dies.
+
+    Raises
+    ------
+    StoreError
+        If another process is writing into it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            f"another process is writing into {path.name!r}; wait for it, or choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        # Removed while held, so that nobody else holds the file that goes.
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def own_attributes(path: Path) -> dict[str, Any] | None:
@@ -36,7 +67,8 @@ def own_attributes(path: Path) -> dict[str, Any] | None:
         own = json.loads(metadata.read_text(encoding="utf-8"))["attributes"][NAMESPACE]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return own if isinstance(own, dict) and "format" in own else None
+    needed = {"format", "status", "identity", "provenance", "maps"}
+    return own if isinstance(own, dict) and needed <= own.keys() else None
 
 
 def check_free_or_own(path: Path) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@ but the thumbnail that shows the tissue."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.grid import (
+    SAME_RESOLUTION,
     LayerShape,
     MapGrid,
     TileGrid,
@@ -89,6 +91,7 @@ def plan_tiles(
     tiling = tiling or Tiling()
     region = _checked(slide, region)
     scale = model_scale(slide, model.card.input_mpp, tiling.upsample)
+    _warn_outside_range(slide, model)
     tile_px = tiling.tile_px or model.card.input_size
     shapes = {}
     for name in layers:
@@ -96,8 +99,25 @@ def plan_tiles(
         shapes[name] = LayerShape(info.stride, info.centre, model.map_size(name, tile_px))
     grid = plan_grid(region, scale, tile_px, shapes, tiling)
     tissue = find_tissue(slide, tiling.tissue)
-    fractions = tissue.fractions(*grid.kept_boxes().T)
+    fractions = tissue.fractions(*_within(grid.kept_boxes(), region).T)
     return RunPlan(region, grid.selected(tiles_in_tissue(fractions, tiling.min_tissue)), tissue)
+
+
+def _warn_outside_range(slide: Slide, model: Model) -> None:
+    limits, mpp = model.card.input_mpp_range, max(slide.require_mpp())
+    if limits is not None and mpp > limits[1] * (1 + SAME_RESOLUTION):
+        warnings.warn(
+            f"slide {slide.name!r} has {mpp:.3g} um per pixel; model {model.card.name!r} was "
+            f"validated from {limits[0]:g} to {limits[1]:g}",
+            stacklevel=3,
+        )
+
+
+def _within(boxes: NDArray[np.float64], region: Region) -> NDArray[np.float64]:
+    """(N, 4) boxes cut to a region: a border tile counts by the part of it that is there."""
+    start = np.maximum(boxes[:, :2], region[:2])
+    stop = np.minimum(boxes[:, :2] + boxes[:, 2:], np.add(region[:2], region[2:]))
+    return np.concatenate([start, np.maximum(stop - start, 1e-9)], axis=1)
 
 
 def _checked(slide: Slide, region: Region | None) -> Region:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.core.specs import SaliencySpec, Tiling
 from napari_smoothsal.models import Model
@@ -36,7 +38,8 @@ def identity(
         },
         "model": {
             "name": card.name,
-            "weights_sha256": model.weights_sha256,
+            "parameters_sha256": model.parameters_sha256,
+            "architecture": card.architecture,
             "class_names": list(card.class_names),
             "outcomes": outcomes(model),
             "input_mpp": card.input_mpp,
@@ -44,8 +47,9 @@ def identity(
             "std": list(card.std),
         },
         "specs": [spec.model_dump(mode="json") for spec in specs],
+        "targets": [target.label for target in explainer.targets],
         "region": list(plan.region),
-        # The path of a tissue annotation stays outside: the tiles it left are what counts.
+        # The path of a tissue annotation stays outside: the tiles it left (below) are what counts.
         "tiling": tiling.model_dump(mode="json", exclude={"tissue"}),
         "grid": {
             "tile_px": grid.tile_px,
@@ -54,6 +58,7 @@ def identity(
             "level0_px_per_model_px": list(grid.scale),
             "tissue": plan.tissue.source,
             "tiles": len(grid),
+            "origins_sha256": hashlib.sha256(grid.origins.tobytes()).hexdigest(),
         },
         "compute": {
             "device": explainer.device.device.type,
@@ -68,6 +73,12 @@ def outcomes(model: Model) -> list[str]:
     if model.single_logit:
         names.append(model.card.background or f"not {names[0]}")
     return names
+
+
+def public_card(card: ModelCard) -> dict[str, Any]:
+    """The card's fields that a store keeps; free text stays with the model, whoever wrote it."""
+    private = {"training_data", "intended_use", "notes", "metrics"}
+    return card.model_dump(mode="json", exclude=private)
 
 
 def versions() -> dict[str, str]:

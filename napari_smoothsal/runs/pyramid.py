@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+
+
+def level_count(shape: Sequence[int], coarsest_px: int, band: int) -> int:
+    """Levels, each half the one before, until none is larger than ``coarsest_px``.
+
+    At most as many as a band of rows can be halved: coarser levels are made band by band.
+    """
+    wanted = 1 + max(0, math.ceil(math.log2(max(shape) / coarsest_px)))
+    return min(wanted, band.bit_length())
 
 
 def halved_mean(values: Array) -> Array:

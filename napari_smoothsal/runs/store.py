@@ -13,18 +13,19 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.layout import BAND, COARSEST_PX, FORMAT, NAMESPACE
 from napari_smoothsal.runs.ome import image_attributes, level_placement, rgb_channels
-from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
+from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean, level_count
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
-from napari_smoothsal.slides.grid import MapGrid, largest_first_levels
+from napari_smoothsal.slides.grid import MapGrid
 
 Pair = tuple[float, float]
 
-PENDING, DONE, FAILED, NOT_EXPLAINED = 0, 1, 2, 3
+PENDING, DONE, FAILED = 0, 1, 2
 """Values of the tiles' ``status`` column."""
 
-STATUS_NAMES = ("pending", "done", "failed", "not_explained")
+STATUS_NAMES = ("pending", "done", "failed")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class MapPlan:
     @property
     def levels(self) -> int:
         """Number of levels, down to at most 1024 px."""
-        return largest_first_levels(self.grid.shape, COARSEST_PX)
+        return level_count(self.grid.shape, COARSEST_PX, BAND)
 
     @property
     def padded_shape(self) -> tuple[int, int]:
@@ -115,6 +116,14 @@ class StoreWriter:
         """Number of tiles of one status."""
         return int(np.count_nonzero(np.asarray(self._tiles["status"][:]) == status))
 
+    def finished(self) -> str:
+        """Record that nothing is left to do; returns the status that says how it went."""
+        if self.count_tiles(PENDING):
+            raise StoreError("the store has tiles that nobody computed; run the same command again")
+        status = "complete_with_errors" if self.count_tiles(FAILED) else "complete"
+        self.set_status(status)
+        return status
+
     def set_status(self, status: str) -> None:
         """Record the run's status, in one atomic write."""
         own = attributes_of(self._root)[NAMESPACE]
@@ -149,9 +158,14 @@ def create_store(
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         draft = Path(folder) / "store"
         _lay_out(draft, maps, tile_columns, mpp, own, overview)
-        if path.exists():
-            path.rmdir()  # an empty folder, or this raises and nothing is lost
-        draft.rename(path)
+        try:
+            if path.exists():
+                path.rmdir()  # an empty folder, or this raises and nothing is lost
+            draft.rename(path)
+        except OSError as error:
+            raise StoreError(
+                f"{path.name!r} cannot be made a store ({error.strerror}); choose another --out"
+            ) from error
     return reopen_store(path, maps)
 
 

@@ -21,14 +21,7 @@ def slide_file_in(folder: Path) -> Path:
     SlideError
         Where it holds no DICOM file, or files of several series.
     """
-    by_series: dict[bytes, Path] = {}
-    for count, path in enumerate(sorted(folder.iterdir())):
-        if count >= _MAX_FILES:
-            raise SlideError(
-                f"{folder.name}: more than {_MAX_FILES} files; give one file of the slide instead"
-            )
-        if path.is_file() and (series := _series_of(path)) is not None:
-            by_series.setdefault(series, path)
+    by_series = slides_of_series(folder)
     if not by_series:
         raise SlideError(
             f"{folder.name}: a folder without DICOM files; give a slide file, or the folder that "
@@ -40,6 +33,25 @@ def slide_file_in(folder: Path) -> Path:
             "of the slide that is meant"
         )
     return next(iter(by_series.values()))
+
+
+def slides_of_series(folder: Path) -> dict[bytes, Path]:
+    """First file of each DICOM series in a folder, by series UID.
+
+    Raises
+    ------
+    SlideError
+        Where the folder holds too many files to look into.
+    """
+    by_series: dict[bytes, Path] = {}
+    for count, path in enumerate(sorted(folder.iterdir())):
+        if count >= _MAX_FILES:
+            raise SlideError(
+                f"{folder.name}: more than {_MAX_FILES} files; give one file of the slide instead"
+            )
+        if path.is_file() and (series := _series_of(path)) is not None:
+            by_series.setdefault(series, path)
+    return by_series
 
 
 def _series_of(path: Path) -> bytes | None:

@@ -10,7 +10,7 @@ every tile's layer pixels fall on the layer grid and stitching never resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -318,8 +318,3 @@ def window_weights(window: LayerWindow, step: int) -> NDArray[np.float32]:
 def tiles_in_tissue(fractions: NDArray[np.float64], min_tissue: float) -> NDArray[np.bool_]:
     """Which tiles hold enough tissue; a threshold of 0 still asks for some."""
     return np.asarray(fractions >= max(min_tissue, 1e-9), dtype=np.bool_)
-
-
-def largest_first_levels(shape: Sequence[int], smallest: int) -> int:
-    """Number of levels, each half the one before, until none is larger than ``smallest``."""
-    return 1 + max(0, math.ceil(math.log2(max(shape) / smallest)))

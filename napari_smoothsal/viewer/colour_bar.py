@@ -7,7 +7,6 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_smoothsal.render.colours import STOPS
-from napari_smoothsal.viewer.map_picture import MapPicture
 
 HEIGHT = 14
 PAPER = QColor(238, 225, 236)
@@ -51,13 +50,13 @@ class ColourBar(QWidget):
         """What is written under the colours."""
         return str(self._words.text())
 
-    def show_legend(self, picture: MapPicture) -> None:
+    def show_legend(self, legend: tuple[str, str], limit: float) -> None:
         """Say what the two ends of a map's colours mean."""
-        supports, against = picture.legend
+        supports, against = legend
         self._words.setText(
             "<table width='100%'><tr>"
             f"<td>{against}</td><td align='right'>{supports}</td></tr></table>"
             "transparent: no influence, or not computed"
         )
-        self.setToolTip(f"Full colour at a magnitude of {picture.limit:.3g}: the 99th percentile.")
+        self.setToolTip(f"Full colour at a magnitude of {limit:.3g}: the 99th percentile.")
         self.show()

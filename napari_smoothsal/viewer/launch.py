@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import QTimer
+
 from napari_smoothsal.viewer.readers import read_slides, read_stores
+
+LAYOUT_MS = 300
 
 
 def viewer_with(store: str | Path | None = None, slide: str | Path | None = None) -> Any:
@@ -13,12 +17,14 @@ def viewer_with(store: str | Path | None = None, slide: str | Path | None = None
     import napari
 
     viewer = napari.Viewer(title="napari-smoothsal")
+    viewer.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
     for path, read in ((slide, read_slides), (store, read_stores)):
         if path is not None:
             for data, options, _ in read(str(path)):
                 viewer.add_image(data, **options)
     viewer.canvas.overlays.scale_bar.visible = True
-    viewer.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
+    # The dock takes its room from the canvas once the window is laid out.
+    QTimer.singleShot(LAYOUT_MS, viewer.reset_view)
     return viewer
 
 

@@ -83,5 +83,7 @@ def map_layer_options(picture: MapPicture, name: str, multiscale: bool) -> dict[
         "blending": "translucent",
         "opacity": OPACITY,
         "interpolation2d": "nearest",
-        "metadata": {METADATA: {"map": picture.key}},
+        "metadata": {
+            METADATA: {"map": picture.key, "legend": picture.legend, "limit": picture.limit}
+        },
     }

@@ -79,7 +79,7 @@ class Overlay:
             self._viewer.layers.remove(old)
         name = picture.title + (" (view)" if self._view else "")
         options = map_layer_options(picture, name, pixels.multiscale)
-        options["metadata"] = {METADATA: {"key": identity, "limit": picture.limit}}
+        options["metadata"][METADATA]["key"] = identity
         return self._viewer.add_image(pixels.data, **(options | placement))
 
     def _limit(self, limit: float) -> None:

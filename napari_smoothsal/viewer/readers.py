@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.viewer.slide_source import METADATA
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
-
-STORE_SUFFIX = ".smoothsal.zarr"
 
 
 def get_slide_reader(path: str | Sequence[str]) -> Reader | None:
@@ -36,7 +35,7 @@ def read_slides(path: str | Sequence[str]) -> list[LayerData]:
 def get_store_reader(path: str | Sequence[str]) -> Reader | None:
     """A reader for ``*.smoothsal.zarr`` folders."""
     paths = _paths(path)
-    ours = all(p.name.endswith(STORE_SUFFIX) and (p / "zarr.json").is_file() for p in paths)
+    ours = all(p.name.endswith(SUFFIX) and (p / "zarr.json").is_file() for p in paths)
     return read_stores if ours and paths else None
 
 

@@ -35,6 +35,8 @@ class ReadingPanel(QWidget):
 
 
 def _lines(what: str, reading: Reading) -> list[str]:
+    if not reading.tiles and reading.failed:
+        return [f"<b>{what}</b>: {_tiles(reading.failed)}, none could be read or computed."]
     if not reading.tiles:
         return [f"<b>{what}</b>: no tile with enough tissue; nothing was computed."]
     lines = [f"<b>{what}</b>: {_tiles(reading.tiles)}"]

@@ -12,11 +12,11 @@ from typing import Any
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.viewer.field_of_view import Region, field_of_view, layer_size
 from napari_smoothsal.viewer.messages import SlideFile, SlidePixels
 from napari_smoothsal.viewer.pixels import PixelCopy
 from napari_smoothsal.viewer.placement import Pair, resolution_of
-from napari_smoothsal.viewer.readers import STORE_SUFFIX
 from napari_smoothsal.viewer.slide_source import source_of
 
 DEFAULT_MARGIN_PX = 512
@@ -114,6 +114,7 @@ def store_path(slide: ExplainedSlide, folder: str, model: str, spec: SaliencySpe
     if not parent.is_dir():
         raise NotExplainableError(f"there is no folder {str(parent)!r}; choose another one")
     stem = source.path.stem if source is not None else re.sub(r"[^\w.+-]", "_", slide.layer.name)
-    settings = f"{model} {slide.mpp} {spec.model_dump_json()}"
+    place = source.path.absolute() if source is not None else slide.layer.unique_id
+    settings = f"{place} {model} {slide.mpp} {spec.model_dump_json()}"
     mark = hashlib.sha256(settings.encode()).hexdigest()[:6]
-    return parent / f"{stem}.{spec.layer}.{spec.denoising}.{mark}{STORE_SUFFIX}"
+    return parent / f"{stem}.{spec.layer}.{spec.denoising}.{mark}{SUFFIX}"

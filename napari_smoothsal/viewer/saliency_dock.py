@@ -35,6 +35,7 @@ from napari_smoothsal.viewer.requests import NotExplainableError, explained_slid
 from napari_smoothsal.viewer.run_bar import RunBar
 from napari_smoothsal.viewer.session import session_of
 from napari_smoothsal.viewer.slide_form import SlideForm
+from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.spec_form import SpecForm
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class SaliencyDock(QWidget):
         engine.answered.connect(self._on_answer)
         engine.died.connect(self._on_death)
         session, slides = self._session, self.slides
+        selection = viewer.layers.selection
+        selection.events.active.connect(self._show_legend_of)
         ended: list[bool] = []
 
         def end(*_: object) -> None:
@@ -108,6 +111,7 @@ class SaliencyDock(QWidget):
             if not ended:
                 ended.append(True)
                 slides.disconnect_viewer()
+                selection.events.active.disconnect(self._show_legend_of)
                 session.leave()
 
         self._end = end
@@ -224,7 +228,13 @@ class SaliencyDock(QWidget):
         send()
 
     def _copy_on(self) -> None:
-        if self._copying is None or next(self._copying, self) is self:
+        try:
+            ended = self._copying is None or next(self._copying, self) is self
+        except Exception as error:  # noqa: BLE001 - a full disk, a lazy layer's own error
+            self._end_job("")
+            self.bar.problem(f"The view could not be read: {error}")
+            ended = True
+        if ended:
             self._copying = None
             self._copy_timer.stop()
 
@@ -233,6 +243,8 @@ class SaliencyDock(QWidget):
         self._copy_timer.stop()
         if self._job is not None and self._job.id:
             self._old[self._job.id] = self._job
+        elif self._job is not None:
+            self._session.discard(self._job.scratch)
         self._job = None
 
     def _ask_model(self, model: str) -> None:
@@ -295,9 +307,14 @@ class SaliencyDock(QWidget):
         elif isinstance(answer, Finished):
             self._on_finished(job, answer)
 
+    def _show_legend_of(self, event: Any) -> None:
+        own = event.value.metadata.get(METADATA) if event.value is not None else None
+        if isinstance(own, dict) and "legend" in own:
+            self.colours.show_legend(own["legend"], own["limit"])
+
     def _show(self, job: _Job, picture: MapPicture) -> None:
         job.overlay.show(picture)
-        self.colours.show_legend(picture)
+        self.colours.show_legend(picture.legend, picture.limit)
 
     def _on_finished(self, job: _Job, answer: Finished) -> None:
         stopped = answer.status == "running"
@@ -308,6 +325,8 @@ class SaliencyDock(QWidget):
         if stopped:
             resume = "" if job.view else " Explain slide goes on where it stopped."
             self._end_job(f"Stopped.{resume}")
+        elif not answer.reading.tiles and answer.reading.failed:
+            self._end_job("No tile could be read or computed; the slide may be damaged here.")
         elif not answer.reading.tiles:
             self._end_job("No tissue found here: nothing to explain.")
         else:

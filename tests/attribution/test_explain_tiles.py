@@ -170,6 +170,15 @@ def test_reduced_precision_runs_and_is_close(resnet) -> None:
     assert (full.maps - half.maps).norm() < 0.2 * full.maps.norm()
 
 
+def test_many_samples_in_reduced_precision_are_summed_in_full(resnet) -> None:
+    from napari_smoothsal.attribution.explainer import _RunningMean
+
+    mean = _RunningMean()
+    for _ in range(700):
+        mean.add(torch.full((1, 1, 2, 2), 1.0, dtype=torch.bfloat16))
+    assert torch.equal(mean.mean(), torch.ones(1, 1, 2, 2))
+
+
 @pytest.mark.parametrize(
     ("images", "words"),
     [

@@ -154,7 +154,7 @@ BAD = [
     (["--layer", "layer1", "--sigma", "-1"], "sigma"),
     (["--layer", "layer1", "--samples", "-3"], "samples"),
     (["--layer", "layer1", "--samples", "many"], "samples"),
-    (["--layer", "layer4", "--tile-px", "16"], "tile"),
+    (["--layer", "layer4", "--denoising", "original", "--tile-px", "16"], "tile"),
     (["--layer", "layer1", "--target", "tumor"], "tumour"),
     (["--layer", "layer1", "--denoising", "hook"], "backward_hook"),
     (["--layer", "layer1", "--method", "grad"], "gradient"),
@@ -167,6 +167,7 @@ BAD = [
     (["--layer", "layer1", "--method-option", "relu"], "name=value"),
     (["--layer", "layer1", "--model", "demo-clasifier"], "demo-classifier"),
     ([], "--layer"),
+    (["--predict-only", "--layer", "layer1"], "--predict-only"),
 ]
 
 
@@ -214,6 +215,7 @@ def test_a_cut_slide_never_looks_complete(real_slides: Path, model: Path, tmp_pa
     assert result.exit_code == 1 or not out.exists()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_damaged_tile_is_listed_with_exit_1(slide: Path, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "jpeg.tif"
     with tifffile.TiffFile(slide) as source, tifffile.TiffWriter(path) as writer:
@@ -232,7 +234,9 @@ def test_a_damaged_tile_is_listed_with_exit_1(slide: Path, model: Path, tmp_path
         "run", path, "--model", model, "--layer", "layer1", "--out", out, "--samples", 0,
     )  # fmt: skip
     assert result.exit_code == 1, result.output
-    assert "could not be read" in result.output
+    assert "could not be read" in result.output and " failed; predicted" in result.output
+    info = smoothsal("info", path)
+    assert info.exit_code == 0 and "cannot be read" in info.output
     assert open_run(out).status == "complete_with_errors"
 
 

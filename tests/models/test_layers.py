@@ -158,3 +158,26 @@ def test_listing_leaves_the_module_as_it_was() -> None:
 def test_a_network_that_cannot_take_the_tile_is_a_model_error() -> None:
     with pytest.raises(ModelError, match="failed on an input"):
         model_of(nn.Sequential(nn.Flatten(), nn.Linear(5, 2))).layers()
+
+
+class DeadBranch(nn.Module):
+    """A branch that the output does not depend on, and a size it insists on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = nn.Conv2d(3, 2, 3, padding=1)
+        self.dead = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[-1] == 64, "tiles of 64 px only"
+        self.dead(x)
+        return self.live(x).mean((2, 3))
+
+
+def test_a_branch_without_influence_is_not_offered_and_asserts_are_model_errors() -> None:
+    model = model_of(DeadBranch())
+    assert [info.name for info in model.layers()] == ["input", "live"]
+    with pytest.raises(ModelError, match="no feature map"):
+        model.layer("dead")
+    with pytest.raises(ModelError, match="64 px only"):
+        model.map_size("live", 96)

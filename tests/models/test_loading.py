@@ -41,7 +41,7 @@ def test_a_folder_gives_the_same_network(folder: Path, classifier: Model) -> Non
     loaded = load_model(folder)
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(loaded.module(images), classifier.module(images))
-    assert loaded.weights_sha256 == classifier.weights_sha256
+    assert loaded.parameters_sha256 == classifier.parameters_sha256
     assert not loaded.module.training
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import zarr
 from ome_zarr_models.v05.image import Image
+from torch import nn
 
 from napari_smoothsal import (
     Compute,
@@ -21,12 +23,15 @@ from napari_smoothsal import (
     Tiling,
     explain_slide,
     explain_slides,
+    explain_tiles,
     load_model,
     open_run,
     open_slide,
 )
-from napari_smoothsal.core.errors import SettingError, StoreError, TileReadError
+from napari_smoothsal.core.errors import ModelError, SettingError, StoreError, TileReadError
+from napari_smoothsal.models import Model
 from napari_smoothsal.runs import Run
+from napari_smoothsal.runs.pyramid import halved_extreme
 from napari_smoothsal.slides import ArraySlide
 
 ALL = Tiling(tissue="all")
@@ -78,6 +83,7 @@ def test_a_complete_run(noisy, classifier, tmp_path: Path) -> None:
     series = root["OME"].attrs["ome"]["series"]
     for path in series:
         Image.from_zarr(root[path])
+    assert set(series) == {"overview", *(f"maps/{key}" for key in run.maps)}
     assert root.attrs["ome"]["bioformats2raw.layout"] == 3
     picture, scale, _ = run.overview
     assert picture.shape[2] == 3 and scale[0] > 0
@@ -115,6 +121,9 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import conftest
 from napari_smoothsal import *
+from napari_smoothsal.runs import store, writing
+store.BAND = writing.BAND = 16
+store.COARSEST_PX = 32
 pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
 from napari_smoothsal.slides import ArraySlide
 explain_slide(ArraySlide([pixels], mpp=(0.5, 0.5)), conftest.random_classifier(),
@@ -133,7 +142,8 @@ def test_killed_and_resumed(classifier, tmp_path: Path) -> None:
             os.kill(victim.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
             break
     victim.wait()
-    assert open_run(tmp_path / "b.zarr").status == "running"
+    killed = open_run(tmp_path / "b.zarr")
+    assert killed.status == "running" and (killed.tiles.status == "done").sum() > 0
     subprocess.run([sys.executable, "-c", code["b"]], check=True, stdout=subprocess.DEVNULL)
     assert_same_bits(open_run(tmp_path / "a.zarr"), open_run(tmp_path / "b.zarr"))
 
@@ -155,7 +165,9 @@ def test_a_slide_without_tissue_gives_an_empty_valid_store(classifier, tmp_path:
     assert run.status == "complete" and run.tiles.empty
     for run_map in run.maps.values():
         assert np.isnan(run_map.levels[0][:]).all() and run_map.largest_magnitude() == 0
-    Image.from_zarr(zarr.open_group(run.path, mode="r")[f"maps/{next(iter(run.maps))}"])
+    root = zarr.open_group(run.path, mode="r")
+    for path in root["OME"].attrs["ome"]["series"]:
+        Image.from_zarr(root[path])
 
 
 def test_predictions_only(noisy, classifier, tmp_path: Path) -> None:
@@ -222,8 +234,8 @@ def test_another_slide_or_model_does_not_go_into_the_store(
     with pytest.raises(StoreError, match="fingerprint"):
         explained(other, classifier, out)
     classifier.module.fc.bias.data += 1
-    del classifier.__dict__["weights_sha256"]
-    with pytest.raises(StoreError, match="weights_sha256"):
+    del classifier.__dict__["parameters_sha256"]
+    with pytest.raises(StoreError, match="parameters_sha256"):
         explained(noisy, classifier, out)
 
 
@@ -375,6 +387,158 @@ def test_the_plan_is_told_before_anything_is_written(noisy, classifier, tmp_path
     ((plan, existed),) = seen
     assert len(plan) == len(open_run(out).tiles) and not existed
     assert plan.tissue.share == 1
+
+
+def test_a_failure_between_levels_is_repaired_by_resuming(
+    noisy, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    for module in ("store", "writing"):
+        monkeypatch.setattr(f"napari_smoothsal.runs.{module}.BAND", 16)
+    monkeypatch.setattr("napari_smoothsal.runs.store.COARSEST_PX", 32)
+    compute = Compute(batch_size=3, device="cpu")
+    straight = explained(noisy, classifier, tmp_path / "straight.zarr", compute=compute)
+    out, calls = tmp_path / "s.zarr", []
+
+    def failing(values):
+        calls.append(len(values))
+        if len(calls) == 7:
+            raise OSError(28, "No space left on device")
+        return halved_extreme(values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_smoothsal.runs.store.halved_extreme", failing)
+        with pytest.raises(OSError, match="No space"):
+            explained(noisy, classifier, out, compute=compute)
+    assert open_run(out).status == "failed"
+    assert_same_bits(straight, explained(noisy, classifier, out, compute=compute))
+
+
+def outline(path: Path, x: int, y: int) -> str:
+    ring = [[x, y], [x + 64, y], [x + 64, y + 64], [x, y + 64], [x, y]]
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    return str(path)
+
+
+def test_another_outline_of_the_same_size_does_not_go_into_the_store(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    one, two = outline(tmp_path / "a.geojson", 40, 40), outline(tmp_path / "b.geojson", 148, 112)
+    first = explained(noisy, classifier, out, tiling=Tiling(tissue=one))
+    assert not first.tiles.empty
+    with pytest.raises(StoreError, match="origins"):
+        explained(noisy, classifier, out, tiling=Tiling(tissue=two))
+    for word in ("a.geojson", str(tmp_path)):
+        assert word not in (out / "zarr.json").read_text()
+
+
+def test_another_default_target_does_not_go_into_the_store(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    explained(noisy, classifier, out)
+    card = classifier.card.model_copy(update={"default_target": "normal"})
+    with pytest.raises(StoreError, match="targets"):
+        explained(noisy, Model(classifier.module, card), out)
+
+
+def test_a_cards_free_text_stays_out_of_the_store(noisy, classifier, tmp_path: Path) -> None:
+    secret = "trained on C:/clinic/meier/patient_17.svs"
+    card = classifier.card.model_copy(update={"notes": secret, "training_data": secret})
+    run = explained(noisy, Model(classifier.module, card), tmp_path / "s.zarr")
+    assert "patient_17" not in (run.path / "zarr.json").read_text()
+    assert run.provenance["card"]["name"] == card.name
+
+
+class InfiniteGradient(nn.Module):
+    """Finite logits, infinite gradients where the image is white."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low = nn.Conv2d(3, 2, 1)
+        nn.init.ones_(self.low.weight)
+        nn.init.zeros_(self.low.bias)
+
+    def forward(self, x):
+        return (3 - self.low(x)).abs().sqrt().mean((2, 3))
+
+
+def test_tiles_whose_map_is_not_finite_are_failed_and_do_not_spoil_their_neighbours(
+    classifier, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 200, (260, 260, 3), dtype=np.uint8)
+    pixels[:30, :30] = 255
+    card = classifier.card.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3})
+    spec = SaliencySpec(layer="low", samples=0, denoising="original")
+    with pytest.warns(UserWarning, match="not finite"):
+        run = explained(
+            ArraySlide([pixels], mpp=(0.5, 0.5)),
+            Model(InfiniteGradient(), card),
+            tmp_path / "s.zarr",
+            specs=[spec],
+        )
+    assert run.status == "complete_with_errors"
+    level = next(iter(run.maps.values())).levels[0][:]
+    assert not np.isinf(level).any() and np.isfinite(level[120:250, 120:250]).all()
+    with pytest.raises(ModelError, match="tile 0"):
+        images = torch.ones(1, 3, 64, 64)
+        explain_tiles(Model(InfiniteGradient(), card), images, spec)
+
+
+def test_a_second_writer_is_refused(noisy, classifier, tmp_path: Path) -> None:
+    out = tmp_path / "s.zarr"
+    refused = []
+
+    def second(progress) -> None:
+        if progress.done and not refused:
+            with pytest.raises(StoreError, match="another process"):
+                explained(noisy, classifier, out)
+            refused.append(True)
+
+    assert explained(noisy, classifier, out, progress=second).status == "complete"
+    assert refused and [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
+
+
+def test_any_error_of_one_slide_leaves_the_others(
+    real_slides: Path, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    calls = []
+    explain = explain_slide
+
+    def full_once(*args, **settings):
+        calls.append(args)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        return explain(*args, **settings)
+
+    monkeypatch.setattr("napari_smoothsal.runs.batch.explain_slide", full_once)
+    slide = real_slides / "CMU-1-Small-Region.svs"
+    results = explain_slides(
+        [slide, slide], classifier, [], tmp_path, region=(600, 900, 150, 150), progress=False
+    )
+    assert isinstance(results[0].error, OSError) and results[1].run.status == "complete"
+    assert results[1].run.path.name == "CMU-1-Small-Region~2.smoothsal.zarr"
+
+
+def test_the_whole_slide_is_tiled_up_to_its_border(classifier, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (196, 196, 3), dtype=np.uint8)
+    run = explained(ArraySlide([pixels], mpp=(0.5, 0.5)), classifier, tmp_path / "s.zarr")
+    for run_map in run.maps.values():
+        h, w = run_map.shape
+        assert np.isfinite(run_map.levels[0][:h, :w]).all()
+
+
+def test_a_slide_coarser_than_the_model_was_validated_on_is_told(
+    classifier, tmp_path: Path
+) -> None:
+    card = classifier.card.model_copy(update={"input_mpp_range": (0.25, 0.5)})
+    pixels = np.random.default_rng(1).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    with pytest.warns(UserWarning, match="validated from"):
+        explained(
+            ArraySlide([pixels], mpp=(0.55, 0.55)),
+            Model(classifier.module, card),
+            tmp_path / "s.zarr",
+        )
 
 
 def test_nothing_asks_the_network(noisy, classifier, tmp_path: Path, monkeypatch) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
+from ome_zarr_models.v05.image import Image
 
 from napari_smoothsal import SaliencySpec, Tiling, explain_slide
 
@@ -60,6 +62,8 @@ def test_the_metadata_of_every_level_says_the_same(positive, black, tmp_path, mo
         progress=False,
     )
     (run_map,) = run.maps.values()
+    root = zarr.open_group(run.path, mode="r")
+    Image.from_zarr(root[f"maps/{run_map.key}/extreme"])
     shapes = np.array([level.shape for level in run_map.levels])
     assert (shapes[:-1] == 2 * shapes[1:]).all()  # napari takes ratios from shapes
     for k, dataset in enumerate(run_map._datasets):
@@ -69,11 +73,11 @@ def test_the_metadata_of_every_level_says_the_same(positive, black, tmp_path, mo
 
 
 def test_a_region_is_a_crop_of_the_slide(positive, noisy, tmp_path) -> None:
-    specs = [SaliencySpec(layer=x, samples=2) for x in ("stem", "deep")]
+    specs = [SaliencySpec(layer=x, samples=2, denoising="original") for x in ("stem", "deep")]
     settings = {"tiling": Tiling(tissue="all"), "progress": False}
     whole = explain_slide(noisy, positive(), specs, tmp_path / "whole.zarr", **settings)
     view = explain_slide(
-        noisy, positive(), specs, tmp_path / "view.zarr", region=(101, 67, 90, 80), **settings
+        noisy, positive(), specs, tmp_path / "view.zarr", region=(61, 47, 220, 200), **settings
     )
     for key, part in view.maps.items():
         all_of_it = whole.maps[key]
@@ -83,8 +87,9 @@ def test_a_region_is_a_crop_of_the_slide(positive, noisy, tmp_path) -> None:
         h, w = part.shape
         expected = all_of_it.levels[0][y : y + h, x : x + w]
         got = part.levels[0][:h, :w]
-        # Tiles that reach in from outside a view are not computed, so its rim blends fewer.
-        inner = np.s_[2:-2, 2:-2]
-        assert np.isfinite(got).all()
-        scale = np.abs(expected).max()
-        assert np.median(np.abs(got - expected)[inner]) <= 1e-5 * scale
+        # Tiles that reach in from outside a view are not computed, so its rim, as wide as the
+        # kept part of a tile, blends fewer. Inside it the two are the same.
+        rim = 48 // round(part.scale_um[0] / 0.5)
+        inner = np.s_[rim:-rim, rim:-rim]
+        assert np.isfinite(got).all() and got[inner].size > 400
+        assert np.abs(got - expected)[inner].max() <= 1e-5 * np.abs(expected).max()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
+from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean, level_count
 from napari_smoothsal.runs.stitch import BandStitcher
 
 
@@ -79,3 +79,8 @@ def test_levels() -> None:
     assert np.isnan(halved_mean(values)[0, 1]) and np.isnan(halved_extreme(values)[0, 1])
     half = np.array([[np.nan, 6], [np.nan, 2]], np.float32)
     assert halved_mean(half)[0, 0] == 4 and halved_extreme(half)[0, 0] == 6
+
+
+def test_the_number_of_levels() -> None:
+    sizes = (5, 1024, 1025, 2048, 2049, 10**7)
+    assert [level_count((n, 10), 1024, 256) for n in sizes] == [1, 1, 2, 2, 3, 9]

@@ -14,7 +14,6 @@ from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.slides import ArraySlide
 from napari_smoothsal.slides.grid import (
     LayerShape,
-    largest_first_levels,
     map_grid,
     model_scale,
     plan_grid,
@@ -131,9 +130,3 @@ def test_scale() -> None:
         model_scale(slide_of(None), 0.5)
     with pytest.raises(MissingResolutionError, match="input_mpp"):
         model_scale(slide_of((1.0, 1.0)), None)
-
-
-def test_levels() -> None:
-    assert [largest_first_levels((n, 10), 1024) for n in (5, 1024, 1025, 2048, 2049)] == [
-        1, 1, 2, 2, 3,
-    ]  # fmt: skip

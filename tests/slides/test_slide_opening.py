@@ -333,3 +333,20 @@ def test_description_is_plain_json(tiff) -> None:
 
 def test_the_cache_is_larger_than_openslides_own() -> None:
     assert module.CACHE_BYTES > 32 * 2**20
+
+
+def test_a_folder_gives_every_slide_in_it_once(real_slides: Path, tmp_path: Path) -> None:
+    from napari_smoothsal.slides.find import slides_among
+
+    dicom = real_slides / "CMU-1-Small-Region-dicom"
+    assert slides_among([dicom]) == [dicom]
+    # One file, one DICOM series as loose files, one as a folder, and what is no slide.
+    (tmp_path / "a.svs").symlink_to(real_slides / "CMU-1-Small-Region.svs")
+    for file in dicom.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "case").symlink_to(dicom, target_is_directory=True)
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "cut.svs").write_bytes(b"a slide once")
+    found = slides_among([tmp_path])
+    assert tmp_path / "cut.svs" in found  # it fails, listed, instead of being left out
+    assert len(found) == 4 and {tmp_path / "a.svs", tmp_path / "case"} < set(found)
