@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from napari_smoothsal.slides import Box, Slide
 Region = tuple[int, int, int, int]
 
 PANEL_PX = 640
+PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.0
+"""Inches."""
 
 
 def comparison_figure(
@@ -42,8 +46,7 @@ def comparison_figure(
     """
     picture = _picture(slide, region)
     width = 1 + max(len(row) for row in rows)
-    figure = Figure(figsize=(3.1 * width, 3.3 * len(rows) + 0.9), layout="constrained", dpi=150)
-    axes = np.atleast_2d(figure.subplots(len(rows), width, squeeze=False))
+    figure, axes = _panels(len(rows), width)
     for row, keys in zip(axes, rows, strict=True):
         row[0].imshow(picture)
         row[0].set_title("slide", fontsize=10)
@@ -63,9 +66,10 @@ def comparison_figure(
             )
     for axis in axes.flat:
         axis.set_axis_off()
-    _add_legend(figure, axes, run.maps[rows[0][0]])
-    target = run.maps[rows[0][0]].target
-    figure.suptitle(f"What model {run.provenance['model']['name']} rests \u201c{target}\u201d on")
+    first = run.maps[rows[0][0]]
+    _add_legend(figure, first)
+    name = run.provenance["model"]["name"]
+    figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -134,26 +138,31 @@ def _add_scale_bar(axis: Axes, slide: Slide, region: Region, width_px: int) -> N
     )
 
 
-def _add_legend(figure: Figure, axes: NDArray[np.object_], run_map: RunMap) -> None:
+def _panels(rows: int, columns: int) -> tuple[Figure, NDArray[Any]]:
+    """A figure of square panels with room for titles, the suptitle and the legend."""
+    width = columns * (PANEL_IN + GAP_IN) + GAP_IN
+    height = TOP_IN + rows * (PANEL_IN + TITLE_IN) + LEGEND_IN
+    figure = Figure(figsize=(width, height), dpi=150)
+    axes = np.empty((rows, columns), object)
+    for row in range(rows):
+        bottom = LEGEND_IN + (rows - 1 - row) * (PANEL_IN + TITLE_IN)
+        for column in range(columns):
+            left = GAP_IN + column * (PANEL_IN + GAP_IN)
+            place = (left / width, bottom / height, PANEL_IN / width, PANEL_IN / height)
+            axes[row, column] = figure.add_axes(place)
+    return figure, axes
+
+
+def _add_legend(figure: Figure, run_map: RunMap) -> None:
     supports, against = legend(run_map)
     colours = LinearSegmentedColormap.from_list(
         "saliency", [(place, colour[:3]) for place, colour in STOPS]
     )
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(-1, 1), colours),
-        ax=axes.ravel().tolist(),
-        orientation="horizontal",
-        fraction=0.03,
-        pad=0.02,
-        aspect=60,
-    )
+    height = figure.get_figheight()
+    place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
+    mappable = ScalarMappable(Normalize(-1, 1), colours)
+    bar = figure.colorbar(mappable, cax=place, orientation="horizontal")
     bar.set_ticks([-1, 0, 1], labels=[against, "no influence", supports])
-    first, _, last = bar.ax.get_xticklabels()
-    first.set_horizontalalignment("left")
-    last.set_horizontalalignment("right")
     bar.set_label(
         "full colour: 99th percentile of each map's coarsest level  |  " + RESEARCH_ONLY,
         fontsize=8,

@@ -21,6 +21,7 @@ from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.viewer.readers import read_slides
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
+from napari_smoothsal.viewer.slide_source import METADATA
 
 PATIENCE_MS = 60_000
 
@@ -237,3 +238,13 @@ def test_a_model_that_cannot_be_loaded_is_told(
     qtbot.waitUntil(lambda: "card.json" in dock.bar.status, timeout=PATIENCE_MS)
     dock.explain_view()
     assert "hoose a model" in dock.bar.status
+
+
+def test_the_legend_is_that_of_the_selected_map(dock: SaliencyDock, viewer: Any) -> None:
+    own = {"map": "k", "legend": ("supports x", "speaks against x"), "limit": 2.0}
+    layer = Image(np.zeros((4, 4)), metadata={METADATA: own})
+    viewer.add_layer(layer)
+    viewer.layers.selection.active = layer
+    assert "supports x" in dock.colours.text
+    viewer.add_layer(Image(np.zeros((4, 4))))  # somebody else's: the legend stays
+    assert "supports x" in dock.colours.text
