@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 
 from napari_smoothsal.viewer.readers import read_slides, read_stores
 
-LAYOUT_MS = 300
+LAYOUT_MS = 1500
 
 
 def viewer_with(store: str | Path | None = None, slide: str | Path | None = None) -> Any:
