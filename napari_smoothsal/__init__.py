@@ -6,8 +6,9 @@ napari is loaded by ``import napari_smoothsal`` (napari reads the package at sta
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from napari_smoothsal.core.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -52,13 +53,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs import plan_tiles as plan_tiles
     from napari_smoothsal.slides import open_slide as open_slide
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,9 @@ Imported lazily, as the package's own names are: reading a store needs zarr, but
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from napari_smoothsal.core.lazy import lazy_names
 
 _HOMES = {
     "Progress": "progress",
@@ -33,10 +34,4 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs.run import RunMap as RunMap
     from napari_smoothsal.runs.run import open_run as open_run
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)

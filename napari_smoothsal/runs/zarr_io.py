@@ -7,7 +7,7 @@ checked once, where a node is looked up.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import zarr
 
@@ -20,30 +20,22 @@ def open_root(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
 
 
 def array_at(group: zarr.Group, path: str) -> zarr.Array[Any]:
-    """The array at a path.
-
-    Raises
-    ------
-    StoreError
-        If there is none.
-    """
-    node = group.get(path)
-    if not isinstance(node, zarr.Array):
-        raise StoreError(f"the store is damaged: array {path!r} is missing in it")
-    return node
+    """The array at a path; StoreError if there is none."""
+    return _node(group, path, zarr.Array)
 
 
 def group_at(group: zarr.Group, path: str) -> zarr.Group:
-    """The group at a path.
+    """The group at a path; StoreError if there is none."""
+    return _node(group, path, zarr.Group)
 
-    Raises
-    ------
-    StoreError
-        If there is none.
-    """
+
+NodeT = TypeVar("NodeT")
+
+
+def _node(group: zarr.Group, path: str, kind: type[NodeT]) -> NodeT:
     node = group.get(path)
-    if not isinstance(node, zarr.Group):
-        raise StoreError(f"the store is damaged: group {path!r} is missing in it")
+    if not isinstance(node, kind):
+        raise StoreError(f"the store is damaged: {kind.__name__.lower()} {path!r} is missing in it")
     return node
 
 

@@ -1,0 +1,41 @@
+"""Runs that the tests of this folder share: small specs on small slides."""
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from napari_smoothsal import (
+    SaliencySpec,
+    Tiling,
+    explain_slide,
+)
+from napari_smoothsal.runs import Run
+
+ALL = Tiling(tissue="all")
+
+
+SPECS = [
+    SaliencySpec(layer="layer1", denoising="original", samples=2),
+    SaliencySpec(layer="layer2", samples=2),
+    SaliencySpec(layer="layer2", samples=2, method="activation_x_gradient"),
+]
+
+
+def explained(slide, model, out: Path, specs=SPECS, **settings) -> Run:
+    settings = {"tiling": ALL, "progress": False, **settings}
+    return explain_slide(slide, model, specs, out, **settings)
+
+
+def arrays(run: Run) -> dict[str, np.ndarray]:
+    root = zarr.open_group(run.path, mode="r")
+    return {
+        path: node[:] for path, node in root.members(max_depth=None) if isinstance(node, zarr.Array)
+    }
+
+
+def assert_same_bits(one: Run, two: Run) -> None:
+    a, b = arrays(one), arrays(two)
+    assert a.keys() == b.keys()
+    for path, values in a.items():
+        assert values.tobytes() == b[path].tobytes(), path

@@ -1,0 +1,208 @@
+"""Interrupted, killed, failed, repeated: what a store does when a run does not go straight."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import SPECS, assert_same_bits, explained
+
+from napari_smoothsal import (
+    Compute,
+    Tiling,
+    open_run,
+)
+from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.pyramid import halved_extreme
+from napari_smoothsal.slides import ArraySlide
+
+
+def test_interrupted_anywhere_and_resumed_is_never_interrupted(
+    noisy, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("napari_smoothsal.runs.layout.BAND", 16)
+    for module in ("store", "writing"):
+        monkeypatch.setattr(f"napari_smoothsal.runs.{module}.BAND", 16)
+    monkeypatch.setattr("napari_smoothsal.runs.store.COARSEST_PX", 32)
+    compute = Compute(batch_size=3, device="cpu")
+    straight = explained(noisy, classifier, tmp_path / "straight.zarr", compute=compute)
+    batches = -(-len(straight.tiles) // 3)
+    assert batches > 8
+    for pieces in ([1, 1, 1], [batches // 2], [batches - 1], [2, 5]):
+        out = tmp_path / f"pieces{len(pieces)}{pieces[0]}.zarr"
+        for piece in pieces:
+            left = iter(range(piece - 1, -1, -1))
+            run = explained(
+                noisy, classifier, out, compute=compute, stop=lambda left=left: next(left) == 0
+            )
+            if run.status == "complete":
+                break
+            assert run.status == "running"
+        resumed = explained(noisy, classifier, out, compute=compute)
+        assert resumed.status == "complete"
+        assert_same_bits(straight, resumed)
+
+
+KILLED = """
+import sys, numpy as np, torch
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import conftest
+from napari_smoothsal import *
+from napari_smoothsal.runs import store, writing
+store.BAND = writing.BAND = 16
+store.COARSEST_PX = 32
+pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+from napari_smoothsal.slides import ArraySlide
+explain_slide(ArraySlide([pixels], mpp=(0.5, 0.5)), conftest.random_classifier(),
+    [SaliencySpec(layer="layer1", samples=4)], {out!r}, tiling=Tiling(tissue="all"),
+    compute=Compute(batch_size=2, device="cpu"), progress=lambda p: print(p.done, flush=True))
+"""
+
+
+def test_killed_and_resumed(classifier, tmp_path: Path) -> None:
+    tests = str(Path(__file__).parents[1])
+    code = {n: KILLED.format(tests=tests, out=str(tmp_path / f"{n}.zarr")) for n in ("a", "b")}
+    subprocess.run([sys.executable, "-c", code["a"]], check=True, stdout=subprocess.DEVNULL)
+    victim = subprocess.Popen([sys.executable, "-c", code["b"]], stdout=subprocess.PIPE, text=True)
+    for line in victim.stdout:
+        if int(line) >= 8:
+            os.kill(victim.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            break
+    victim.wait()
+    killed = open_run(tmp_path / "b.zarr")
+    assert killed.status == "running" and (killed.tiles.status == "done").sum() > 0
+    subprocess.run([sys.executable, "-c", code["b"]], check=True, stdout=subprocess.DEVNULL)
+    assert_same_bits(open_run(tmp_path / "a.zarr"), open_run(tmp_path / "b.zarr"))
+
+
+def test_a_failure_between_levels_is_repaired_by_resuming(
+    noisy, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    for module in ("store", "writing"):
+        monkeypatch.setattr(f"napari_smoothsal.runs.{module}.BAND", 16)
+    monkeypatch.setattr("napari_smoothsal.runs.store.COARSEST_PX", 32)
+    compute = Compute(batch_size=3, device="cpu")
+    straight = explained(noisy, classifier, tmp_path / "straight.zarr", compute=compute)
+    out, calls = tmp_path / "s.zarr", []
+
+    def failing(values):
+        calls.append(len(values))
+        if len(calls) == 7:
+            raise OSError(28, "No space left on device")
+        return halved_extreme(values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_smoothsal.runs.store.halved_extreme", failing)
+        with pytest.raises(OSError, match="No space"):
+            explained(noisy, classifier, out, compute=compute)
+    assert open_run(out).status == "failed"
+    assert_same_bits(straight, explained(noisy, classifier, out, compute=compute))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"specs": SPECS[:2]}, "specs"),
+        ({"specs": [SPECS[0], SPECS[1], SPECS[2].model_copy(update={"seed": 9})]}, "seed was 0"),
+        ({"tiling": Tiling(tissue="all", overlap=0.5)}, "overlap"),
+        ({"region": (0, 0, 100, 100)}, "region"),
+        ({"compute": Compute(precision="fp64")}, "precision"),
+    ],
+)
+def test_another_run_does_not_go_into_the_store(
+    noisy, classifier, tmp_path: Path, change, named
+) -> None:
+    out = tmp_path / "s.zarr"
+    explained(noisy, classifier, out, stop=lambda: True)
+    with pytest.raises(StoreError, match=named):
+        explained(noisy, classifier, out, **change)
+
+
+def test_another_slide_or_model_does_not_go_into_the_store(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    explained(noisy, classifier, out, stop=lambda: True)
+    other = ArraySlide([255 - np.asarray(noisy._levels[0])], mpp=(0.5, 0.5))
+    with pytest.raises(StoreError, match="fingerprint"):
+        explained(other, classifier, out)
+    classifier.module.fc.bias.data += 1
+    del classifier.__dict__["parameters_sha256"]
+    with pytest.raises(StoreError, match="parameters_sha256"):
+        explained(noisy, classifier, out)
+
+
+def outline(path: Path, x: int, y: int) -> str:
+    ring = [[x, y], [x + 64, y], [x + 64, y + 64], [x, y + 64], [x, y]]
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    return str(path)
+
+
+def test_another_outline_of_the_same_size_does_not_go_into_the_store(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    one, two = outline(tmp_path / "a.geojson", 40, 40), outline(tmp_path / "b.geojson", 148, 112)
+    first = explained(noisy, classifier, out, tiling=Tiling(tissue=one))
+    assert not first.tiles.empty
+    with pytest.raises(StoreError, match="origins"):
+        explained(noisy, classifier, out, tiling=Tiling(tissue=two))
+    for word in ("a.geojson", str(tmp_path)):
+        assert word not in (out / "zarr.json").read_text()
+
+
+def test_another_default_target_does_not_go_into_the_store(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    explained(noisy, classifier, out)
+    card = classifier.card.model_copy(update={"default_target": "normal"})
+    with pytest.raises(StoreError, match="targets"):
+        explained(noisy, Model(classifier.module, card), out)
+
+
+def test_a_finished_store_is_opened_and_nothing_is_computed(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    first = explained(noisy, classifier, out)
+    stamp = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    calls = []
+    again = explained(noisy, classifier, out, progress=calls.append)
+    assert again.status == first.status == "complete" and calls == []
+    assert stamp == {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+
+
+def test_an_error_on_the_way_leaves_a_failed_store_that_resumes(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+
+    def broken(progress) -> None:
+        if progress.done:
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        explained(noisy, classifier, out, progress=broken)
+    assert open_run(out).status == "failed"
+    assert explained(noisy, classifier, out).status == "complete"
+
+
+def test_a_second_writer_is_refused(noisy, classifier, tmp_path: Path) -> None:
+    out = tmp_path / "s.zarr"
+    refused = []
+
+    def second(progress) -> None:
+        if progress.done and not refused:
+            with pytest.raises(StoreError, match="another process"):
+                explained(noisy, classifier, out)
+            refused.append(True)
+
+    assert explained(noisy, classifier, out, progress=second).status == "complete"
+    assert refused and [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
