@@ -33,13 +33,15 @@ class SaliencySpec(Settings):
     denoising: str = Field(
         "backward_hook",
         min_length=1,
-        description="How the checkerboard noise of strided convolutions is removed; "
-        "`original` leaves the gradient as it is.",
+        description="How the checkerboard noise of strided convolutions is removed: "
+        "`backward_hook` smooths the gradient of each, `original` leaves it as it is.",
     )
     method: str = Field(
         "gradient",
         min_length=1,
-        description="How the attribution is computed at the layer.",
+        description="How the attribution is computed at the layer: `gradient` says what more "
+        "activity there would do to the score, `activation_x_gradient` what the activity there "
+        "contributes to it.",
     )
     samples: int = Field(
         20,
