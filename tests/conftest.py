@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
 import pytest
 import torch  # before Qt: on Windows torch cannot be loaded once Qt is
+from safetensors.torch import save_file
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.models import Model
@@ -50,3 +53,17 @@ def random_classifier() -> Model:
 @pytest.fixture
 def classifier() -> Model:
     return random_classifier()
+
+
+@pytest.fixture
+def model_folder_of_classifier(classifier: Model, tmp_path: Path) -> Path:
+    """The same as a folder that `load_model` reads."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = folder / "model.safetensors"
+    save_file(classifier.module.state_dict(), weights)
+    card = classifier.card.model_dump(mode="json")
+    card["architecture"] = {"library": "napari_smoothsal", "name": "narrow_resnet18", "width": 8}
+    card["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder

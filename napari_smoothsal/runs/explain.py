@@ -30,6 +30,7 @@ from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.store import (
     DONE,
     FAILED,
+    Contents,
     MapPlan,
     StoreWriter,
     create_store,
@@ -122,19 +123,22 @@ def explain_slide(
                 "batch_size": batch_size,
                 "card": public_card(model.card),
             }
-            writer = create_store(
-                path,
+            contents = Contents(
                 maps,
                 _empty_columns(plan, len(model.card.class_names), len(maps)),
                 slide.require_mpp(),
                 {"status": "running", "identity": wanted, "provenance": provenance},
                 _overview(slide),
             )
+            writer = create_store(path, contents)
         writer.set_status("running")
         try:
             finished = _run(slide, explainer, plan, maps, writer, batch_size, compute, report, stop)
         except Exception:
-            writer.set_status("failed")
+            # Whatever it was, the store must not look as if it still ran; and where even that
+            # cannot be written (a full disk), the first error is the one to tell.
+            with contextlib.suppress(OSError):
+                writer.set_status("failed")
             raise
         if finished:
             writer.finished()

@@ -130,20 +130,12 @@ class StoreWriter:
         self._root.attrs[NAMESPACE] = {**own, "status": status}
 
 
-def create_store(
-    path: Path,
-    maps: Sequence[MapPlan],
-    tile_columns: Mapping[str, NDArray[np.generic]],
-    mpp: Pair,
-    own: Mapping[str, Any],
-    overview: tuple[NDArray[np.uint8], Pair, Pair],
-) -> StoreWriter:
-    """Lay out a new store, every array of it, before the first tile is read.
+@dataclass(frozen=True)
+class Contents:
+    """What a new store is laid out from.
 
-    Parameters
+    Attributes
     ----------
-    path
-        A folder that is not there or empty.
     maps, mpp
         The maps and the slide's micrometres per level-0 px, (y, x).
     tile_columns
@@ -153,11 +145,34 @@ def create_store(
     overview
         (h, w, 3) picture with its scale and translate in level-0 px.
     """
+
+    maps: Sequence[MapPlan]
+    tile_columns: Mapping[str, NDArray[np.generic]]
+    mpp: Pair
+    own: Mapping[str, Any]
+    overview: tuple[NDArray[np.uint8], Pair, Pair]
+
+
+def create_store(path: Path, contents: Contents) -> StoreWriter:
+    """Lay out a new store, every array of it, before the first tile is read.
+
+    Parameters
+    ----------
+    path
+        A folder that is not there or empty.
+    contents
+        What it holds.
+
+    Raises
+    ------
+    StoreError
+        If something else has appeared at the path.
+    """
     # Laid out beside its place and moved there whole: an interrupted start leaves no half store.
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         draft = Path(folder) / "store"
-        _lay_out(draft, maps, tile_columns, mpp, own, overview)
+        _lay_out(draft, contents)
         try:
             if path.exists():
                 path.rmdir()  # an empty folder, or this raises and nothing is lost
@@ -166,7 +181,7 @@ def create_store(
             raise StoreError(
                 f"{path.name!r} cannot be made a store ({error.strerror}); choose another --out"
             ) from error
-    return reopen_store(path, maps)
+    return reopen_store(path, contents.maps)
 
 
 def reopen_store(path: Path, maps: Sequence[MapPlan]) -> StoreWriter:
@@ -174,26 +189,19 @@ def reopen_store(path: Path, maps: Sequence[MapPlan]) -> StoreWriter:
     return StoreWriter(open_root(path, "r+"), maps)
 
 
-def _lay_out(
-    draft: Path,
-    maps: Sequence[MapPlan],
-    tile_columns: Mapping[str, NDArray[np.generic]],
-    mpp: Pair,
-    own: Mapping[str, Any],
-    overview: tuple[NDArray[np.uint8], Pair, Pair],
-) -> None:
+def _lay_out(draft: Path, contents: Contents) -> None:
     root = zarr.create_group(draft, zarr_format=3)
-    series = ["overview", *(f"maps/{plan.key}" for plan in maps)]
+    series = ["overview", *(f"maps/{plan.key}" for plan in contents.maps)]
     root.create_group("OME").attrs["ome"] = {"version": "0.5", "series": series}
-    _add_overview(root, overview, mpp)
+    _add_overview(root, contents.overview, contents.mpp)
     root.create_group("maps")
     state = root.create_group("state")
-    for index, plan in enumerate(maps):
-        _add_map(root, plan, mpp)
+    for index, plan in enumerate(contents.maps):
+        _add_map(root, plan, contents.mpp)
         bands = -(-plan.padded_shape[0] // BAND)
         state.create_array(f"rows_{index}", shape=(bands,), chunks=(bands,), dtype="u1")
     tiles = root.create_group("tiles")
-    for name, values in tile_columns.items():
+    for name, values in contents.tile_columns.items():
         column = tiles.create_array(
             name, shape=values.shape, chunks=(max(1, min(len(values), 4096)),), dtype=values.dtype
         )
@@ -201,7 +209,11 @@ def _lay_out(
     root.attrs.update(
         {
             "ome": {"version": "0.5", "bioformats2raw.layout": 3},
-            NAMESPACE: {"format": FORMAT, **own, "maps": [plan.key for plan in maps]},
+            NAMESPACE: {
+                "format": FORMAT,
+                **contents.own,
+                "maps": [plan.key for plan in contents.maps],
+            },
         }
     )
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import Result
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from napari_smoothsal import SaliencySpec, open_run
@@ -20,7 +19,6 @@ from napari_smoothsal.cli import registered
 from napari_smoothsal.cli.flags import options_from
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, Tiling
-from napari_smoothsal.models import Model
 
 
 def smoothsal(*arguments: object) -> Result:
@@ -28,14 +26,8 @@ def smoothsal(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def model(classifier: Model, tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    save_file(classifier.module.state_dict(), folder / "model.safetensors")
-    card = classifier.card.model_dump(mode="json")
-    card["architecture"] = {"library": "napari_smoothsal", "name": "narrow_resnet18", "width": 8}
-    (folder / "card.json").write_text(json.dumps(card))
-    return folder
+def model(model_folder_of_classifier: Path) -> Path:
+    return model_folder_of_classifier
 
 
 def tiff(path: Path, pixels: np.ndarray, mpp: float | None = 0.5) -> Path:

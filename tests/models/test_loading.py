@@ -1,13 +1,11 @@
 """Loading a model folder: complete and consistent, or a clear refusal; never code."""
 
-import hashlib
 import json
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from napari_smoothsal import load_model
 from napari_smoothsal.core.errors import (
@@ -20,16 +18,8 @@ from napari_smoothsal.models import Model
 
 
 @pytest.fixture
-def folder(classifier: Model, tmp_path: Path) -> Path:
-    path = tmp_path / "mine"
-    path.mkdir()
-    save_file(classifier.module.state_dict(), path / "model.safetensors")
-    card = classifier.card.model_dump(mode="json")
-    card["architecture"] = {"library": "napari_smoothsal", "name": "narrow_resnet18", "width": 8}
-    digest = hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
-    card["weights_sha256"] = digest
-    (path / "card.json").write_text(json.dumps(card))
-    return path
+def folder(model_folder_of_classifier: Path) -> Path:
+    return model_folder_of_classifier
 
 
 def change(folder: Path, **fields: object) -> None:

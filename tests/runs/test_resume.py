@@ -19,6 +19,7 @@ from napari_smoothsal import (
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.pyramid import halved_extreme
+from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.slides import ArraySlide
 
 
@@ -206,3 +207,18 @@ def test_a_second_writer_is_refused(noisy, classifier, tmp_path: Path) -> None:
 
     assert explained(noisy, classifier, out, progress=second).status == "complete"
     assert refused and [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
+
+
+def test_where_even_the_status_cannot_be_written_the_first_error_is_told(
+    noisy, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    def broken(progress) -> None:
+        if progress.done:
+            monkeypatch.setattr(StoreWriter, "set_status", full)
+            raise RuntimeError("the cause")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(RuntimeError, match="the cause"):
+        explained(noisy, classifier, tmp_path / "s.zarr", progress=broken)
