@@ -6,9 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 
-from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.registry import Registry
+from napari_smoothsal.core.settings import Settings, checked_options
+from napari_smoothsal.models.targets import TargetPixels
+
+
+class MethodOptions(Settings):
+    """What every method can be told."""
+
+    target_pixels: TargetPixels = Field(
+        "predicted",
+        description="Of models that decide per pixel: explain the score summed over the pixels "
+        "`predicted` as the class, or over `all` pixels.",
+    )
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,8 @@ class Method:
     attribute
         From the layer's activation and the gradient of the explained scalar with respect to it,
         both (B, C, h, w), to the attribution of the same shape.
+    options
+        Settings model of ``SaliencySpec.method_options``.
     """
 
     name: str
@@ -33,14 +47,12 @@ class Method:
     positive: str
     negative: str
     attribute: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    options: type[MethodOptions] = MethodOptions
 
 
 METHODS: Registry[Method] = Registry("method")
 
 
-def check_method_options(method: Method, given: dict[str, object]) -> None:
-    """Refuse options that the method does not have (none of the gradient family has any)."""
-    if given:
-        raise SettingError(
-            f"method {method.name!r} has no option {next(iter(given))!r}; its options: none"
-        )
+def options_of(method: Method, given: dict[str, object]) -> MethodOptions:
+    """Validate a spec's ``method_options`` by the method's own model."""
+    return checked_options(f"method {method.name!r}", method.options, given)

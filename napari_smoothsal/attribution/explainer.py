@@ -10,22 +10,16 @@ from typing import Literal
 import torch
 from torch import nn
 
-from napari_smoothsal.attribution.base import METHODS, check_method_options
+from napari_smoothsal.attribution.base import METHODS, options_of
 from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.device import Device, resolve_device
 from napari_smoothsal.attribution.noise import Place, add_noise
-from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.denoise import DENOISINGS, denoised, options_of
-from napari_smoothsal.models import LayerInfo, Model
-from napari_smoothsal.models.targets import (
-    Scope,
-    Target,
-    predicted,
-    probabilities,
-    resolve_target,
-    target_scores,
-)
+from napari_smoothsal.denoise import DENOISINGS, denoised
+from napari_smoothsal.denoise import options_of as denoising_options_of
+from napari_smoothsal.models import Decision, LayerInfo, Model
+from napari_smoothsal.models.fitting import cropped_to_tile, padded_to_fit
+from napari_smoothsal.models.targets import Scope, Target, resolve_target
 
 
 @dataclass(frozen=True)
@@ -40,11 +34,15 @@ class SpecMaps:
         (B,) class explained; of a difference, the first.
     standard_error
         (B,) relative standard error of the mean over noise samples; NaN without noise.
+    explained_px
+        (B,) number of output pixels whose scores the explained scalar sums: 1 for one decision
+        per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
     """
 
     maps: torch.Tensor
     target: torch.Tensor
     standard_error: torch.Tensor
+    explained_px: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,18 @@ class BatchMaps:
     ----------
     specs
         One `SpecMaps` per spec, in the order of the specs.
-    logits, probabilities
-        (B, classes) of one noise-free pass. Under denoisings that leave the forward pass alone
-        the explained network's are the original model's.
+    decision
+        What one noise-free pass says. Under denoisings that leave the forward pass alone it is
+        the original model's.
     """
 
     specs: list[SpecMaps]
-    logits: torch.Tensor
-    probabilities: torch.Tensor
+    decision: Decision
 
     @property
     def finite(self) -> torch.Tensor:
         """(B,) bool: whether a tile's logits and all of its maps are finite numbers."""
-        good = torch.isfinite(self.logits).all(1)
+        good = torch.isfinite(self.decision.logits).all(1)
         for spec in self.specs:
             good &= torch.isfinite(spec.maps).flatten(1).all(1)
         return good
@@ -108,22 +105,23 @@ class Explainer:
     def __init__(
         self, model: Model, specs: Sequence[SaliencySpec], compute: Compute, scope: Scope
     ) -> None:
-        if model.card.kind != "classification":
-            raise ModelError(
-                f"model {model.card.name!r} is for {model.card.kind}; this version explains "
-                "classification models"
-            )
         self.model = model
         self.specs = list(specs)
         self.device: Device = resolve_device(compute)
         self.layers: list[LayerInfo] = [model.layer(spec.layer) for spec in specs]
         self.methods = [METHODS[spec.method] for spec in specs]
-        for method, spec in zip(self.methods, specs, strict=True):
-            check_method_options(method, spec.method_options)
-        self.targets = [resolve_target(model.card, spec.target, scope) for spec in specs]
+        self.targets = [
+            resolve_target(
+                model.card,
+                spec.target,
+                scope,
+                options_of(method, spec.method_options).target_pixels,
+            )
+            for method, spec in zip(self.methods, specs, strict=True)
+        ]
         self._passes: dict[_Pass, list[int]] = {}
         for index, spec in enumerate(specs):
-            options_of(DENOISINGS[spec.denoising], spec.denoising_options)
+            denoising_options_of(DENOISINGS[spec.denoising], spec.denoising_options)
             self._warn_if_nothing_to_denoise(spec, self.layers[index])
             noisy = spec.samples > 0 and spec.sigma > 0
             key = _Pass(
@@ -161,14 +159,13 @@ class Explainer:
         with self.device.numerics():
             normalised = self._normalised(images)
             with torch.no_grad():
-                logits = self._logits(normalised)
+                decision = self.model.readout.decide(self._output(normalised))
             results: dict[int, SpecMaps] = {}
             for key, members in self._passes.items():
-                results.update(self._run(key, members, normalised, places, logits))
+                results.update(self._run(key, members, normalised, places, decision))
         return BatchMaps(
             specs=[results[index] for index in range(len(self.specs))],
-            logits=logits.float().cpu(),
-            probabilities=probabilities(logits.double()).float().cpu(),
+            decision=decision.cpu(),
         )
 
     def _run(
@@ -177,21 +174,19 @@ class Explainer:
         members: list[int],
         images: torch.Tensor,
         places: Sequence[Place],
-        logits: torch.Tensor,
+        decision: Decision,
     ) -> dict[int, SpecMaps]:
-        if key.target.classes is None:
-            classes = predicted(logits)[:, None]
-        else:
-            classes = torch.tensor([key.target.classes], device=logits.device)
-            classes = classes.expand(len(images), -1)
+        question = self.model.readout.ask(decision, key.target)
         layers = list(dict.fromkeys(self.specs[index].layer for index in members))
         denoising = DENOISINGS[key.denoising]
-        options = options_of(denoising, dict(key.denoising_options))
+        options = denoising_options_of(denoising, dict(key.denoising_options))
         convolutions = list(
             dict.fromkeys(c for i in members for c in self.layers[i].strided_convs_above)
         )
         means = {index: _RunningMean() for index in members}
-        for sample in range(max(key.samples, 1)):
+        # Where no tile of the batch has a pixel of the class, one pass gives the zeros their shape.
+        samples = max(key.samples, 1) if question.explained_px.any() else 1
+        for sample in range(samples):
             noisy = images
             if key.samples:
                 noisy = add_noise(images, places, key.sigma, key.seed, sample)
@@ -200,7 +195,7 @@ class Explainer:
                 denoised(self._network, denoising, convolutions, options),
                 captured(self._network, layers) as activations,
             ):
-                scores = target_scores(self._logits(noisy), classes)
+                scores = question.scores(self._output(noisy))
                 gradients = torch.autograd.grad(
                     scores.sum(), [activations[layer] for layer in layers]
                 )
@@ -209,12 +204,13 @@ class Explainer:
                 for index in members:
                     layer = self.specs[index].layer
                     attribution = self.methods[index].attribute(activations[layer], by_layer[layer])
-                    means[index].add(attribution)
+                    means[index].add(self._on_the_tile(attribution, index, images))
         return {
             index: SpecMaps(
                 maps=means[index].mean().float().cpu(),
-                target=classes[:, 0].cpu().clone(),
+                target=question.classes[:, 0].cpu().clone(),
                 standard_error=means[index].relative_standard_error().cpu(),
+                explained_px=question.explained_px.cpu(),
             )
             for index in members
         }
@@ -225,18 +221,20 @@ class Explainer:
         normalised = (images.to(self.device.dtype) / scale - self._mean) / self._std
         return normalised.contiguous(memory_format=torch.channels_last)
 
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        output = self._network(images)
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2:] == (1, 1):
-            output = output.flatten(1)
-        classes = len(self.model.card.class_names)
-        if not isinstance(output, torch.Tensor) or tuple(output.shape) != (len(images), classes):
-            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-            raise ModelError(
-                f"model {self.model.card.name!r} returned {got} for {len(images)} tiles; its "
-                f"card says {classes} classes, so ({len(images)}, {classes}) is expected"
-            )
-        return output
+    def _output(self, images: torch.Tensor) -> torch.Tensor:
+        """The network's output (B, classes, H, W) of the images' own pixels."""
+        output = self._network(padded_to_fit(images, self.model.unit))
+        output = self.model.readout.read(output, len(images))
+        dense = self.model.output
+        if dense is None:
+            return output
+        return cropped_to_tile(output, dense.stride, dense.centre, images.shape[2:])
+
+    def _on_the_tile(self, maps: torch.Tensor, index: int, images: torch.Tensor) -> torch.Tensor:
+        if self.model.unit == 1:
+            return maps
+        layer = self.layers[index]
+        return cropped_to_tile(maps, layer.stride, layer.centre, images.shape[2:])
 
     def batch_size(self, asked: int | Literal["auto"], tile_px: int) -> int:
         """Tiles per batch; ``"auto"`` is resolved from the size of the network's feature maps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_smoothsal.attribution.explainer import BatchMaps, Explainer
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.models import Model
+from napari_smoothsal.models import Decision, Model
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,16 @@ class TileMaps:
         (B,) class explained; of a difference, the first.
     logits, probabilities
         (B, classes) of one noise-free pass of the explained network.
+        Means over the pixels where the model decides per pixel.
     original_probabilities
         (B, classes) of the untouched model.
     standard_error
         (B,) relative standard error of the mean over noise samples; NaN without noise.
+    explained_px
+        (B,) number of output pixels whose scores were summed and explained: 1 for one decision
+        per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
+    dense_probabilities
+        (B, classes, H, W) if they were asked for; else None.
     spec
         What was computed.
     """
@@ -41,6 +48,8 @@ class TileMaps:
     probabilities: torch.Tensor
     original_probabilities: torch.Tensor
     standard_error: torch.Tensor
+    explained_px: torch.Tensor
+    dense_probabilities: torch.Tensor | None
     spec: SaliencySpec
 
     @property
@@ -54,6 +63,8 @@ def explain_tiles(
     images: torch.Tensor | NDArray[np.generic],
     spec: SaliencySpec,
     compute: Compute | None = None,
+    *,
+    dense: bool = False,
 ) -> TileMaps:
     """Compute the saliency maps of images at a hidden layer.
 
@@ -68,6 +79,8 @@ def explain_tiles(
         Layer, denoising, method, noise, target.
     compute
         Device, precision, batch size.
+    dense
+        Keep the probabilities of every pixel, of models that decide per pixel.
 
     Returns
     -------
@@ -76,16 +89,23 @@ def explain_tiles(
     Raises
     ------
     SmoothsalError
-        If a setting does not fit the model, the images have another shape or range, or a tile's
-        logits are not finite (the message names it).
+        If a setting does not fit the model, the images have another shape or range, ``dense`` is
+        asked of a model that decides per tile, or a tile's logits are not finite (the message
+        names it).
 
     Notes
     -----
-    ``spec.target=None`` explains the class that the untouched model predicts for each tile. The
-    noise of a tile derives from its position in ``images``, not from the batch it falls into.
+    ``spec.target=None`` explains the class that the untouched model predicts for each tile; of
+    models that decide per pixel, the majority class other than the background. The noise of a
+    tile derives from its position in ``images``, not from the batch it falls into.
     """
     compute = compute or Compute()
     batch = _checked(model, images)
+    if dense and not model.readout.dense:
+        raise SettingError(
+            f"dense=True: model {model.card.name!r} decides once per tile and has no probabilities "
+            "of single pixels"
+        )
     explainer = Explainer(model, [spec], compute, scope="tiles")
     size = explainer.batch_size(compute.batch_size, int(max(batch.shape[2:])))
     done: list[BatchMaps] = []
@@ -94,20 +114,45 @@ def explain_tiles(
         result = explainer.explain(part, [(start + i,) for i in range(len(part))])
         for row in torch.nonzero(~result.finite).flatten().tolist():
             raise ModelError(
-                f"tile {start + row}: the model's logits ({result.logits[row].tolist()}) or its "
+                f"tile {start + row}: the model's logits "
+                f"({result.decision.logits[row].tolist()}) or its "
                 "map are not finite; check the image and the model's weights, or choose a higher "
                 "precision"
             )
         done.append(result)
+    decisions = [b.decision for b in done]
+    maps = [b.specs[0] for b in done]
+    probabilities = torch.cat([d.probabilities for d in decisions])
+    explained_px = torch.cat([m.explained_px for m in maps])
+    _tell_of_empty(explained_px, explainer.targets[0].label)
     return TileMaps(
-        maps=torch.cat([b.specs[0].maps for b in done]),
-        target=torch.cat([b.specs[0].target for b in done]),
-        logits=torch.cat([b.logits for b in done]),
-        probabilities=torch.cat([b.probabilities for b in done]),
-        original_probabilities=torch.cat([b.probabilities for b in done]),
-        standard_error=torch.cat([b.specs[0].standard_error for b in done]),
+        maps=torch.cat([m.maps for m in maps]),
+        target=torch.cat([m.target for m in maps]),
+        logits=torch.cat([d.logits for d in decisions]),
+        probabilities=probabilities,
+        original_probabilities=probabilities,
+        standard_error=torch.cat([m.standard_error for m in maps]),
+        explained_px=explained_px,
+        dense_probabilities=_dense(decisions) if dense else None,
         spec=spec,
     )
+
+
+def _dense(decisions: list[Decision]) -> torch.Tensor:
+    return torch.cat(
+        [d.dense_probabilities for d in decisions if d.dense_probabilities is not None]
+    )
+
+
+def _tell_of_empty(explained_px: torch.Tensor, target: str) -> None:
+    empty = torch.nonzero(explained_px == 0).flatten().tolist()
+    if empty:
+        named = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
+        warnings.warn(
+            f"tile(s) {named}: no pixel is predicted as {target!r}, so there is nothing to explain "
+            "and the map is zero",
+            stacklevel=3,
+        )
 
 
 def _checked(model: Model, images: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -24,6 +25,9 @@ class ModelCard(Settings):
         description="One decision per tile, or one per pixel."
     )
     class_names: tuple[str, ...] = Field(min_length=1, description="Classes, in output order.")
+    class_colours: tuple[str, ...] | None = Field(
+        None, description="Colours of the classes in class maps, #rrggbb, in the same order."
+    )
     default_target: str | None = Field(
         None, description="Class that is explained when none is asked for."
     )
@@ -47,6 +51,14 @@ class ModelCard(Settings):
     metrics: dict[str, Any] = Field(default_factory=dict, description="Measured figures.")
     notes: str | None = None
 
+    @field_validator("class_colours")
+    @classmethod
+    def _hexadecimal(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for colour in value or ():
+            if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+                raise ValueError(f"{colour!r} is not of the form #rrggbb")
+        return value
+
     @field_validator("std")
     @classmethod
     def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -58,6 +70,10 @@ class ModelCard(Settings):
     def _consistent(self) -> ModelCard:
         if len(set(self.class_names)) != len(self.class_names):
             raise ValueError(f"class names repeat: {self.class_names}")
+        if self.class_colours is not None and len(self.class_colours) != len(self.class_names):
+            raise ValueError(
+                f"{len(self.class_colours)} class_colours for {len(self.class_names)} classes"
+            )
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} channels, std {len(self.std)}")
         for field in ("default_target", "background"):

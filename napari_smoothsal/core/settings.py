@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,6 +26,31 @@ class Settings(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise SettingError(_in_words(type(self).__name__, error)) from error
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def checked_options(owner: str, model: type[SettingsT], given: Mapping[str, Any]) -> SettingsT:
+    """Validate the options of a registry's entry by its own settings model.
+
+    Parameters
+    ----------
+    owner
+        As messages call it: ``"denoising 'original'"``.
+    model, given
+        Its settings model and what the user gave.
+
+    Raises
+    ------
+    SettingError
+        If there is no such option, or its value cannot work.
+    """
+    for name in given:
+        if name not in model.model_fields:
+            there = ", ".join(sorted(model.model_fields)) or "none"
+            raise SettingError(f"{owner} has no option {name!r}; its options: {there}")
+    return model(**given)
 
 
 def _in_words(owner: str, error: ValidationError) -> str:

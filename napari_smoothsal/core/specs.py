@@ -71,7 +71,8 @@ class SaliencySpec(Settings):
     target: int | str | None = Field(
         None,
         description="Class that is explained: a name or an index, `auto` for the class predicted "
-        "in each tile, or `a-b` for the difference of two. Unset: the model's default class.",
+        "in each tile (of models that decide per pixel: the most frequent other than the "
+        "background), or `a-b` for the difference of two. Unset: the model's default class.",
     )
     reduction: Literal["sum", "mean", "absolute", "positive"] = Field(
         "sum",
@@ -115,14 +116,15 @@ class Tiling(Settings):
         ge=0,
         le=0.75,
         description="Share of the kept part of a tile that it shares with its neighbour; maps "
-        "are blended there. Unset: 0.25.",
+        "are blended there. Unset: 0.25, or 0.0625 for models that decide per pixel.",
     )
     halo: int | None = Field(
         None,
         ge=0,
         le=8_192,
         description="Rim of a tile that is computed but not kept, in pixels at the model's "
-        "resolution. Unset: 16, less on small tiles.",
+        "resolution. Unset: 16, less on small tiles; for models that decide per pixel as far as "
+        "the tile's border reaches into their output.",
     )
     min_tissue: float = Field(
         0.1,

@@ -9,9 +9,8 @@ from typing import Protocol
 
 from torch import nn
 
-from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.registry import Registry
-from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.settings import Settings, checked_options
 
 
 class Handle(Protocol):
@@ -74,11 +73,4 @@ def denoised(
 
 def options_of(denoising: Denoising, given: dict[str, object]) -> Settings:
     """Validate a spec's ``denoising_options`` by the denoising's own model."""
-    known = set(denoising.options.model_fields)
-    for name in given:
-        if name not in known:
-            there = ", ".join(sorted(known)) or "none"
-            raise SettingError(
-                f"denoising {denoising.name!r} has no option {name!r}; its options: {there}"
-            )
-    return denoising.options(**given)
+    return checked_options(f"denoising {denoising.name!r}", denoising.options, given)

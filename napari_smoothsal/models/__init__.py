@@ -3,14 +3,17 @@
 from napari_smoothsal.models.layers import LayerInfo
 from napari_smoothsal.models.loading import builtin_models, load_model
 from napari_smoothsal.models.model import Model
-from napari_smoothsal.models.targets import Target, probabilities, resolve_target
+from napari_smoothsal.models.readout import Decision, Question, Readout
+from napari_smoothsal.models.targets import Target, resolve_target
 
 __all__ = [
+    "Decision",
     "LayerInfo",
     "Model",
+    "Question",
+    "Readout",
     "Target",
     "builtin_models",
     "load_model",
-    "probabilities",
     "resolve_target",
 ]

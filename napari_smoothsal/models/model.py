@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from functools import cached_property
 
@@ -10,8 +11,22 @@ from torch import nn
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
+from napari_smoothsal.models.fitting import fitting_size, kept_pixels
+from napari_smoothsal.models.halo import energy_radius
 from napari_smoothsal.models.layers import LayerInfo, layers_of
+from napari_smoothsal.models.readout import Readout
 from napari_smoothsal.models.tracing import Trace, trace
+
+OUTPUT = "(output)"
+"""Name of the dense output where it stands beside layers; no module can be called so."""
+
+_CLASSIFIER_HALO_PX = 16
+_CLASSIFIER_OVERLAP = 0.25
+_DENSE_OVERLAP = 0.0625
+_HALO_PROBE_PX = 768
+_HALO_STEP_PX = 16
+_COMMON_UNIT = 64
+"""A multiple of the coarsest stride of the usual encoders."""
 
 
 class Model:
@@ -45,10 +60,75 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, {type(self.module).__name__})"
 
+    @cached_property
+    def readout(self) -> Readout:
+        """What the network's outputs mean."""
+        return Readout(self.card)
+
+    @cached_property
+    def unit(self) -> int:
+        """Sides of tiles are padded to a multiple of this many px.
+
+        1 for one decision per tile; else the network's coarsest stride, so that what its decoder
+        doubles meets what its encoder halved.
+        """
+        if not self.readout.dense:
+            return 1
+        size = self.card.input_size
+        try:
+            traced = self._trace_at(size)
+        except ModelError:
+            traced = self._trace_at(fitting_size(size, _COMMON_UNIT))
+        strides = [s for layer in traced.layers for s in layer.geometry.stride]
+        return max(round(s) for s in strides)
+
+    @cached_property
+    def output(self) -> LayerInfo | None:
+        """The dense output as a layer; None for one decision per tile.
+
+        Its pixels cover the tile evenly, whatever the paths that lead there: so are the masks
+        laid over it that such networks are trained on.
+        """
+        if not self.readout.dense:
+            return None
+        side, shape = self._trace.layers[0].shape[2], self._trace.output_shape or ()
+        if len(shape) != 4 or side % shape[2] or side % shape[3]:
+            raise ModelError(
+                f"model {self.card.name!r} is for segmentation, but its output for a tile of "
+                f"{side} px has the shape {shape}; (1, classes, height, width) is expected, with "
+                "sides that divide the tile's"
+            )
+        stride = (side / shape[2], side / shape[3])
+        centre = ((stride[0] - 1) / 2, (stride[1] - 1) / 2)
+        return LayerInfo(OUTPUT, shape[1], stride, centre, 0.0, ())
+
+    def halo(self, tile_px: int) -> int:
+        """Rim of a tile, in px, that is computed but not to be trusted.
+
+        The border of a tile falsifies what lies near it. For one decision per pixel: the radius
+        that holds 99 % of the energy of an output pixel's gradient, but no more than a quarter
+        of the tile. For one decision per tile, which is of the tile as a whole: 16 px.
+        """
+        if not self.readout.dense:
+            return min(_CLASSIFIER_HALO_PX, tile_px // 8)
+        reach = fitting_size(max(1, self._reach), _HALO_STEP_PX)
+        return min(reach, tile_px // 4)
+
     @property
-    def single_logit(self) -> bool:
-        """Whether one logit stands for its one class against everything else."""
-        return len(self.card.class_names) == 1
+    def overlap(self) -> float:
+        """Share of a tile's kept part over which neighbours are blended.
+
+        One decision per tile: each map explains another decision. One per pixel: beyond the halo
+        tiles agree, but for the noise samples, which are each tile's own.
+        """
+        return _DENSE_OVERLAP if self.readout.dense else _CLASSIFIER_OVERLAP
+
+    @cached_property
+    def _reach(self) -> int:
+        side = fitting_size(min(self.card.input_size, _HALO_PROBE_PX), self.unit)
+        network = copy.deepcopy(self.module).cpu().float().eval().requires_grad_(False)
+        with torch.enable_grad():
+            return energy_radius(network, torch.Size((1, len(self.card.mean), side, side)))
 
     def layers(self) -> list[LayerInfo]:
         """Layers at which a map can be computed: ``input`` first, then in order of execution."""
@@ -82,7 +162,7 @@ class Model:
 
     @property
     def _trace(self) -> Trace:
-        return self._trace_at(self.card.input_size)
+        return self._trace_at(fitting_size(self.card.input_size, self.unit))
 
     def _trace_at(self, size: int) -> Trace:
         if size not in self._traces:
@@ -105,11 +185,23 @@ class Model:
         return digest.hexdigest()
 
     def map_size(self, layer: str, tile_px: int) -> tuple[int, int]:
-        """(h, w) of a layer's map for a square tile."""
-        for traced in self._trace_at(tile_px).layers:
-            if traced.name == layer:
-                return (traced.shape[2], traced.shape[3])
-        raise ModelError(
-            f"layer {layer!r} of model {self.card.name!r} has no feature map for tiles of "
-            f"{tile_px} px; give larger tiles"
+        """(h, w) of a layer's map, or of the `output`, for a square tile."""
+        side = fitting_size(tile_px, self.unit)
+        if self.output is not None and layer == OUTPUT:
+            stride, centre = self.output.stride, self.output.centre
+            shape = tuple(round(side / s) for s in stride)
+        else:
+            traced = next((t for t in self._trace_at(side).layers if t.name == layer), None)
+            if traced is None:
+                raise ModelError(
+                    f"layer {layer!r} of model {self.card.name!r} has no feature map for tiles "
+                    f"of {tile_px} px; give larger tiles"
+                )
+            shape = traced.shape[2:]
+            stride, centre = traced.geometry.stride, traced.geometry.centre
+        if side == tile_px:
+            return (shape[0], shape[1])
+        return (
+            kept_pixels(shape[0], stride[0], centre[0], tile_px),
+            kept_pixels(shape[1], stride[1], centre[1], tile_px),
         )

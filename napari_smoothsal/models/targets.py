@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 
 Scope = Literal["slide", "tiles"]
+TargetPixels = Literal["predicted", "all"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,22 @@ class Target:
         original model predicts in each tile.
     label
         In words, as it appears in map keys and legends.
+    pixels
+        Of models that decide per pixel: whether the score is summed over the pixels predicted as
+        the class, or over all.
     """
 
     classes: tuple[int] | tuple[int, int] | None
     label: str
+    pixels: TargetPixels = "predicted"
 
 
-def resolve_target(card: ModelCard, target: int | str | None, scope: Scope) -> Target:
+def resolve_target(
+    card: ModelCard,
+    target: int | str | None,
+    scope: Scope,
+    pixels: TargetPixels = "predicted",
+) -> Target:
     """Turn a spec's ``target`` into class indices.
 
     Parameters
@@ -42,14 +50,28 @@ def resolve_target(card: ModelCard, target: int | str | None, scope: Scope) -> T
     scope
         None means one class for a whole slide (colours would otherwise change their meaning
         from tile to tile), but the predicted class for single tiles.
+    pixels
+        Whose scores are summed, of models that decide per pixel.
 
     Raises
     ------
     UnknownNameError
         If there is no such class, with the nearest names.
     SettingError
-        If an index is out of range.
+        If an index is out of range, or pixels are to be chosen of a model that has none.
     """
+    if pixels == "all" and card.kind != "segmentation":
+        raise SettingError(
+            f"target_pixels = 'all' is for models that decide per pixel; {card.name!r} decides "
+            "once per tile"
+        )
+    classes, label = _classes_of(card, target, scope)
+    return Target(classes, label, pixels)
+
+
+def _classes_of(
+    card: ModelCard, target: int | str | None, scope: Scope
+) -> tuple[tuple[int] | tuple[int, int] | None, str]:
     names = card.class_names
     if target is None:
         target = "auto" if scope == "tiles" else _default_for_slides(card)
@@ -59,15 +81,15 @@ def resolve_target(card: ModelCard, target: int | str | None, scope: Scope) -> T
                 f"target = {target}: model {card.name!r} has classes 0 to {len(names) - 1} "
                 f"({', '.join(names)})"
             )
-        return Target((target,), names[target])
+        return (target,), names[target]
     if target in names:
-        return Target((names.index(target),), target)
+        return (names.index(target),), target
     if target == "auto":
-        return Target(None, "auto")
+        return None, "auto"
     for cut in (i for i, character in enumerate(target) if character == "-"):
         first, second = target[:cut], target[cut + 1 :]
         if first in names and second in names and first != second:
-            return Target((names.index(first), names.index(second)), target)
+            return (names.index(first), names.index(second)), target
     raise UnknownNameError(f"class of model {card.name!r}", target, [*names, "auto"])
 
 
@@ -78,29 +100,3 @@ def _default_for_slides(card: ModelCard) -> str:
     if len(card.class_names) == 1 or (len(card.class_names) == 2 and len(others) == 1):
         return others[0]
     return "auto"
-
-
-def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Class probabilities (B, classes): softmax, or the sigmoid of a single logit."""
-    if logits.shape[1] == 1:
-        return torch.sigmoid(logits)
-    return torch.softmax(logits, dim=1)
-
-
-def predicted(logits: torch.Tensor) -> torch.Tensor:
-    """Predicted class (B,): the largest logit; for a single logit always that class, 0."""
-    return logits.argmax(dim=1)
-
-
-def target_scores(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """The explained scalars (B,).
-
-    Parameters
-    ----------
-    logits
-        (B, classes).
-    classes
-        (B, 1) class indices, or (B, 2) for the difference of two.
-    """
-    chosen = logits.gather(1, classes)
-    return chosen[:, 0] - chosen[:, 1] if classes.shape[1] == 2 else chosen[:, 0]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.geometry import Geometry, merged
@@ -52,12 +53,15 @@ class Trace:
         Strided convolutions, in order of execution, each with the modules it depends on.
     reaches_output
         Modules that the network's output depends on.
+    output_shape
+        Of the network's output; None where it is not one tensor.
     """
 
     layers: list[TracedLayer] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     strided: dict[str, frozenset[str]] = field(default_factory=dict)
     reaches_output: frozenset[str] = frozenset()
+    output_shape: tuple[int, ...] | None = None
 
 
 def is_strided(module: nn.Module) -> bool:
@@ -100,6 +104,8 @@ def trace(module: nn.Module, image: torch.Tensor) -> Trace:
         with torch.no_grad(), listener:
             output = module(image)
             result.reaches_output = listener.ancestors(_flat([output]))
+            if isinstance(output, torch.Tensor):
+                result.output_shape = tuple(output.shape)
     except Exception as error:  # a network may assert or index whatever it likes
         shape = tuple(image.shape)
         raise ModelError(f"the model failed on an input of shape {shape}: {error}") from error
@@ -116,34 +122,32 @@ class _Listener(TorchDispatchMode):
 
     def __init__(self, image: torch.Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        # Tensors are kept alive for the pass, so that an id is never reused.
-        self._nodes: dict[int, tuple[torch.Tensor, _Node]] = {}
-        self._put(image, _Node(Geometry(), frozenset({"input"})))
+        # Weak: a pass over a large image would otherwise hold every tensor that it makes.
+        self._nodes = WeakIdKeyDictionary()
+        self._nodes[image] = _Node(Geometry(), frozenset({"input"}))
 
     def node(self, tensor: torch.Tensor) -> _Node:
-        if id(tensor) not in self._nodes:
-            self._put(tensor, _Node(None))
-        return self._nodes[id(tensor)][1]
+        if tensor not in self._nodes:
+            self._nodes[tensor] = _Node(None)
+        node: _Node = self._nodes[tensor]
+        return node
 
     def ancestors(self, values: Iterable[Any]) -> frozenset[str]:
         nodes = [self.node(v) for v in values if isinstance(v, torch.Tensor)]
         return frozenset().union(*(n.ancestors for n in nodes))
-
-    def _put(self, tensor: torch.Tensor, node: _Node) -> None:
-        self._nodes[id(tensor)] = (tensor, node)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
-        tensors = [t for t in _flat(args) + _flat(kwargs.values()) if id(t) in self._nodes]
+        tensors = [t for t in _flat(args) + _flat(kwargs.values()) if t in self._nodes]
         if not tensors:
             return output
         ancestors = frozenset().union(*(self.node(t).ancestors for t in tensors))
         for made in _flat([output]):
             geometry = _geometry(func, args, kwargs, made, tensors, self.node)
-            self._put(made, _Node(geometry, ancestors))
+            self._nodes[made] = _Node(geometry, ancestors)
         return output
 
 

@@ -18,20 +18,21 @@ import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
 from napari_smoothsal.runs.keys import map_keys
 from napari_smoothsal.runs.layout import FINISHED, check_free_or_own, only_writer
 from napari_smoothsal.runs.plan import Region, RunPlan, plan_tiles
 from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
 from napari_smoothsal.runs.run import Run
+from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
+from napari_smoothsal.runs.stitched import Stitched
 from napari_smoothsal.runs.store import (
     DONE,
     FAILED,
     Contents,
-    MapPlan,
     StoreWriter,
     create_store,
     reopen_store,
@@ -105,7 +106,8 @@ def explain_slide(
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
         if on_plan is not None:
             on_plan(plan)
-        maps = _map_plans(plan, explainer, model.card)
+        maps = _saliency_pyramids(plan, explainer)
+        images = [*maps, *_class_pyramid(plan, model)]
         wanted = identity(slide, model, specs, tiling, plan, explainer)
         stack.enter_context(only_writer(path))
         own = check_free_or_own(path)
@@ -113,7 +115,7 @@ def explain_slide(
             check_same(own["identity"], wanted, path.name)
             if own["status"] in FINISHED:
                 return Run(path)
-            writer = reopen_store(path, maps)
+            writer = reopen_store(path, images)
             batch_size = int(own["provenance"]["batch_size"])
         else:
             batch_size = explainer.batch_size(compute.batch_size, plan.grid.tile_px)
@@ -124,7 +126,8 @@ def explain_slide(
                 "card": public_card(model.card),
             }
             contents = Contents(
-                maps,
+                images,
+                [saliency.key for saliency in maps],
                 _empty_columns(plan, len(model.card.class_names), len(maps)),
                 slide.require_mpp(),
                 {"status": "running", "identity": wanted, "provenance": provenance},
@@ -133,7 +136,9 @@ def explain_slide(
             writer = create_store(path, contents)
         writer.set_status("running")
         try:
-            finished = _run(slide, explainer, plan, maps, writer, batch_size, compute, report, stop)
+            finished = _run(
+                slide, explainer, plan, images, writer, batch_size, compute, report, stop
+            )
         except Exception:
             # Whatever it was, the store must not look as if it still ran; and where even that
             # cannot be written (a full disk), the first error is the one to tell.
@@ -149,7 +154,7 @@ def _run(
     slide: Slide,
     explainer: Explainer,
     plan: RunPlan,
-    maps: Sequence[MapPlan],
+    images: Sequence[Stitched],
     writer: StoreWriter,
     batch_size: int,
     compute: Compute,
@@ -157,7 +162,7 @@ def _run(
     stop: Callable[[], bool] | None,
 ) -> bool:
     grid = plan.grid
-    with WritingThread(writer, plan, maps, explainer, batch_size) as writing:
+    with WritingThread(writer, plan, images, batch_size) as writing:
         todo = writing.open_batches()
         before = len(grid) - sum(len(indices) for indices in todo)
         meter = Meter(len(grid), before, report)
@@ -167,9 +172,9 @@ def _run(
                 readable = np.array([error is None for error in tiles.errors])
                 # Every batch goes through the network whole, unreadable tiles as glass: the same
                 # shapes take the same kernels, so its other tiles do not depend on a failure.
-                images = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
+                batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
                 places = [(int(y), int(x)) for y, x in grid.origins[indices]]
-                result = explainer.explain(images, places)
+                result = explainer.explain(batch, places)
                 finite = result.finite.numpy()
                 _tell(tiles.errors, finite, readable)
                 status = np.where(readable & finite, DONE, FAILED).astype(np.uint8)
@@ -198,29 +203,52 @@ def _tell(
         )
 
 
-def _map_plans(plan: RunPlan, explainer: Explainer, card: ModelCard) -> list[MapPlan]:
+def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyramid]:
     labels = [target.label for target in explainer.targets]
     keys = map_keys(explainer.specs, labels)
     return [
-        MapPlan(
-            key,
+        SaliencyPyramid(
+            spec.layer,
             plan.map_grid(spec.layer),
+            key,
+            index,
+            spec.reduction,
             {
                 "spec": spec.model_dump(mode="json"),
                 "target": label,
                 "positive": method.positive,
                 "negative": method.negative,
-                "background": card.background,
+                "background": explainer.model.readout.background,
                 "stride_px": list(layer.stride),
                 "centre_px": list(layer.centre),
                 "centre_spread_px": layer.centre_spread,
                 "strided_convs_above": list(layer.strided_convs_above),
             },
         )
-        for key, spec, label, layer, method in zip(
-            keys, explainer.specs, labels, explainer.layers, explainer.methods, strict=True
+        for index, (key, spec, label, layer, method) in enumerate(
+            zip(keys, explainer.specs, labels, explainer.layers, explainer.methods, strict=True)
         )
     ]
+
+
+def _class_pyramid(plan: RunPlan, model: Model) -> list[ClassPyramid]:
+    """The dense prediction, where the model makes one."""
+    if model.output is None:
+        return []
+    readout = model.readout
+    return [
+        ClassPyramid(
+            model.output.name,
+            plan.map_grid(model.output.name),
+            readout.outcomes,
+            model.output.channels,
+            readout.background,
+            colours_of(readout.outcomes, model.card.class_colours),
+        )
+    ]
+
+
+_PER_MAP = ("tv", "se", "explained_px")
 
 
 def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[np.generic]]:
@@ -231,7 +259,7 @@ def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[
     columns["predicted"] = np.full(n, -1, np.int16)
     unknown = np.full(n, np.nan, np.float32)
     columns |= {f"p_{i}": unknown for i in range(classes)}
-    columns |= {f"{prefix}_{i}": unknown for prefix in ("tv", "se") for i in range(maps)}
+    columns |= {f"{prefix}_{i}": unknown for prefix in _PER_MAP for i in range(maps)}
     return columns
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ome_zarr_models.v05.axes import Axis
 from ome_zarr_models.v05.image import ImageAttrs
+from ome_zarr_models.v05.image_label_types import Color, Label, Property, Source
 from ome_zarr_models.v05.multiscales import Dataset, Multiscale
 
 Pair = tuple[float, float]
@@ -65,6 +66,50 @@ def rgb_channels() -> dict[str, Any]:
         ],
         "rdefs": {"model": "color"},
     }
+
+
+def class_channels(classes: Sequence[str], colours: Sequence[str]) -> dict[str, Any]:
+    """The ``omero`` attribute of class probabilities in 8 bits, one channel per class."""
+    window = {"min": 0, "max": 255, "start": 0, "end": 255}
+    return {
+        "channels": [
+            {"label": name, "color": colour.lstrip("#").upper(), "window": window, "active": True}
+            for name, colour in zip(classes, colours, strict=False)
+        ]
+    }
+
+
+def class_labels(
+    classes: Sequence[str], colours: Sequence[str], transparent: str | None
+) -> dict[str, Any]:
+    """The ``image-label`` attribute of labels that are class indices plus 1.
+
+    Parameters
+    ----------
+    classes, colours
+        Names and ``#rrggbb``, in the order of the labels.
+    transparent
+        The class that hides nothing, if there is one.
+    """
+    label = Label(
+        colors=tuple(
+            Color.model_validate(
+                {"label-value": value, "rgba": (*_rgb(colour), 0 if name == transparent else 255)}
+            )
+            for value, (name, colour) in enumerate(zip(classes, colours, strict=True), start=1)
+        ),
+        properties=tuple(
+            Property.model_validate({"label-value": value, "class": name})
+            for value, name in enumerate(classes, start=1)
+        ),
+        source=Source(image="../../"),
+    )
+    return label.model_dump(mode="json", exclude_none=True, by_alias=True)
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(colour.lstrip("#"))
+    return (red, green, blue)
 
 
 def level_placement(scale: Pair, translate: Pair, levels: int) -> tuple[list[Pair], list[Pair]]:

@@ -78,7 +78,8 @@ def plan_tiles(
     tiling
         Tile size, halo, overlap, tissue.
     layers
-        Layers whose maps will be stitched; without any, tiles neither overlap nor have a halo.
+        Layers whose maps will be stitched, beside the model's dense output where it has one. With
+        nothing to stitch, tiles neither overlap nor have a halo.
     region
         (x, y, w, h) in level-0 px; None: the slide's scanned area.
 
@@ -93,11 +94,19 @@ def plan_tiles(
     scale = model_scale(slide, model.card.input_mpp, tiling.upsample)
     _warn_outside_range(slide, model)
     tile_px = tiling.tile_px or model.card.input_size
-    shapes = {}
-    for name in layers:
-        info = model.layer(name)
-        shapes[name] = LayerShape(info.stride, info.centre, model.map_size(name, tile_px))
-    grid = plan_grid(region, scale, tile_px, shapes, tiling)
+    stitched = [model.layer(name) for name in layers]
+    if model.output is not None:
+        stitched.append(model.output)
+    shapes = {
+        info.name: LayerShape(info.stride, info.centre, model.map_size(info.name, tile_px))
+        for info in stitched
+    }
+    halo, overlap = tiling.halo, tiling.overlap
+    if halo is None:
+        halo = model.halo(tile_px) if shapes else 0
+    if overlap is None:
+        overlap = model.overlap if shapes else 0.0
+    grid = plan_grid(region, scale, tile_px, shapes, halo, overlap)
     tissue = find_tissue(slide, tiling.tissue)
     fractions = tissue.fractions(*_within(grid.kept_boxes(), region).T)
     return RunPlan(region, grid.selected(tiles_in_tissue(fractions, tiling.min_tissue)), tissue)

@@ -41,7 +41,7 @@ def identity(
             "parameters_sha256": model.parameters_sha256,
             "architecture": card.architecture,
             "class_names": list(card.class_names),
-            "outcomes": outcomes(model),
+            "outcomes": list(model.readout.outcomes),
             "input_mpp": card.input_mpp,
             "mean": list(card.mean),
             "std": list(card.std),
@@ -65,14 +65,6 @@ def identity(
             "precision": explainer.device.precision,
         },
     }
-
-
-def outcomes(model: Model) -> list[str]:
-    """What a tile can be predicted as; a single logit stands against its background."""
-    names = list(model.card.class_names)
-    if model.single_logit:
-        names.append(model.card.background or f"not {names[0]}")
-    return names
 
 
 def public_card(card: ModelCard) -> dict[str, Any]:

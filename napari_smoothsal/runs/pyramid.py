@@ -21,7 +21,7 @@ def level_count(shape: Sequence[int], coarsest_px: int, band: int) -> int:
 
 
 def halved_mean(values: Array) -> Array:
-    """Mean of each 2x2 block (2h, 2w) -> (h, w), over what is not NaN; NaN where nothing is.
+    """Mean of each 2x2 block (..., 2h, 2w) -> (..., h, w), over what is not NaN; else NaN.
 
     Means of a signed map cancel: a level of means says where support outweighs its opposite.
     """
@@ -44,5 +44,8 @@ def halved_extreme(values: Array) -> Array:
 
 
 def _blocks(values: Array) -> Array:
-    h, w = values.shape[0] // 2, values.shape[1] // 2
-    return values.reshape(h, 2, w, 2).transpose(1, 3, 0, 2).reshape(4, h, w)
+    """(4, ..., h, w): the four values of each block first."""
+    *lead, height, width = values.shape
+    h, w = height // 2, width // 2
+    blocks = values.reshape(*lead, h, 2, w, 2)
+    return np.moveaxis(blocks, (-3, -1), (0, 1)).reshape(4, *lead, h, w)

@@ -12,6 +12,8 @@ import zarr
 
 from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.runs.class_map import ClassMap
+from napari_smoothsal.runs.class_pyramid import PREDICTION
 from napari_smoothsal.runs.layout import NAMESPACE, own_attributes
 from napari_smoothsal.runs.store import STATUS_NAMES
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
@@ -139,6 +141,12 @@ class Run:
         return _Maps(self._root, list(self._own["maps"]))
 
     @property
+    def class_map(self) -> ClassMap | None:
+        """The class of every pixel; None where the model decides once per tile."""
+        root = self._root
+        return ClassMap(root) if PREDICTION in root else None
+
+    @property
     def mpp(self) -> Pair:
         """(y, x) micrometres per level-0 px of the slide."""
         y, x = self._own["identity"]["slide"]["mpp"]
@@ -147,7 +155,7 @@ class Run:
     @property
     def tiles(self) -> pd.DataFrame:
         """One row per tile: ``x_px, y_px, w_px, h_px`` (level 0), ``status``, ``predicted``,
-        ``p_<class>`` and, per map, ``tv_<key>`` and ``se_<key>``."""
+        ``p_<class>`` and, per map, ``tv_<key>``, ``se_<key>`` and ``explained_px_<key>``."""
         own = self._own
         columns = {
             name: np.asarray(array[:]) for name, array in group_at(self._root, "tiles").arrays()
@@ -162,6 +170,7 @@ class Run:
         for index, key in enumerate(own["maps"]):
             table[f"tv_{key}"] = columns[f"tv_{index}"]
             table[f"se_{key}"] = columns[f"se_{index}"]
+            table[f"explained_px_{key}"] = columns[f"explained_px_{index}"]
         return table
 
     @property

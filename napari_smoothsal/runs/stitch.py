@@ -45,19 +45,29 @@ class BandStitcher:
         return min(self._next * self._band, self._height)
 
     def add(self, y: int, x: int, patch: Array, weights: Array) -> None:
-        """Add a patch (h, w) whose upper left pixel is (y, x); parts outside are dropped."""
+        """Add a patch whose upper left pixel is (y, x); parts outside are dropped.
+
+        Parameters
+        ----------
+        y, x
+            On the map; may be negative.
+        patch
+            (h, w), or (channels, h, w) as every other patch of the map.
+        weights
+            (h, w), above 0.
+        """
         top, left = max(y, self._next * self._band, 0), max(x, 0)
-        bottom = min(y + patch.shape[0], self._height)
-        right = min(x + patch.shape[1], self._width)
+        bottom = min(y + patch.shape[-2], self._height)
+        right = min(x + patch.shape[-1], self._width)
         if top >= bottom or left >= right:
             return
         for band in range(top // self._band, (bottom - 1) // self._band + 1):
             start, stop = max(top, band * self._band), min(bottom, (band + 1) * self._band)
             w = weights[start - y : stop - y, left - x : right - x]
-            v = patch[start - y : stop - y, left - x : right - x]
-            value, weight = self._accumulators(band)
+            v = patch[..., start - y : stop - y, left - x : right - x]
+            value, weight = self._accumulators(band, patch.shape[:-2])
             rows = slice(start - band * self._band, stop - band * self._band)
-            value[rows, left:right] += w * v
+            value[..., rows, left:right] += w * v
             weight[rows, left:right] += w
 
     def finish(self, below: int | None) -> Iterator[tuple[int, Array | None]]:
@@ -71,8 +81,8 @@ class BandStitcher:
         Yields
         ------
         band, rows
-            Index and (rows, w) mean values, NaN where nothing was added; None instead of an
-            array where nothing at all was.
+            Index and (rows, w) or (channels, rows, w) mean values, NaN where nothing was added;
+            None instead of an array where nothing at all was.
         """
         until = self.bands if below is None else min(self.bands, max(below, 0) // self._band)
         while self._next < until:
@@ -81,11 +91,12 @@ class BandStitcher:
             sums = self._sums.pop(band, None)
             yield band, None if sums is None else _mean(*sums)
 
-    def _accumulators(self, band: int) -> tuple[Array, Array]:
+    def _accumulators(self, band: int, channels: tuple[int, ...]) -> tuple[Array, Array]:
         if band not in self._sums:
             rows = min(self._band, self._height - band * self._band)
             shape = (rows, self._width)
-            self._sums[band] = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+            value = np.zeros((*channels, *shape), np.float32)
+            self._sums[band] = value, np.zeros(shape, np.float32)
         return self._sums[band]
 
 

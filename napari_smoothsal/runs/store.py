@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from napari_smoothsal.core.errors import StoreError
-from napari_smoothsal.runs.layout import BAND, COARSEST_PX, FORMAT, NAMESPACE
-from napari_smoothsal.runs.ome import image_attributes, level_placement, rgb_channels
-from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean, level_count
+from napari_smoothsal.runs.layout import FORMAT, NAMESPACE
+from napari_smoothsal.runs.ome import image_attributes, rgb_channels
+from napari_smoothsal.runs.stitched import Pair, Stitched
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
-from napari_smoothsal.slides.grid import MapGrid
-
-Pair = tuple[float, float]
 
 PENDING, DONE, FAILED = 0, 1, 2
 """Values of the tiles' ``status`` column."""
@@ -28,76 +24,33 @@ PENDING, DONE, FAILED = 0, 1, 2
 STATUS_NAMES = ("pending", "done", "failed")
 
 
-@dataclass(frozen=True)
-class MapPlan:
-    """One map as it will be stored.
-
-    Attributes
-    ----------
-    key
-        See `map_keys`.
-    grid
-        Its shape and placement in level-0 px.
-    attributes
-        What is recorded beside it: spec, layer, target, sign.
-    """
-
-    key: str
-    grid: MapGrid
-    attributes: Mapping[str, Any]
-
-    @property
-    def levels(self) -> int:
-        """Number of levels, down to at most 1024 px."""
-        return level_count(self.grid.shape, COARSEST_PX, BAND)
-
-    @property
-    def padded_shape(self) -> tuple[int, int]:
-        """Shape of level 0: a multiple of the coarsest level's pixels, so that ratios are exact."""
-        unit = 2 ** (self.levels - 1)
-        h, w = self.grid.shape
-        return (-(-h // unit) * unit, -(-w // unit) * unit)
-
-
 class StoreWriter:
     """Writes a store; made by `create_store` or `reopen_store`."""
 
-    def __init__(self, root: zarr.Group, maps: Sequence[MapPlan]) -> None:
+    def __init__(self, root: zarr.Group, images: Sequence[Stitched]) -> None:
         self._root = root
-        self._maps = maps
-        self._rows = [array_at(root, f"state/rows_{i}") for i in range(len(maps))]
+        self._images = images
+        self._rows = [array_at(root, f"state/rows_{i}") for i in range(len(images))]
         self._tiles = dict(group_at(root, "tiles").arrays())
 
     def first_open_band(self, index: int) -> int:
-        """The first band of a map that is not written yet."""
+        """The first band of an image that is not written yet."""
         written = np.asarray(self._rows[index][:])
         missing = np.flatnonzero(written == 0)
         return int(missing[0]) if len(missing) else len(written)
 
     def write_band(self, index: int, band: int, rows: NDArray[np.float32] | None) -> None:
-        """Write one band of a map and its share of the coarser levels, then mark it written.
+        """Write one band of an image and its share of the coarser levels, then mark it written.
 
         Parameters
         ----------
         index
-            Of the map.
+            Of the image.
         band, rows
-            From `BandStitcher.finish`; None leaves the band as it was created, NaN.
+            From `BandStitcher.finish`; None leaves the band as it was created.
         """
         if rows is not None:
-            plan = self._maps[index]
-            height, width = plan.padded_shape
-            top = band * BAND
-            mean = np.full((min(BAND, height - top), width), np.nan, np.float32)
-            mean[: rows.shape[0], : rows.shape[1]] = rows
-            extreme = mean
-            group = group_at(self._root, f"maps/{plan.key}")
-            array_at(group, "0")[top : top + len(mean)] = mean
-            for level in range(1, plan.levels):
-                mean, extreme = halved_mean(mean), halved_extreme(extreme)
-                start = top >> level
-                array_at(group, str(level))[start : start + len(mean)] = mean
-                array_at(group, f"extreme/{level}")[start : start + len(mean)] = extreme
+            self._images[index].write_band(self._root, band, rows)
         # Last, so that a band that is marked is complete.
         self._rows[index][band] = 1
 
@@ -136,8 +89,10 @@ class Contents:
 
     Attributes
     ----------
-    maps, mpp
-        The maps and the slide's micrometres per level-0 px, (y, x).
+    images, mpp
+        What is stitched, and the slide's micrometres per level-0 px, (y, x).
+    map_keys
+        Keys of the saliency maps among the images, in the order of the specs.
     tile_columns
         Initial values of the tiles' columns, each (N,).
     own
@@ -146,7 +101,8 @@ class Contents:
         (h, w, 3) picture with its scale and translate in level-0 px.
     """
 
-    maps: Sequence[MapPlan]
+    images: Sequence[Stitched]
+    map_keys: Sequence[str]
     tile_columns: Mapping[str, NDArray[np.generic]]
     mpp: Pair
     own: Mapping[str, Any]
@@ -181,25 +137,24 @@ def create_store(path: Path, contents: Contents) -> StoreWriter:
             raise StoreError(
                 f"{path.name!r} cannot be made a store ({error.strerror}); choose another --out"
             ) from error
-    return reopen_store(path, contents.maps)
+    return reopen_store(path, contents.images)
 
 
-def reopen_store(path: Path, maps: Sequence[MapPlan]) -> StoreWriter:
+def reopen_store(path: Path, images: Sequence[Stitched]) -> StoreWriter:
     """Open an unfinished store to go on writing."""
-    return StoreWriter(open_root(path, "r+"), maps)
+    return StoreWriter(open_root(path, "r+"), images)
 
 
 def _lay_out(draft: Path, contents: Contents) -> None:
     root = zarr.create_group(draft, zarr_format=3)
-    series = ["overview", *(f"maps/{plan.key}" for plan in contents.maps)]
+    series = ["overview", *(image.path for image in contents.images)]
     root.create_group("OME").attrs["ome"] = {"version": "0.5", "series": series}
     _add_overview(root, contents.overview, contents.mpp)
     root.create_group("maps")
     state = root.create_group("state")
-    for index, plan in enumerate(contents.maps):
-        _add_map(root, plan, contents.mpp)
-        bands = -(-plan.padded_shape[0] // BAND)
-        state.create_array(f"rows_{index}", shape=(bands,), chunks=(bands,), dtype="u1")
+    for index, image in enumerate(contents.images):
+        image.lay_out(root, contents.mpp)
+        state.create_array(f"rows_{index}", shape=(image.bands,), chunks=(image.bands,), dtype="u1")
     tiles = root.create_group("tiles")
     for name, values in contents.tile_columns.items():
         column = tiles.create_array(
@@ -212,7 +167,7 @@ def _lay_out(draft: Path, contents: Contents) -> None:
             NAMESPACE: {
                 "format": FORMAT,
                 **contents.own,
-                "maps": [plan.key for plan in contents.maps],
+                "maps": list(contents.map_keys),
             },
         }
     )
@@ -220,44 +175,6 @@ def _lay_out(draft: Path, contents: Contents) -> None:
 
 def _um(pair: Pair, mpp: Pair) -> Pair:
     return (pair[0] * mpp[0], pair[1] * mpp[1])
-
-
-def _add_map(root: zarr.Group, plan: MapPlan, mpp: Pair) -> None:
-    scale, place = _um(plan.grid.scale_px, mpp), _um(plan.grid.translate_px, mpp)
-    scales, places = level_placement(scale, place, plan.levels)
-    group = root.create_group(f"maps/{plan.key}")
-    names = [str(k) for k in range(plan.levels)]
-    group.attrs.update(
-        {
-            "ome": image_attributes(plan.key, names, scales, places, downsampling="mean"),
-            NAMESPACE: {**plan.attributes, "shape": list(plan.grid.shape)},
-        }
-    )
-    for k, name in enumerate(names):
-        _add_level(group, name, plan.padded_shape, k)
-    if plan.levels > 1:
-        extreme = group.create_group("extreme")
-        extreme.attrs["ome"] = image_attributes(
-            f"{plan.key} (largest magnitude)",
-            names[1:],
-            scales[1:],
-            places[1:],
-            downsampling="largest magnitude",
-        )
-        for k, name in enumerate(names[1:], start=1):
-            _add_level(extreme, name, plan.padded_shape, k)
-
-
-def _add_level(group: zarr.Group, name: str, shape: tuple[int, int], level: int) -> None:
-    group.create_array(
-        name,
-        shape=(shape[0] >> level, shape[1] >> level),
-        chunks=(BAND, BAND),
-        dtype="float32",
-        fill_value=np.nan,
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
-        dimension_names=("y", "x"),
-    )
 
 
 def _add_overview(

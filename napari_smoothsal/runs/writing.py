@@ -12,12 +12,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import BatchMaps, Explainer, reduce_channels
+from napari_smoothsal.attribution import BatchMaps
 from napari_smoothsal.evaluation import total_variation
-from napari_smoothsal.runs.layout import BAND
+from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.runs.stitch import BandStitcher
-from napari_smoothsal.runs.store import DONE, MapPlan, StoreWriter
+from napari_smoothsal.runs.stitched import Stitched
+from napari_smoothsal.runs.store import DONE, StoreWriter
 from napari_smoothsal.slides.grid import window_weights
 
 QUEUE_LENGTH = 4
@@ -43,21 +44,19 @@ class WritingThread:
         self,
         writer: StoreWriter,
         plan: RunPlan,
-        maps: Sequence[MapPlan],
-        explainer: Explainer,
+        images: Sequence[Stitched],
         batch_size: int,
     ) -> None:
         self._writer = writer
         self._grid = plan.grid
-        self._maps = maps
-        self._explainer = explainer
-        self._windows = [plan.grid.windows[spec.layer] for spec in explainer.specs]
+        self._images = images
+        self._windows = [plan.grid.windows[image.window] for image in images]
         self._weights = [window_weights(w, plan.grid.step) for w in self._windows]
-        first = [writer.first_open_band(i) for i in range(len(maps))]
+        first = [writer.first_open_band(i) for i in range(len(images))]
         self._stitchers = [
-            BandStitcher(m.grid.shape, BAND, band) for m, band in zip(maps, first, strict=True)
+            BandStitcher(m.grid.shape, layout.BAND, band) for m, band in zip(images, first, strict=True)
         ]
-        self._corners = [self._corners_of(i) for i in range(len(maps))]
+        self._corners = [self._corners_of(i) for i in range(len(images))]
         n = len(plan.grid)
         self._batches = [
             np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size)
@@ -133,27 +132,17 @@ class WritingThread:
             self._error = error
 
     def _write(self, batch: Batch) -> None:
-        result, good = batch.result, batch.status == DONE
-        columns: dict[str, NDArray[np.generic]] = {"status": batch.status}
-        probabilities = result.probabilities.numpy()
-        if probabilities.shape[1] == 1:
-            predicted = np.where(probabilities[:, 0] >= 0.5, 0, 1)
-        else:
-            predicted = probabilities.argmax(1)
-        columns["predicted"] = np.where(good, predicted, -1).astype(np.int16)
-        for index, column in enumerate(probabilities.T):
-            columns[f"p_{index}"] = _where(good, column)
-        for index, (spec, maps) in enumerate(zip(self._explainer.specs, result.specs, strict=True)):
-            columns[f"tv_{index}"] = _where(good, total_variation(maps.maps).numpy())
-            columns[f"se_{index}"] = _where(good, maps.standard_error.numpy())
-            reduced = reduce_channels(maps.maps, spec.reduction).numpy()
+        good = batch.status == DONE
+        for index, image in enumerate(self._images):
+            values = image.values(batch.result)
             window, corners = self._windows[index], self._corners[index]
             y, x = window.first
             h, w = window.count
             for row in np.flatnonzero(good):
-                patch = reduced[row, y : y + h, x : x + w]
+                patch = values[row, ..., y : y + h, x : x + w]
                 top, left = corners[batch.indices[row]]
                 self._stitchers[index].add(int(top), int(left), patch, self._weights[index])
+        columns = {"status": batch.status, **_columns(batch.result, good)}
         self._writer.write_tiles(int(batch.indices[0]), columns)
         self._write_finished(int(batch.indices[-1]) + 1)
 
@@ -168,9 +157,24 @@ class WritingThread:
 
     def _corners_of(self, index: int) -> NDArray[np.int64]:
         """(N, 2): map pixel (y, x) of each tile's first kept layer pixel."""
-        window, grid = self._windows[index], self._maps[index].grid
+        window, grid = self._windows[index], self._images[index].grid
         corner = self._grid.origins // np.array(window.stride)
         return np.asarray(corner + np.array(window.first) - np.array(grid.origin))
+
+
+def _columns(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+    """The tile table's columns of one batch."""
+    predicted = result.decision.predicted.numpy()
+    columns: dict[str, NDArray[np.generic]] = {
+        "predicted": np.where(good, predicted, -1).astype(np.int16)
+    }
+    for index, column in enumerate(result.decision.probabilities.numpy().T):
+        columns[f"p_{index}"] = _where(good, column)
+    for index, maps in enumerate(result.specs):
+        columns[f"tv_{index}"] = _where(good, total_variation(maps.maps).numpy())
+        columns[f"se_{index}"] = _where(good, maps.standard_error.numpy())
+        columns[f"explained_px_{index}"] = _where(good, maps.explained_px.numpy())
+    return columns
 
 
 def _where(good: NDArray[np.bool_], values: NDArray[np.generic]) -> NDArray[np.float32]:

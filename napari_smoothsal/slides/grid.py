@@ -21,7 +21,6 @@ from napari_smoothsal.core.errors import (
     SettingError,
     SlideTooCoarseError,
 )
-from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.slides.base import Box, Slide
 
 IntPair = tuple[int, int]
@@ -32,9 +31,6 @@ SAME_RESOLUTION = 0.01
 
 COARSEST = 1.2
 """A slide may be coarser than the model wants by this factor before it is refused."""
-
-DEFAULT_HALO_PX = 16
-DEFAULT_OVERLAP = 0.25
 
 
 def model_scale(slide: Slide, model_mpp: float | None, upsample: bool = False) -> Pair:
@@ -157,7 +153,8 @@ def plan_grid(
     scale: Pair,
     tile_px: int,
     layers: Mapping[str, LayerShape],
-    tiling: Tiling,
+    halo: int = 0,
+    overlap: float = 0.0,
 ) -> TileGrid:
     """Lay tiles over a region so that the kept parts of every layer cover it.
 
@@ -170,9 +167,11 @@ def plan_grid(
     tile_px
         Side of a tile in model px.
     layers
-        Of the maps to stitch; empty for predictions only, which need neither halo nor overlap.
-    tiling
-        Halo and overlap, where given.
+        Of the maps to stitch; empty for predictions of whole tiles only.
+    halo
+        Rim of a tile that is not kept, in model px.
+    overlap
+        Share of the kept part that a tile shares with its neighbour.
 
     Raises
     ------
@@ -183,12 +182,6 @@ def plan_grid(
     -----
     Origins do not depend on the region: tiles of a view and of the whole slide coincide.
     """
-    halo = tiling.halo
-    if halo is None:
-        halo = min(DEFAULT_HALO_PX, tile_px // 8) if layers else 0
-    overlap = tiling.overlap
-    if overlap is None:
-        overlap = DEFAULT_OVERLAP if layers else 0.0
     windows = {name: _window(name, layer, tile_px, halo) for name, layer in layers.items()}
     unit = math.lcm(*(s for w in windows.values() for s in w.stride)) if windows else 1
     kept = min(

@@ -220,7 +220,7 @@ def test_a_device_that_is_not_there(resnet, device: str) -> None:
 
 def test_a_network_that_does_not_fit_its_card(resnet) -> None:
     model = wrapped(resnet.module, "a", "b", "c", size=64)
-    with pytest.raises(ModelError, match="card says 3 classes"):
+    with pytest.raises(ModelError, match="card says classification into 3 classes"):
         explain_tiles(model, tiles(1), SaliencySpec(layer="layer1"))
 
 

@@ -1,11 +1,10 @@
 """Which scalar is explained."""
 
 import pytest
-import torch
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
-from napari_smoothsal.models.targets import probabilities, resolve_target, target_scores
+from napari_smoothsal.models.targets import resolve_target
 
 
 def card(*names: str, **more: object) -> ModelCard:
@@ -56,9 +55,9 @@ def test_an_index_out_of_range(index: int) -> None:
         resolve_target(card("n", "t"), index, "tiles")
 
 
-def test_scores_and_probabilities() -> None:
-    logits = torch.tensor([[1.0, 3.0], [5.0, 2.0]])
-    assert target_scores(logits, torch.tensor([[1], [0]])).tolist() == [3, 5]
-    assert target_scores(logits, torch.tensor([[1, 0], [1, 0]])).tolist() == [2, -3]
-    assert probabilities(logits).sum(1).tolist() == pytest.approx([1, 1])
-    assert probabilities(torch.zeros(1, 1)).item() == 0.5
+def test_pixels_are_chosen_of_models_that_have_some() -> None:
+    with pytest.raises(SettingError, match="once per tile"):
+        resolve_target(card("n", "t"), "t", "tiles", "all")
+    dense = card("n", "t").model_copy(update={"kind": "segmentation"})
+    assert resolve_target(dense, "t", "tiles", "all").pixels == "all"
+    assert resolve_target(dense, "t", "tiles").pixels == "predicted"

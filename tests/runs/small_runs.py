@@ -27,6 +27,12 @@ def explained(slide, model, out: Path, specs=SPECS, **settings) -> Run:
     return explain_slide(slide, model, specs, out, **settings)
 
 
+def small_bands(monkeypatch, coarsest_px: int = 32) -> None:
+    """Bands of 16 rows and levels down to 32 px, so that a small slide has several of both."""
+    monkeypatch.setattr("napari_smoothsal.runs.layout.BAND", 16)
+    monkeypatch.setattr("napari_smoothsal.runs.layout.COARSEST_PX", coarsest_px)
+
+
 def arrays(run: Run) -> dict[str, np.ndarray]:
     root = zarr.open_group(run.path, mode="r")
     return {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import SPECS, assert_same_bits, explained
+from small_runs import SPECS, assert_same_bits, explained, small_bands
 
 from napari_smoothsal import (
     Compute,
@@ -26,10 +26,7 @@ from napari_smoothsal.slides import ArraySlide
 def test_interrupted_anywhere_and_resumed_is_never_interrupted(
     noisy, classifier, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("napari_smoothsal.runs.layout.BAND", 16)
-    for module in ("store", "writing"):
-        monkeypatch.setattr(f"napari_smoothsal.runs.{module}.BAND", 16)
-    monkeypatch.setattr("napari_smoothsal.runs.store.COARSEST_PX", 32)
+    small_bands(monkeypatch)
     compute = Compute(batch_size=3, device="cpu")
     straight = explained(noisy, classifier, tmp_path / "straight.zarr", compute=compute)
     batches = -(-len(straight.tiles) // 3)
@@ -55,9 +52,8 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import conftest
 from napari_smoothsal import *
-from napari_smoothsal.runs import store, writing
-store.BAND = writing.BAND = 16
-store.COARSEST_PX = 32
+from napari_smoothsal.runs import layout
+layout.BAND, layout.COARSEST_PX = 16, 32
 pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
 from napari_smoothsal.slides import ArraySlide
 explain_slide(ArraySlide([pixels], mpp=(0.5, 0.5)), conftest.random_classifier(),
@@ -85,9 +81,7 @@ def test_killed_and_resumed(classifier, tmp_path: Path) -> None:
 def test_a_failure_between_levels_is_repaired_by_resuming(
     noisy, classifier, tmp_path: Path, monkeypatch
 ) -> None:
-    for module in ("store", "writing"):
-        monkeypatch.setattr(f"napari_smoothsal.runs.{module}.BAND", 16)
-    monkeypatch.setattr("napari_smoothsal.runs.store.COARSEST_PX", 32)
+    small_bands(monkeypatch)
     compute = Compute(batch_size=3, device="cpu")
     straight = explained(noisy, classifier, tmp_path / "straight.zarr", compute=compute)
     out, calls = tmp_path / "s.zarr", []
@@ -99,7 +93,7 @@ def test_a_failure_between_levels_is_repaired_by_resuming(
         return halved_extreme(values)
 
     with monkeypatch.context() as patched:
-        patched.setattr("napari_smoothsal.runs.store.halved_extreme", failing)
+        patched.setattr("napari_smoothsal.runs.saliency_pyramid.halved_extreme", failing)
         with pytest.raises(OSError, match="No space"):
             explained(noisy, classifier, out, compute=compute)
     assert open_run(out).status == "failed"

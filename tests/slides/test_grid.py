@@ -10,7 +10,6 @@ from napari_smoothsal.core.errors import (
     SettingError,
     SlideTooCoarseError,
 )
-from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.slides import ArraySlide
 from napari_smoothsal.slides.grid import (
     LayerShape,
@@ -38,15 +37,15 @@ def grids(draw):
         draw(st.integers(1, 2000)),
         draw(st.integers(1, 2000)),
     )
-    tiling = Tiling(overlap=draw(st.sampled_from([None, 0.0, 0.5])))
-    return region, scale, tile, layers, tiling
+    overlap = draw(st.sampled_from([0.25, 0.0, 0.5]))
+    return region, scale, tile, layers, min(16, tile // 8), overlap
 
 
 @given(grids())
 @settings(max_examples=150, deadline=None)
 def test_the_kept_parts_cover_every_pixel_of_every_map(case) -> None:
-    region, scale, tile, layers, tiling = case
-    grid = plan_grid(region, scale, tile, layers, tiling)
+    region, scale, tile, layers, halo, overlap = case
+    grid = plan_grid(region, scale, tile, layers, halo, overlap)
     for window in grid.windows.values():
         target = map_grid(region, scale, window)
         for axis in (0, 1):
@@ -61,8 +60,8 @@ def test_the_kept_parts_cover_every_pixel_of_every_map(case) -> None:
 @given(grids())
 @settings(max_examples=100, deadline=None)
 def test_the_map_covers_the_region_and_its_pixels_lie_on_their_centres(case) -> None:
-    region, scale, tile, layers, tiling = case
-    grid = plan_grid(region, scale, tile, layers, tiling)
+    region, scale, tile, layers, halo, overlap = case
+    grid = plan_grid(region, scale, tile, layers, halo, overlap)
     for window in grid.windows.values():
         target = map_grid(region, scale, window)
         for axis, (start, size) in enumerate(((region[1], region[3]), (region[0], region[2]))):
@@ -78,8 +77,8 @@ def test_the_map_covers_the_region_and_its_pixels_lie_on_their_centres(case) -> 
 
 def test_a_view_uses_the_tiles_of_the_slide() -> None:
     layer = {"l": LayerShape((4, 4), (0, 0), (56, 56))}
-    whole = plan_grid((0, 0, 5000, 4000), (1.0, 1.0), 224, layer, Tiling())
-    view = plan_grid((1234, 987, 600, 500), (1.0, 1.0), 224, layer, Tiling())
+    whole = plan_grid((0, 0, 5000, 4000), (1.0, 1.0), 224, layer, 16, 0.25)
+    view = plan_grid((1234, 987, 600, 500), (1.0, 1.0), 224, layer, 16, 0.25)
     slide = {tuple(o) for o in whole.origins}
     assert {tuple(o) for o in view.origins} <= slide
 
@@ -89,22 +88,22 @@ def test_tiles_of_299_px_leave_no_gap() -> None:
         "a": LayerShape((8, 8), (13, 13), (35, 35)),
         "b": LayerShape((32, 32), (37, 37), (8, 8)),
     }
-    grid = plan_grid((0, 0, 3000, 3000), (1.0, 1.0), 299, layers, Tiling(overlap=0, halo=0))
+    grid = plan_grid((0, 0, 3000, 3000), (1.0, 1.0), 299, layers)
     assert grid.step % 32 == 0 and grid.step <= 8 * 32
 
 
 @pytest.mark.parametrize(
-    ("tile", "halo", "stride"), [(16, None, 32), (64, 40, 4), (64, 32, 16), (33, 0, 64)]
+    ("tile", "halo", "stride"), [(16, 2, 32), (64, 40, 4), (64, 32, 16), (33, 0, 64)]
 )
 def test_a_tile_too_small_for_the_layer_is_refused(tile, halo, stride) -> None:
     layers = {"deep": LayerShape((stride, stride), (0, 0), (max(1, tile // stride),) * 2)}
     with pytest.raises(SettingError, match="tile"):
-        plan_grid((0, 0, 500, 500), (1.0, 1.0), tile, layers, Tiling(halo=halo))
+        plan_grid((0, 0, 500, 500), (1.0, 1.0), tile, layers, halo)
 
 
 def test_weights_are_positive_symmetric_and_flat_where_tiles_do_not_overlap() -> None:
     layer = {"l": LayerShape((4, 4), (0, 0), (56, 56))}
-    grid = plan_grid((0, 0, 900, 900), (1.0, 1.0), 224, layer, Tiling())
+    grid = plan_grid((0, 0, 900, 900), (1.0, 1.0), 224, layer, 16, 0.25)
     weights = window_weights(grid.windows["l"], grid.step)
     assert weights.shape == (48, 48) and weights.min() > 0
     assert np.allclose(weights, weights[::-1]) and np.allclose(weights, weights.T)

@@ -1,0 +1,183 @@
+"""Readout: what a network's output says, for one decision per tile and for one per pixel alike.
+
+A classifier is read as a segmenter of a single pixel: its logits (B, classes) become
+(B, classes, 1, 1). Everything after this file is then the same for both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.models.targets import Target
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a network decided for a batch, from one noise-free pass.
+
+    Attributes
+    ----------
+    logits, probabilities
+        (B, classes); means over a tile's pixels.
+    predicted
+        (B,) outcome of each tile: the majority class other than the background; the background
+        where there is nothing else.
+    labels
+        (B, H, W) outcome of each pixel; (B, 1, 1) for one decision per tile.
+    dense_probabilities
+        (B, classes, H, W); None for one decision per tile.
+    """
+
+    logits: torch.Tensor
+    probabilities: torch.Tensor
+    predicted: torch.Tensor
+    labels: torch.Tensor
+    dense_probabilities: torch.Tensor | None
+
+    def cpu(self) -> Decision:
+        """On the CPU, with floats in float32."""
+        dense = self.dense_probabilities
+        return Decision(
+            logits=self.logits.float().cpu(),
+            probabilities=self.probabilities.float().cpu(),
+            predicted=self.predicted.cpu(),
+            labels=self.labels.cpu(),
+            dense_probabilities=None if dense is None else dense.cpu(),
+        )
+
+
+@dataclass(frozen=True)
+class Question:
+    """The scalar of each tile that is explained: the score of a class, summed over pixels.
+
+    Attributes
+    ----------
+    classes
+        (B, 1) class indices, or (B, 2) for the difference of two.
+    pixels
+        (B, H, W) bool: whose scores are summed.
+    """
+
+    classes: torch.Tensor
+    pixels: torch.Tensor
+
+    @property
+    def explained_px(self) -> torch.Tensor:
+        """(B,) number of pixels summed; 0 where the class is predicted nowhere in the tile, so
+        that there is nothing to explain and the map is zero."""
+        return self.pixels.sum((1, 2))
+
+    def scores(self, output: torch.Tensor) -> torch.Tensor:
+        """The scalars (B,) of an output (B, classes, H, W) from `Readout.read`."""
+        index = self.classes[:, :, None, None].expand(-1, -1, *output.shape[2:])
+        chosen = output.gather(1, index)
+        score = chosen[:, 0] - chosen[:, 1] if chosen.shape[1] == 2 else chosen[:, 0]
+        return torch.where(self.pixels, score, 0).sum((1, 2))
+
+
+class Readout:
+    """How the outputs of one model are read.
+
+    Parameters
+    ----------
+    card
+        Its kind, classes and background.
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+        self._classes = len(card.class_names)
+        self.dense = card.kind == "segmentation"
+        self._background: int | None = None
+        if self._classes == 1:
+            self._background = 1  # the outcome that the one logit speaks against
+        elif card.background is not None:
+            self._background = card.class_names.index(card.background)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """What a tile or pixel can be predicted as; a single logit stands against its
+        background."""
+        names = self._card.class_names
+        if self._classes > 1:
+            return names
+        return (*names, self._card.background or f"not {names[0]}")
+
+    @property
+    def background(self) -> str | None:
+        """The outcome that means: nothing of interest."""
+        return None if self._background is None else self.outcomes[self._background]
+
+    def read(self, output: object, tiles: int) -> torch.Tensor:
+        """Check a network's output and bring it to (B, classes, H, W); H = W = 1 for one
+        decision per tile.
+
+        Raises
+        ------
+        ModelError
+            If it has another shape than the card says.
+        """
+        if isinstance(output, torch.Tensor):
+            if output.ndim == 2 and not self.dense:
+                output = output[:, :, None, None]
+            shape = tuple(output.shape)
+            right = len(shape) == 4 and shape[:2] == (tiles, self._classes)
+            if right and (self.dense or shape[2:] == (1, 1)):
+                return output
+            got: object = shape
+        else:
+            got = type(output).__name__
+        per_pixel = ", height, width" if self.dense else ""
+        raise ModelError(
+            f"model {self._card.name!r} returned {got} for {tiles} tiles; its card says "
+            f"{self._card.kind} into {self._classes} classes, so ({tiles}, "
+            f"{self._classes}{per_pixel}) is expected"
+        )
+
+    def decide(self, output: torch.Tensor) -> Decision:
+        """What an output (B, classes, H, W) says of tiles and pixels."""
+        # In double: the mean of a million float32 probabilities loses digits.
+        exact = output.double()
+        if self._classes == 1:
+            probabilities = torch.sigmoid(exact)
+            labels = torch.where(probabilities[:, 0] >= 0.5, 0, 1)
+        else:
+            probabilities = torch.softmax(exact, dim=1)
+            labels = output.argmax(1)
+        counts = torch.stack([(labels == k).sum((1, 2)) for k in range(len(self.outcomes))], 1)
+        if self._background is not None:
+            # Any pixel of another class outweighs all of the background.
+            counts[:, self._background] = torch.where(
+                counts.sum(1) == counts[:, self._background], 1, 0
+            )
+        return Decision(
+            logits=exact.mean((2, 3)),
+            probabilities=probabilities.mean((2, 3)),
+            predicted=counts.argmax(1),
+            labels=labels,
+            dense_probabilities=probabilities.float() if self.dense else None,
+        )
+
+    def ask(self, decision: Decision, target: Target) -> Question:
+        """What a target means for the tiles of a decision.
+
+        Pixels are chosen by the noise-free decision, so that the explained scalar is the same
+        function for every noise sample. Of a difference, the pixels of both classes count:
+        ``a-b`` is then the negative of ``b-a``.
+        """
+        if target.classes is not None:
+            classes = torch.tensor([target.classes], device=decision.labels.device)
+            classes = classes.expand(len(decision.labels), -1)
+        elif self._classes == 1:
+            classes = torch.zeros_like(decision.predicted)[:, None]
+        else:
+            classes = decision.predicted[:, None]
+        if self.dense and target.pixels == "predicted":
+            pixels = (decision.labels[:, None] == classes[:, :, None, None]).any(1)
+        else:
+            pixels = torch.ones_like(decision.labels, dtype=torch.bool)
+        return Question(classes, pixels)

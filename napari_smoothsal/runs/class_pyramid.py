@@ -1,0 +1,151 @@
+"""The dense prediction in a store: class probabilities, and a label image of the likeliest class.
+
+Probabilities are kept in 8 bits: 255 is 1. Labels are class indices plus 1; 0 was not computed.
+Where tiles overlap, probabilities are blended and the labels taken from the blend; a coarser
+level's labels are those of its mean probabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from napari_smoothsal.attribution import BatchMaps
+from napari_smoothsal.runs import layout
+from napari_smoothsal.runs.layout import NAMESPACE
+from napari_smoothsal.runs.ome import class_channels, class_labels, image_attributes
+from napari_smoothsal.runs.pyramid import halved_mean
+from napari_smoothsal.runs.stitched import Array, Pair, Stitched
+from napari_smoothsal.runs.zarr_io import array_at, group_at
+
+PREDICTION = "prediction"
+LABELS = f"{PREDICTION}/labels/classes"
+
+_CHUNK_WIDTH = 1024
+"""Wider than high: bytes are small, and a map at full resolution has many chunks."""
+
+_COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#f0e442", "#56b4e9", "#009e73", "#e69f00")
+"""Okabe and Ito's palette, which colour-blind people tell apart too."""
+
+
+def colours_of(outcomes: tuple[str, ...], chosen: tuple[str, ...] | None) -> tuple[str, ...]:
+    """One colour (``#rrggbb``) per outcome: the card's, else of a palette."""
+    given = chosen or ()
+    return tuple(
+        given[i] if i < len(given) else _COLOURS[i % len(_COLOURS)] for i in range(len(outcomes))
+    )
+
+
+@dataclass(frozen=True)
+class ClassPyramid(Stitched):
+    """The dense prediction as it will be stored.
+
+    Attributes
+    ----------
+    outcomes
+        What a pixel can be; probabilities are stored of all of them, or of the first one where a
+        single logit decides.
+    channels
+        Number of probabilities per pixel.
+    background
+        The outcome that is shown transparent, if there is one.
+    colours
+        Of the outcomes, ``#rrggbb``.
+    """
+
+    outcomes: tuple[str, ...]
+    channels: int
+    background: str | None
+    colours: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """Of its group in the store."""
+        return PREDICTION
+
+    def values(self, result: BatchMaps) -> Array:
+        """Probabilities (B, classes, h, w)."""
+        dense = result.decision.dense_probabilities
+        assert dense is not None
+        probabilities: Array = dense.numpy()
+        return probabilities
+
+    def write_band(self, root: zarr.Group, band: int, rows: Array) -> None:
+        """Write one band (classes, h, w) of every level of probabilities and labels."""
+        group, labels = group_at(root, PREDICTION), group_at(root, LABELS)
+        mean = self.padded(band, rows)
+        for level in range(self.levels):
+            if level:
+                mean = halved_mean(mean)
+            start = (band * layout.BAND) >> level
+            place = slice(start, start + mean.shape[-2])
+            array_at(group, str(level))[:, place] = _eight_bits(mean)
+            array_at(labels, str(level))[place] = likeliest(mean)
+
+    def lay_out(self, root: zarr.Group, mpp: Pair) -> None:
+        """Create the groups and arrays of all levels, 0 everywhere."""
+        scales, places = self.placement_um(mpp)
+        names = [str(k) for k in range(self.levels)]
+        classes = self.outcomes[: self.channels]
+        group = root.create_group(PREDICTION)
+        ome = image_attributes(
+            PREDICTION, names, scales, places, channels=True, downsampling="mean"
+        )
+        group.attrs["ome"] = {**ome, "omero": class_channels(classes, self.colours)}
+        group.attrs[NAMESPACE] = {
+            "classes": list(classes),
+            "outcomes": list(self.outcomes),
+            "background": self.background,
+            "colours": list(self.colours),
+            "probability_of_255": 1.0,
+            "shape": list(self.grid.shape),
+        }
+        root.create_group(f"{PREDICTION}/labels").attrs["ome"] = {
+            "version": "0.5",
+            "labels": [LABELS.rsplit("/", 1)[1]],
+        }
+        labels = root.create_group(LABELS)
+        ome = image_attributes(
+            "classes", names, scales, places, downsampling="class of the mean probability"
+        )
+        labels.attrs["ome"] = {
+            **ome,
+            "image-label": class_labels(self.outcomes, self.colours, self.background),
+        }
+        height, width = self.padded_shape
+        codec = BloscCodec(cname="zstd", clevel=3, shuffle="noshuffle")
+        for k, name in enumerate(names):
+            shape = (height >> k, width >> k)
+            group.create_array(
+                name,
+                shape=(self.channels, *shape),
+                chunks=(1, layout.BAND, _CHUNK_WIDTH),
+                dtype="uint8",
+                compressors=codec,
+                dimension_names=("c", "y", "x"),
+            )
+            labels.create_array(
+                name,
+                shape=shape,
+                chunks=(layout.BAND, _CHUNK_WIDTH),
+                dtype=np.min_scalar_type(len(self.outcomes)),
+                compressors=codec,
+                dimension_names=("y", "x"),
+            )
+
+
+def likeliest(probabilities: Array) -> NDArray[np.integer]:
+    """Labels (h, w) of probabilities (classes, h, w): class index plus 1, 0 where they are NaN."""
+    known = ~np.isnan(probabilities[0])
+    filled = np.nan_to_num(probabilities)
+    index = np.where(filled[0] >= 0.5, 0, 1) if len(filled) == 1 else filled.argmax(0)
+    return np.asarray(np.where(known, index + 1, 0))
+
+
+def _eight_bits(probabilities: Array) -> NDArray[np.uint8]:
+    scaled = np.nan_to_num(probabilities).clip(0, 1) * 255
+    return np.asarray(np.rint(scaled), dtype=np.uint8)
