@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import torch
+from machine import machine
 
 import napari_smoothsal as ss
 from napari_smoothsal.attribution import Explainer
@@ -29,15 +28,6 @@ SPECS = [
     ss.SaliencySpec(layer=layer, denoising="backward_hook", samples=20)
     for layer in ("layer1", "layer2", "layer3")
 ]
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def main() -> None:
@@ -75,7 +65,7 @@ def main() -> None:
 
     medians = {name: statistics.median(values) for name, values in times.items()}
     report = {
-        "machine": f"{cpu_name()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "torch": torch.__version__,
         "maps": [spec.layer for spec in SPECS],
         "samples": SPECS[0].samples,

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch
 
 ENERGY = 0.99
-_PROBES = 4
+_PROBES = 2
 
 
-def energy_radius(network: Callable[[torch.Tensor], torch.Tensor], image_shape: torch.Size) -> int:
+def energy_radius(
+    network: Callable[[torch.Tensor], torch.Tensor], channels: int, side: int, largest: int
+) -> int:
     """Smallest Chebyshev radius that holds 99 % of the energy of an output pixel's gradient.
 
     Never above the receptive field's radius, outside which the gradient is zero.
@@ -18,15 +20,27 @@ def energy_radius(network: Callable[[torch.Tensor], torch.Tensor], image_shape: 
     Parameters
     ----------
     network
-        From images (1, C, H, W) to (1, classes, h, w).
-    image_shape
-        (1, C, H, W); the probes are normalised noise of this shape.
+        From images (1, channels, H, W) to (1, classes, h, w).
+    channels
+        Of the image; the probes are normalised noise.
+    side
+        Of the first probe; it is doubled while the energy reaches its rim.
+    largest
+        Side that is not exceeded.
 
     Returns
     -------
     int
-        In input px; at most half the image.
+        In input px; at most half of ``largest``.
     """
+    while True:
+        radius = _radius_in(network, torch.Size((1, channels, side, side)))
+        if radius < side // 3 or 2 * side > largest:
+            return radius
+        side *= 2
+
+
+def _radius_in(network: Callable[[torch.Tensor], torch.Tensor], image_shape: torch.Size) -> int:
     height, width = image_shape[2:]
     rows = (torch.arange(height) - height // 2).abs()
     columns = (torch.arange(width) - width // 2).abs()

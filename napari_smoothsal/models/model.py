@@ -23,7 +23,7 @@ OUTPUT = "(output)"
 _CLASSIFIER_HALO_PX = 16
 _CLASSIFIER_OVERLAP = 0.25
 _DENSE_OVERLAP = 0.0625
-_HALO_PROBE_PX = 768
+_HALO_PROBE_PX = 256
 _HALO_STEP_PX = 16
 _COMMON_UNIT = 64
 """A multiple of the coarsest stride of the usual encoders."""
@@ -125,10 +125,11 @@ class Model:
 
     @cached_property
     def _reach(self) -> int:
-        side = fitting_size(min(self.card.input_size, _HALO_PROBE_PX), self.unit)
+        largest = fitting_size(self.card.input_size, self.unit)
         network = copy.deepcopy(self.module).cpu().float().eval().requires_grad_(False)
         with torch.enable_grad():
-            return energy_radius(network, torch.Size((1, len(self.card.mean), side, side)))
+            side = min(largest, fitting_size(_HALO_PROBE_PX, self.unit))
+            return energy_radius(network, len(self.card.mean), side, largest)
 
     def layers(self) -> list[LayerInfo]:
         """Layers at which a map can be computed: ``input`` first, then in order of execution."""

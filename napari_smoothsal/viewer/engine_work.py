@@ -22,7 +22,7 @@ from napari_smoothsal.render.words import RESEARCH_ONLY
 from napari_smoothsal.runs import Progress, Run, RunPlan, explain_slide, open_run
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.layer_choices import layer_choices
-from napari_smoothsal.viewer.map_picture import pictures_of
+from napari_smoothsal.viewer.map_picture import class_picture_of, pictures_of
 from napari_smoothsal.viewer.messages import (
     Answer,
     Choice,
@@ -124,6 +124,7 @@ class Engine:
                 id=request.id,
                 status=run.status,
                 pictures=tuple(pictures_of(run)),
+                classes=class_picture_of(run),
                 reading=reading_of(run, model),
                 warnings=tuple(dict.fromkeys(messages)),
             )
@@ -184,8 +185,14 @@ class _Growth:
             )
         )
         if time.monotonic() >= self._next and self._request.region is None:
-            pictures = tuple(pictures_of(open_run(self._request.out)))
-            self._send(Grown(id=self._request.id, pictures=pictures))
+            run = open_run(self._request.out)
+            self._send(
+                Grown(
+                    id=self._request.id,
+                    pictures=tuple(pictures_of(run)),
+                    classes=class_picture_of(run),
+                )
+            )
             self._next = time.monotonic() + GROWN_EVERY_S
 
 
@@ -197,6 +204,8 @@ def reading_of(run: Run, model: Model) -> Reading:
     return Reading(
         tiles=len(good),
         failed=int((tiles["status"] == "failed").sum()),
+        target=run.maps[key].target,
+        empty=int((good[f"explained_px_{key}"] == 0).sum()),
         total_variation=_mean(good[f"tv_{key}"]),
         standard_error=_mean(good[f"se_{key}"]),
         probabilities={

@@ -20,8 +20,8 @@ def viewer_with(store: str | Path | None = None, slide: str | Path | None = None
     viewer.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
     for path, read in ((slide, read_slides), (store, read_stores)):
         if path is not None:
-            for data, options, _ in read(str(path)):
-                viewer.add_image(data, **options)
+            for data, options, kind in read(str(path)):
+                viewer.add_layer(napari.layers.Layer.create(data, options, kind))
     viewer.canvas.overlays.scale_bar.visible = True
     # The dock takes its room from the canvas once the window is laid out.
     QTimer.singleShot(LAYOUT_MS, viewer.reset_view)

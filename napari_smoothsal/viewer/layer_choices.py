@@ -40,6 +40,7 @@ def layer_choices(
             name=info.name,
             stride=max(info.stride),
             um_per_px=None if input_mpp is None else max(info.stride) * input_mpp,
+            spread_px=info.centre_spread,
             to_denoise=len(info.strided_convs_above),
             main=info.name in names,
         )

@@ -1,4 +1,4 @@
-"""MapPicture: what napari's process needs to draw one stored map, without the run's code.
+"""What napari's process needs to draw a stored map or class map, without the run's code.
 
 It is made where torch is loaded anyway (the engine process) and travels as a message; the
 pixels stay in the store.
@@ -16,26 +16,17 @@ if TYPE_CHECKING:
 Pair = tuple[float, float]
 
 
-class MapPicture(BaseModel):
-    """One map of a store.
+class StoredPicture(BaseModel):
+    """One image of a store.
 
     Attributes
     ----------
     store, paths
-        Folder of the store, and of each level in it, finest first. Coarser levels hold the value
-        of largest magnitude: means of a signed map cancel, so that an overview of means hides
-        exactly the strong pixels one zooms in for, and a colour seen from afar would change
-        on the way in.
+        Folder of the store, and of each level in it, finest first.
     shape
         (h, w) of the finest level without padding.
     scale_um, translate_um
         Of the finest level, (y, x).
-    key, title
-        Its name in the run, and in words.
-    legend
-        What the positive and the negative end of the colours mean.
-    limit
-        Magnitude that gets the full colour.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,10 +36,45 @@ class MapPicture(BaseModel):
     shape: tuple[int, int]
     scale_um: Pair
     translate_um: Pair
+
+
+class MapPicture(StoredPicture):
+    """One saliency map of a store.
+
+    Its coarser levels hold the value of largest magnitude: means of a signed map cancel, so that
+    an overview of means hides exactly the strong pixels one zooms in for, and a colour seen from
+    afar would change on the way in.
+
+    Attributes
+    ----------
+    key, title
+        Its name in the run, and in words.
+    legend
+        What the positive and the negative end of the colours mean.
+    limit
+        Magnitude that gets the full colour.
+    """
+
     key: str
     title: str
     legend: tuple[str, str]
     limit: float
+
+
+class ClassPicture(StoredPicture):
+    """The class map of a store.
+
+    Attributes
+    ----------
+    outcomes, colours
+        Names and ``#rrggbb`` of labels 1, 2, ...; label 0 was not computed.
+    background
+        The outcome that is transparent, if there is one.
+    """
+
+    outcomes: tuple[str, ...]
+    colours: tuple[str, ...]
+    background: str | None
 
 
 def pictures_of(run: Run) -> list[MapPicture]:
@@ -71,3 +97,20 @@ def pictures_of(run: Run) -> list[MapPicture]:
         )
         for key, run_map in run.maps.items()
     ]
+
+
+def class_picture_of(run: Run) -> ClassPicture | None:
+    """Picture of a run's class map; None where the model decides once per tile."""
+    classes = run.class_map
+    if classes is None:
+        return None
+    return ClassPicture(
+        store=str(run.path),
+        paths=tuple(classes.label_paths),
+        shape=classes.shape,
+        scale_um=classes.scale_um,
+        translate_um=classes.translate_um,
+        outcomes=classes.outcomes,
+        colours=classes.colours,
+        background=classes.background,
+    )

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
-from napari_smoothsal.viewer.map_picture import MapPicture
+from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 
 Pair = tuple[float, float]
 
@@ -135,6 +135,8 @@ class LayerChoice(_Message):
     ----------
     um_per_px
         Micrometres per pixel of its map; None where the card has no resolution.
+    spread_px
+        How far, in tile px, the places of the paths that lead to it disagree.
     to_denoise
         Strided convolutions above it.
     main
@@ -144,6 +146,7 @@ class LayerChoice(_Message):
     name: str
     stride: float
     um_per_px: float | None
+    spread_px: float
     to_denoise: int
     main: bool
 
@@ -206,11 +209,12 @@ class Progressed(_Message):
 
 
 class Grown(_Message):
-    """More of the maps is in the store."""
+    """More of the maps, and of the class map where there is one, is in the store."""
 
     say: Literal["grown"] = "grown"
     id: int
     pictures: tuple[MapPicture, ...]
+    classes: ClassPicture | None
 
 
 class Reading(_Message):
@@ -220,6 +224,9 @@ class Reading(_Message):
     ----------
     tiles, failed
         Explained tiles, and those that could not be.
+    target, empty
+        What is explained, and in how many tiles nothing is predicted as it, so that the map is
+        zero there.
     total_variation
         Of the raw map; None without tiles.
     standard_error
@@ -230,6 +237,8 @@ class Reading(_Message):
 
     tiles: int
     failed: int
+    target: str
+    empty: int
     total_variation: float | None
     standard_error: float | None
     probabilities: dict[str, float]
@@ -243,6 +252,7 @@ class Finished(_Message):
     id: int
     status: str
     pictures: tuple[MapPicture, ...]
+    classes: ClassPicture | None
     reading: Reading
     warnings: tuple[str, ...] = ()
 

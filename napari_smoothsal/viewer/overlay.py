@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_smoothsal.viewer.map_layer import MapPixels, map_layer_options
-from napari_smoothsal.viewer.map_picture import MapPicture
+from napari_smoothsal.viewer.class_layer import ClassOverlay
+from napari_smoothsal.viewer.map_layer import map_layer_options
+from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.messages import TissueFound
 from napari_smoothsal.viewer.placement import Pair, placement_on
 from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tissue_layer import show_tissue
 
 
@@ -36,8 +38,9 @@ class Overlay:
         self._slide_layer = slide_layer
         self._mpp = mpp
         self._view = view
-        self._pixels: MapPixels | None = None
+        self._pixels: StoredPixels | None = None
         self._layer: Any = None
+        self._classes = ClassOverlay(viewer, slide_layer, mpp, view=view)
 
     @property
     def layer(self) -> Any:
@@ -48,19 +51,29 @@ class Overlay:
         """Outline the tissue that is about to be explained."""
         show_tissue(self._viewer, self._slide_layer, self._mpp, found)
 
-    def show(self, picture: MapPicture) -> None:
-        """Add the layer, or bring it up to date with what the store holds now."""
+    def show(self, picture: MapPicture, classes: ClassPicture | None = None) -> None:
+        """Add the layer, or bring it up to date with what the store holds now.
+
+        Parameters
+        ----------
+        picture
+            The saliency map.
+        classes
+            The class map beside it, of a model that decides per pixel.
+        """
+        if classes is not None:
+            self._classes.show(classes)
         if self._layer is not None and self._layer not in self._viewer.layers:
             return  # the user has deleted it
         if self._pixels is None or self._layer is None:
-            self._pixels = MapPixels(picture, whole=self._view)
+            self._pixels = StoredPixels(picture, whole=self._view)
             self._layer = self._placed(picture, self._pixels)
         else:
             self._pixels.reload()
         self._limit(picture.limit)
         self._layer.refresh(extent=False)
 
-    def _placed(self, picture: MapPicture, pixels: MapPixels) -> Any:
+    def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
         slide = str(self._slide_layer.unique_id)
         identity = {"map": picture.key, "view": self._view, "of": slide}
         placement = placement_on(self._slide_layer, picture, self._mpp)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_smoothsal.viewer.map_picture import MapPicture
+from napari_smoothsal.viewer.map_picture import StoredPicture
 from napari_smoothsal.viewer.slide_source import source_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def resolution_of(layer: Any) -> Pair | None:
     return (y, x)
 
 
-def placement_in_micrometres(picture: MapPicture) -> dict[str, Any]:
+def placement_in_micrometres(picture: StoredPicture) -> dict[str, Any]:
     """Layer options that place a map on its slide in micrometres."""
     return {
         "scale": picture.scale_um,
@@ -44,7 +44,7 @@ def placement_in_micrometres(picture: MapPicture) -> dict[str, Any]:
     }
 
 
-def placement_on(layer: Any, picture: MapPicture | TissueFound, mpp: Pair) -> dict[str, Any]:
+def placement_on(layer: Any, picture: StoredPicture | TissueFound, mpp: Pair) -> dict[str, Any]:
     """Layer options that place a map, or a mask, on the pixels of another layer.
 
     Parameters

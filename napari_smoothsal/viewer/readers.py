@@ -43,9 +43,11 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
     """Layer data of stores: the overview where no slide is open yet, and every map."""
     # Imported here: the run's package loads torch.
     from napari_smoothsal.runs import open_run
-    from napari_smoothsal.viewer.map_layer import MapPixels, map_layer_options
-    from napari_smoothsal.viewer.map_picture import pictures_of
+    from napari_smoothsal.viewer.class_layer import class_layer_options
+    from napari_smoothsal.viewer.map_layer import map_layer_options
+    from napari_smoothsal.viewer.map_picture import class_picture_of, pictures_of
     from napari_smoothsal.viewer.placement import placement_in_micrometres
+    from napari_smoothsal.viewer.stored_pixels import StoredPixels
 
     layers: list[LayerData] = []
     for p in _paths(path):
@@ -61,9 +63,15 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
                 "metadata": {METADATA: {"overview": True}},
             }
             layers.append((picture, options, "image"))
+        classes = class_picture_of(run)
+        if classes is not None:
+            pixels = StoredPixels(classes)
+            drawing = class_layer_options(classes, "classes", pixels.multiscale)
+            drawing["visible"] = not run.maps
+            layers.append((pixels.data, drawing | placement_in_micrometres(classes), "labels"))
         pictures = pictures_of(run)
         for number, drawn in enumerate(pictures):
-            pixels = MapPixels(drawn)
+            pixels = StoredPixels(drawn)
             drawing = map_layer_options(drawn, drawn.title, pixels.multiscale)
             # One overlay at a time can be read; the others wait, hidden.
             drawing["visible"] = number == len(pictures) - 1

@@ -42,6 +42,11 @@ def _lines(what: str, reading: Reading) -> list[str]:
     lines = [f"<b>{what}</b>: {_tiles(reading.tiles)}"]
     if reading.failed:
         lines.append(f"<b>{_tiles(reading.failed)} could not be read or computed.</b>")
+    if reading.empty:
+        lines.append(
+            f"In {reading.empty} of them no pixel is predicted as {reading.target}: the map is "
+            "zero there."
+        )
     if reading.total_variation is not None:
         lines.append(
             f"Total variation <b>{reading.total_variation:.2f}</b> "

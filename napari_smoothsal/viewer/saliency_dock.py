@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.viewer.colour_bar import ColourBar
-from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.messages import (
     Answer,
     Describe,
@@ -295,7 +294,7 @@ class SaliencyDock(QWidget):
             job.overlay.show_tissue(answer)
             self.bar.say(f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source}).")
         elif isinstance(answer, Grown):
-            self._show(job, answer.pictures[0])
+            self._show(job, answer)
         elif isinstance(answer, Stopped):
             self._end_job("Stopped.")
         elif isinstance(answer, Failed):
@@ -312,14 +311,15 @@ class SaliencyDock(QWidget):
         if isinstance(own, dict) and "legend" in own:
             self.colours.show_legend(own["legend"], own["limit"])
 
-    def _show(self, job: _Job, picture: MapPicture) -> None:
-        job.overlay.show(picture)
+    def _show(self, job: _Job, answer: Grown | Finished) -> None:
+        picture = answer.pictures[0]
+        job.overlay.show(picture, answer.classes)
         self.colours.show_legend(picture.legend, picture.limit)
 
     def _on_finished(self, job: _Job, answer: Finished) -> None:
         stopped = answer.status == "running"
         if not (stopped and job.view) and answer.reading.tiles:
-            self._show(job, answer.pictures[0])
+            self._show(job, answer)
         if not stopped or answer.reading.tiles:
             self.reading.show_reading(job.what, answer.reading)
         if stopped:

@@ -136,5 +136,9 @@ def _rows(layout: QVBoxLayout, controls: dict[str, Any]) -> QFormLayout:
 
 def _layer_in_words(layer: LayerChoice) -> str:
     if layer.um_per_px is None:
-        return f"{layer.name} - 1/{layer.stride:g} of the model's pixels"
-    return f"{layer.name} - {layer.um_per_px:.1f} um per pixel"
+        words = f"{layer.name} - 1/{layer.stride:g} of the model's pixels"
+    else:
+        words = f"{layer.name} - {layer.um_per_px:.1f} um per pixel"
+    if layer.spread_px and layer.um_per_px is not None:
+        words += f", placed to {layer.spread_px * layer.um_per_px / layer.stride:.1f} um"
+    return words

@@ -76,12 +76,13 @@ def test_the_halo_holds_the_energy_of_the_gradient() -> None:
     box = nn.Conv2d(1, 1, 9, padding=4, bias=False)
     with torch.no_grad():
         box.weight.fill_(1.0)
-    assert energy_radius(box.requires_grad_(False), torch.Size((1, 1, 33, 33))) == 4
+    assert energy_radius(box.requires_grad_(False), 1, 33, 33) == 4
+    assert energy_radius(box, 1, 9, 33) == 4  # a probe that is too small grows
     # A dominant middle: the rim's share is below 1 %.
     with torch.no_grad():
         box.weight.fill_(0.001)
         box.weight[..., 4, 4] = 1.0
-    assert energy_radius(box, torch.Size((1, 1, 33, 33))) == 0
+    assert energy_radius(box, 1, 33, 33) == 0
 
 
 def test_the_halo_is_bounded_by_the_tile_and_leaves_the_model_alone() -> None:

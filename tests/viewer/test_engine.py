@@ -59,7 +59,7 @@ def test_explains_a_region_and_reads_it_out(
     out = tmp_path / "view.smoothsal.zarr"
     engine.ask(request(tiff_slide, model_folder, out))
     done = listener.wait_for(Finished)
-    assert done.status == "complete"
+    assert done.status == "complete" and done.classes is None and done.reading.empty == 0
     (picture,) = done.pictures
     assert picture.scale_um == (2.0, 2.0)
     assert picture.title.startswith("layer1 | backward hook | gradient | raises tumour")
@@ -68,6 +68,23 @@ def test_explains_a_region_and_reads_it_out(
     assert sum(done.reading.probabilities.values()) == pytest.approx(1, abs=1e-5)
     counts = [(p.done, p.total) for p in listener.seen(Progressed)]
     assert counts[0][0] == 0 and counts[-1][0] == counts[-1][1]
+
+
+def test_a_segmentation_model_tells_its_classes(
+    engine: Any, listener: Listener, tiff_slide: Path, segmenter_folder: Path, tmp_path: Path
+) -> None:
+    engine.ask(lambda n: DescribeModel(id=n, model=str(segmenter_folder)))
+    model = listener.wait_for(ModelDescribed)
+    spreads = {layer.name: layer.spread_px for layer in model.layers}
+    assert spreads["encoder.layer1"] == 0 and spreads["decoder.blocks.0"] == 8
+    assert model.default_layer == "encoder.layer2"
+    spec = SaliencySpec(layer="decoder.blocks.0", samples=0, denoising="original")
+    engine.ask(request(tiff_slide, segmenter_folder, tmp_path / "v.smoothsal.zarr", spec))
+    done = listener.wait_for(Finished)
+    assert done.classes is not None and done.classes.outcomes == ("background", "normal", "tumour")
+    assert done.reading.target == "tumour"
+    assert 0 <= done.reading.empty <= done.reading.tiles
+    assert sum(done.reading.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_describes_what_can_be_chosen(engine: Any, listener: Listener, model_folder: Path) -> None:

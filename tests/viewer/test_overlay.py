@@ -12,10 +12,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_smoothsal.render.colours import coloured
-from napari_smoothsal.viewer.map_layer import MapPixels, diverging_colormap
+from napari_smoothsal.viewer.map_layer import diverging_colormap
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.overlay import Overlay
 from napari_smoothsal.viewer.placement import placement_on, resolution_of
+from napari_smoothsal.viewer.stored_pixels import StoredPixels
 
 SHAPE = (60, 88)
 
@@ -98,7 +99,7 @@ def test_colours_are_those_of_the_figures_and_nan_is_transparent() -> None:
 
 def test_the_coarsest_level_grows_in_place(tmp_path: Path) -> None:
     picture = stored(tmp_path / "m")
-    pixels = MapPixels(picture)
+    pixels = StoredPixels(picture)
     finer, coarsest = pixels.data
     assert pixels.multiscale and isinstance(coarsest, np.ndarray)
     assert np.isnan(coarsest[16:]).all() and not np.isnan(coarsest[:16]).any()

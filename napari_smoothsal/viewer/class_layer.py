@@ -1,0 +1,104 @@
+"""The class map as a labels layer: outlines of what the model takes for which class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from napari_smoothsal.viewer.map_picture import ClassPicture
+from napari_smoothsal.viewer.placement import Pair, placement_on
+from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.stored_pixels import StoredPixels
+
+OUTLINE_PX = 2
+"""Outlines, so that tissue and saliency stay visible inside; 0 in the layer's controls fills."""
+OPACITY = 0.8
+
+
+def class_layer_options(picture: ClassPicture, name: str, multiscale: bool) -> dict[str, Any]:
+    """Options of the layer except its placement."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colours: dict[int | None, Any] = {0: (0, 0, 0, 0), None: (0, 0, 0, 0)}
+    for label, (outcome, colour) in enumerate(
+        zip(picture.outcomes, picture.colours, strict=True), start=1
+    ):
+        colours[label] = (0, 0, 0, 0) if outcome == picture.background else colour
+    labels = range(len(picture.outcomes) + 1)
+    return {
+        "name": name,
+        "multiscale": multiscale,
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "opacity": OPACITY,
+        # The status bar then names the class under the pointer.
+        "features": pd.DataFrame(
+            {"index": list(labels), "class": ["not computed", *picture.outcomes]}
+        ),
+        "metadata": {METADATA: {"classes": list(picture.outcomes)}},
+    }
+
+
+def finish_class_layer(layer: Any) -> None:
+    """What a layer cannot be created with."""
+    layer.contour = OUTLINE_PX
+    layer.editable = False
+
+
+class ClassOverlay:
+    """The class map of one request, as a layer over the layer it explains.
+
+    Explaining again updates the same layer and leaves alone how the user shows it.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    slide_layer
+        The layer that is explained.
+    mpp
+        (y, x) micrometres per level-0 px with which it is.
+    view
+        Whether it is the class map of a view, not of a slide.
+    """
+
+    def __init__(self, viewer: Any, slide_layer: Any, mpp: Pair, *, view: bool) -> None:
+        self._viewer = viewer
+        self._slide_layer = slide_layer
+        self._mpp = mpp
+        self._view = view
+        self._pixels: StoredPixels | None = None
+        self._layer: Any = None
+
+    def show(self, picture: ClassPicture) -> None:
+        """Add the layer, or bring it up to date with what the store holds now."""
+        if self._pixels is None:
+            self._pixels = StoredPixels(picture, whole=self._view)
+            self._layer = self._placed(picture, self._pixels)
+        elif self._layer in self._viewer.layers:  # unless the user has deleted it
+            self._pixels.reload()
+            self._layer.refresh(extent=False)
+
+    def _placed(self, picture: ClassPicture, pixels: StoredPixels) -> Any:
+        identity = {
+            "of": str(self._slide_layer.unique_id),
+            "view": self._view,
+            "classes": list(picture.outcomes),
+        }
+        name = f"classes of {self._slide_layer.name}" + (" (view)" if self._view else "")
+        options = class_layer_options(picture, name, pixels.multiscale)
+        options["metadata"][METADATA] = identity
+        old = next((x for x in self._viewer.layers if x.metadata.get(METADATA) == identity), None)
+        layer = self._viewer.add_labels(
+            pixels.data, **options, **placement_on(self._slide_layer, picture, self._mpp)
+        )
+        finish_class_layer(layer)
+        if old is not None:
+            for shown_as in ("visible", "opacity", "contour"):
+                setattr(layer, shown_as, getattr(old, shown_as))
+            self._viewer.layers.remove(old)
+        # Under the saliency map, above the slide.
+        self._viewer.layers.move(
+            self._viewer.layers.index(layer), self._viewer.layers.index(self._slide_layer) + 1
+        )
+        return layer

@@ -1,0 +1,103 @@
+"""The class map in napari: outlined, named, in place, updated as the store grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from unets import PositiveUNet, segmenter
+
+from napari_smoothsal import SaliencySpec, Tiling, explain_slide
+from napari_smoothsal.slides import ArraySlide
+from napari_smoothsal.viewer.class_layer import ClassOverlay
+from napari_smoothsal.viewer.map_picture import ClassPicture
+from napari_smoothsal.viewer.readers import read_stores
+
+
+def stored(folder: Path, **changes: Any) -> ClassPicture:
+    """A store of two levels, its lower half not written."""
+    values = np.zeros((64, 96), np.uint8)
+    values[:32] = 1
+    values[8:24, 40:60] = 3
+    root = zarr.create_group(folder, overwrite=True)
+    for name, level in (("0", values), ("1", values[::2, ::2])):
+        root.create_array(name, data=level, chunks=(16, 16))
+    fields: dict[str, Any] = {
+        "store": str(folder),
+        "paths": ("0", "1"),
+        "shape": (60, 88),
+        "scale_um": (0.5, 0.5),
+        "translate_um": (100.0, 50.0),
+        "outcomes": ("background", "normal", "tumour"),
+        "colours": ("#000000", "#0072b2", "#d55e00"),
+        "background": "background",
+        **changes,
+    }
+    return ClassPicture(**fields)
+
+
+@pytest.fixture
+def viewer() -> Any:
+    return ViewerModel()
+
+
+def add_slide(viewer: Any) -> Any:
+    picture = np.zeros((500, 700, 3), np.uint8)
+    return viewer.add_layer(Image(picture, rgb=True, scale=(0.5, 0.5), units=("um", "um")))
+
+
+@pytest.mark.parametrize("view", [True, False])
+def test_it_is_outlined_named_and_in_place(viewer: Any, tmp_path: Path, view: bool) -> None:
+    slide = add_slide(viewer)
+    over = viewer.add_image(np.zeros((4, 4)), scale=(0.5, 0.5), units=("um", "um"))
+    ClassOverlay(viewer, slide, (0.5, 0.5), view=view).show(stored(tmp_path / "c"))
+    assert viewer.layers[0] is slide and viewer.layers[2] is over
+    layer = viewer.layers[1]
+    assert layer.multiscale != view and layer.contour == 2 and not layer.editable
+    assert tuple(layer.translate) == (100, 50) and tuple(layer.scale) == (0.5, 0.5)
+    colours = layer.colormap.color_dict
+    assert colours[0][3] == 0 and colours[1][3] == 0
+    assert tuple(layer.get_color(3)) == pytest.approx((0xD5 / 255, 0x5E / 255, 0, 1), abs=0.01)
+    assert list(layer.features["class"]) == ["not computed", "background", "normal", "tumour"]
+    # On a pixel of the tumour, the status names it.
+    assert "tumour" in str(layer.get_status((100 + 12 * 0.5, 50 + 50 * 0.5), world=True))
+
+
+def test_it_grows_with_the_store_and_keeps_what_the_user_chose(viewer: Any, tmp_path: Path) -> None:
+    slide = add_slide(viewer)
+    picture = stored(tmp_path / "c")
+    overlay = ClassOverlay(viewer, slide, (0.5, 0.5), view=True)
+    overlay.show(picture)
+    layer = viewer.layers[1]
+    zarr.open_array(str(tmp_path / "c" / "0"), mode="r+")[32:] = 2
+    overlay.show(picture)
+    assert viewer.layers[1] is layer and (layer.data[40] == 2).all()
+    layer.visible, layer.contour, layer.opacity = False, 0, 0.2
+    ClassOverlay(viewer, slide, (0.5, 0.5), view=True).show(stored(tmp_path / "d"))
+    assert len(viewer.layers) == 2
+    again = viewer.layers[1]
+    assert (again.visible, again.contour, again.opacity) == (False, 0, 0.2)
+    viewer.layers.remove(again)
+    overlay.show(picture)
+    assert list(viewer.layers) == [slide]
+
+
+def test_a_finished_store_opens_with_its_classes(tmp_path: Path) -> None:
+    pixels = np.zeros((300, 300, 3), np.uint8)
+    pixels[100:104, 60:64] = 255
+    slide = ArraySlide([pixels], mpp=(0.5, 0.5), background=(0, 0, 0))
+    model = segmenter(PositiveUNet(), "nothing", "dot")
+    spec = SaliencySpec(layer="stem", samples=0, denoising="original")
+    out = tmp_path / "s.smoothsal.zarr"
+    explain_slide(slide, model, [spec], out, tiling=Tiling(tissue="all"), progress=False)
+    layers = [Layer.create(*found) for found in read_stores(str(out))]
+    assert [type(layer).__name__ for layer in layers] == ["Image", "Labels", "Image"]
+    classes = layers[1]
+    assert classes.data[102, 62] == 2 and classes.data[10, 10] == 1
+    assert not classes.visible  # one overlay at a time
+    assert tuple(classes.scale) == (0.5, 0.5)
