@@ -2,9 +2,9 @@
 
     python benchmarks/dense.py --out benchmarks/results/dense.json
 
-*Tile*: gradient with 20 noise samples at three layers of demo-segmenter, encoder and decoder, on one
-tile of 1536 px of the sample slide; each round in a process of its own, so that its peak memory is
-that of this job alone (Python, torch and the model included).
+*Tile*: gradient with 20 noise samples at three layers of demo-segmenter, encoder and decoder, on
+one tile of 1536 px of the sample slide; each round in a process of its own, so that its peak memory
+is that of this job alone (Python, torch and the model included).
 
 *Seams*: the class probabilities of a region, stitched from tiles. A step is the absolute difference
 between neighbouring pixels; steps across the lines where a tile's kept part begins or ends are

@@ -54,7 +54,8 @@ class WritingThread:
         self._weights = [window_weights(w, plan.grid.step) for w in self._windows]
         first = [writer.first_open_band(i) for i in range(len(images))]
         self._stitchers = [
-            BandStitcher(m.grid.shape, layout.BAND, band) for m, band in zip(images, first, strict=True)
+            BandStitcher(image.grid.shape, layout.BAND, band)
+            for image, band in zip(images, first, strict=True)
         ]
         self._corners = [self._corners_of(i) for i in range(len(images))]
         n = len(plan.grid)

@@ -1,0 +1,112 @@
+"""Images with masks from two folders: what a segmentation is measured against."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from napari_smoothsal.core.errors import SlideError
+
+SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
+LARGEST_PX = 2**26
+
+
+@dataclass(frozen=True)
+class MaskedTile:
+    """One image and its mask.
+
+    Attributes
+    ----------
+    name
+        Base name of the files.
+    image
+        uint8 (H, W, 3).
+    mask
+        Integer labels (H, W).
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.integer[Any]]
+
+
+def masked_tiles(images: Path, masks: Path) -> Iterator[MaskedTile]:
+    """Images of a folder, sorted by name, each with the mask of the same base name.
+
+    Parameters
+    ----------
+    images, masks
+        Folders. Masks have one channel of class indices; a palette's indices count, not its
+        colours.
+
+    Raises
+    ------
+    SlideError
+        If a folder is missing or has no images, an image has no mask, or a file is no image or
+        larger than 67 megapixels, or a mask has colours instead of labels.
+    """
+    pictures, labels = _files(images), _files(masks)
+    missing = sorted(pictures.keys() - labels.keys())
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise SlideError(
+            f"{missing[0]!r}{more} of {images.name!r} has no mask of the same base name in "
+            f"{masks.name!r}"
+        )
+    for name in sorted(pictures):
+        yield MaskedTile(name, _picture(pictures[name]), _labels(labels[name]))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise SlideError(f"there is no folder {folder.name!r}")
+    found = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES}
+    if not found:
+        raise SlideError(
+            f"folder {folder.name!r} has no images; give {', '.join(sorted(SUFFIXES))}"
+        )
+    return found
+
+
+def _picture(path: Path) -> NDArray[np.uint8]:
+    with _opened(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _labels(path: Path) -> NDArray[np.integer[Any]]:
+    with _opened(path) as image:
+        labels = np.asarray(image)
+    if labels.dtype == np.bool_:
+        return labels.astype(np.uint8)
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        raise SlideError(
+            f"{path.name}: a mask has one channel of class indices; this file has "
+            f"{labels.ndim} dimensions of {labels.dtype}"
+        )
+    return labels
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large images; the limit below is lower, and an error.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+            if image.width * image.height > LARGEST_PX:
+                raise SlideError(
+                    f"{path.name}: {image.width} x {image.height} px is more than {LARGEST_PX} "
+                    "px; cut it into tiles"
+                )
+            image.load()
+    except Image.DecompressionBombError as error:
+        raise SlideError(f"{path.name}: more than {LARGEST_PX} px; cut it into tiles") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise SlideError(f"{path.name}: not an image that can be read") from error
+    return image
