@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +68,10 @@ class BatchMaps:
         for spec in self.specs:
             good &= torch.isfinite(spec.maps).flatten(1).all(1)
         return good
+
+
+class Stopped(Exception):  # noqa: N818 - a wish that was granted, no error
+    """A batch was given up because ``stop`` answered True."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,12 @@ class Explainer:
         self._mean = self._mean.to(self.device.device)
         self._std = self._std.to(self.device.device)
 
-    def explain(self, images: torch.Tensor, places: Sequence[Place]) -> BatchMaps:
+    def explain(
+        self,
+        images: torch.Tensor,
+        places: Sequence[Place],
+        stop: Callable[[], bool] | None = None,
+    ) -> BatchMaps:
         """Maps of one batch.
 
         Parameters
@@ -150,11 +159,18 @@ class Explainer:
             (B, C, H, W), uint8 0..255 or floating 0..1, at the model's resolution.
         places
             What the noise of each tile derives from; see `add_noise`.
+        stop
+            Asked before every pass: a large tile takes long.
 
         Returns
         -------
         BatchMaps
             A tile whose logits or maps are not finite keeps those values; see `finite`.
+
+        Raises
+        ------
+        Stopped
+            Once ``stop`` answers True.
         """
         with self.device.numerics():
             normalised = self._normalised(images)
@@ -162,7 +178,7 @@ class Explainer:
                 decision = self.model.readout.decide(self._output(normalised))
             results: dict[int, SpecMaps] = {}
             for key, members in self._passes.items():
-                results.update(self._run(key, members, normalised, places, decision))
+                results.update(self._run(key, members, normalised, places, decision, stop))
         return BatchMaps(
             specs=[results[index] for index in range(len(self.specs))],
             decision=decision.cpu(),
@@ -175,6 +191,7 @@ class Explainer:
         images: torch.Tensor,
         places: Sequence[Place],
         decision: Decision,
+        stop: Callable[[], bool] | None,
     ) -> dict[int, SpecMaps]:
         question = self.model.readout.ask(decision, key.target)
         layers = list(dict.fromkeys(self.specs[index].layer for index in members))
@@ -187,6 +204,8 @@ class Explainer:
         # Where no tile of the batch has a pixel of the class, one pass gives the zeros their shape.
         samples = max(key.samples, 1) if question.explained_px.any() else 1
         for sample in range(samples):
+            if stop is not None and stop():
+                raise Stopped
             noisy = images
             if key.samples:
                 noisy = add_noise(images, places, key.sigma, key.seed, sample)

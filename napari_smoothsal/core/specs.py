@@ -126,11 +126,12 @@ class Tiling(Settings):
         "resolution. Unset: 16, less on small tiles; for models that decide per pixel as far as "
         "the tile's border reaches into their output.",
     )
-    min_tissue: float = Field(
-        0.1,
+    min_tissue: float | None = Field(
+        None,
         ge=0,
         le=1,
-        description="Smallest share of tissue in the kept part of a tile for it to be explained.",
+        description="Smallest share of tissue in the kept part of a tile for it to be explained. "
+        "Unset: 0.1; for models that decide per pixel, any tissue.",
     )
     tissue: str = Field(
         "auto",

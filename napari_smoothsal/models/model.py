@@ -23,6 +23,7 @@ OUTPUT = "(output)"
 _CLASSIFIER_HALO_PX = 16
 _CLASSIFIER_OVERLAP = 0.25
 _DENSE_OVERLAP = 0.0625
+_CLASSIFIER_MIN_TISSUE = 0.1
 _HALO_PROBE_PX = 256
 _HALO_STEP_PX = 16
 _COMMON_UNIT = 64
@@ -122,6 +123,15 @@ class Model:
         tiles agree, but for the noise samples, which are each tile's own.
         """
         return _DENSE_OVERLAP if self.readout.dense else _CLASSIFIER_OVERLAP
+
+    @property
+    def min_tissue(self) -> float:
+        """Smallest share of tissue for which a tile is looked at.
+
+        A tile that is nearly all glass misleads a decision about the tile. One per pixel is as
+        good on a small piece of tissue as anywhere, and its large tiles would lose many.
+        """
+        return 0.0 if self.readout.dense else _CLASSIFIER_MIN_TISSUE
 
     @cached_property
     def _reach(self) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution import Explainer, Stopped
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
@@ -77,8 +77,8 @@ def explain_slide(
     progress
         True: a bar in the terminal; or a function that is called with a `Progress`.
     stop
-        Asked after every batch; once it answers True the run stops, resumable, with the status
-        ``running``.
+        Asked before every pass of a batch and after it; once it answers True the run stops,
+        resumable, with the status ``running``.
     on_plan
         Called with the plan (tiles, tissue mask) before anything is computed or written.
 
@@ -174,7 +174,10 @@ def _run(
                 # shapes take the same kernels, so its other tiles do not depend on a failure.
                 batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
                 places = [(int(y), int(x)) for y, x in grid.origins[indices]]
-                result = explainer.explain(batch, places)
+                try:
+                    result = explainer.explain(batch, places, stop)
+                except Stopped:
+                    break
                 finite = result.finite.numpy()
                 _tell(tiles.errors, finite, readable)
                 status = np.where(readable & finite, DONE, FAILED).astype(np.uint8)

@@ -109,7 +109,8 @@ def plan_tiles(
     grid = plan_grid(region, scale, tile_px, shapes, halo, overlap)
     tissue = find_tissue(slide, tiling.tissue)
     fractions = tissue.fractions(*_within(grid.kept_boxes(), region).T)
-    return RunPlan(region, grid.selected(tiles_in_tissue(fractions, tiling.min_tissue)), tissue)
+    least = model.min_tissue if tiling.min_tissue is None else tiling.min_tissue
+    return RunPlan(region, grid.selected(tiles_in_tissue(fractions, least)), tissue)
 
 
 def _warn_outside_range(slide: Slide, model: Model) -> None:

@@ -160,6 +160,8 @@ class ModelDescribed(_Message):
         As it was asked for, and as its card calls it.
     tile_um
         Side of a tile in micrometres; None where the card has no resolution.
+    view_batch
+        Tiles per batch of a view, few: its map is looked at while it grows.
     """
 
     say: Literal["model"] = "model"
@@ -171,6 +173,7 @@ class ModelDescribed(_Message):
     layers: tuple[LayerChoice, ...]
     default_layer: str
     tile_um: float | None
+    view_batch: int
     intended_use: str | None
 
 

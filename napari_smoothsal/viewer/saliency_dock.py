@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     import napari
 
 MOST_VIEW_TILES = 400
-VIEW_BATCH = 4
-"""Tiles per batch of a view: a cancel is heard between batches. As fast as larger ones on CPUs."""
 MAX_WIDTH = 420
 
 
@@ -191,7 +189,7 @@ class SaliencyDock(QWidget):
         except SmoothsalError as error:
             self.bar.problem(str(error))
             return
-        model = self._model.model
+        model, batch = self._model.model, self._model.view_batch
         self._supersede()
         job = _Job(
             "This view" if view else "This slide",
@@ -207,7 +205,7 @@ class SaliencyDock(QWidget):
                     slide=sent,
                     model=model,
                     spec=spec,
-                    compute=Compute(batch_size=VIEW_BATCH) if view else Compute(),
+                    compute=Compute(batch_size=batch) if view else Compute(),
                     region=region,
                     out=str(out.absolute()),
                     max_tiles=MOST_VIEW_TILES if view else None,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from ome_zarr_models.v05.image import Image
+from ome_zarr_models.v05.image import Image as OmeImage
 from ome_zarr_models.v05.labels import Labels
+from PIL import Image
 from small_runs import ALL, assert_same_bits, explained, small_bands
 from unets import PositiveUNet, segmenter, small_segmenter
 
@@ -76,7 +77,7 @@ def test_it_is_valid_ome_zarr_with_names_and_colours(noisy, tmp_path: Path) -> N
     card = model.card.model_copy(update={"class_colours": ("#000000", "#0000ff", "#ff8000")})
     run = explained(noisy, Model(model.module, card), tmp_path / "s.zarr", SPECS[:1])
     root = zarr.open_group(run.path, mode="r")
-    Image.from_zarr(root["prediction"])
+    OmeImage.from_zarr(root["prediction"])
     Labels.from_zarr(root["prediction/labels"])
     assert root["OME"].attrs["ome"]["series"] == [
         "overview",
@@ -119,13 +120,38 @@ def test_interrupted_and_resumed_is_never_interrupted(noisy, tmp_path: Path, mon
     model = small_segmenter()
     straight = explained(noisy, model, tmp_path / "straight.zarr", SPECS, compute=compute)
     out = tmp_path / "pieces.zarr"
-    for piece in (1, 2, 4):
+    for piece in (1, 20, 50):  # passes and batches
         left = iter(range(piece - 1, -1, -1))
         run = explained(
             noisy, model, out, SPECS, compute=compute, stop=lambda left=left: next(left) == 0
         )
         assert run.status == "running"
     assert_same_bits(straight, explained(noisy, model, out, SPECS, compute=compute))
+
+
+def test_a_tile_is_given_up_between_two_passes(noisy, tmp_path: Path) -> None:
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    one_tile = Tiling(tissue="all", tile_px=400)
+    many = [SPECS[0].model_copy(update={"samples": 50})]
+    out = tmp_path / "s.zarr"
+    run = explained(noisy, small_segmenter(), out, many, tiling=one_tile, stop=stop)
+    assert run.status == "running" and len(asked) == 3
+    assert (run.tiles["status"] == "pending").all()
+
+
+def test_small_pieces_of_tissue_are_not_lost_in_large_tiles(noisy, tmp_path: Path) -> None:
+    mask = np.zeros((275, 330), np.uint8)
+    mask[120:140, 150:170] = 255  # under 1 % of a tile
+    Image.fromarray(mask).save(tmp_path / "tissue.png")
+    tiling = Tiling(tissue=str(tmp_path / "tissue.png"), tile_px=256)
+    run = explained(noisy, small_segmenter(), tmp_path / "s.zarr", [], tiling=tiling)
+    assert len(run.tiles) > 0
+    assert (run.class_map.labels[0][120:140, 150:170] > 0).all()
 
 
 def test_maps_stitched_from_tiles_are_those_of_one_large_tile(noisy, tmp_path: Path) -> None:
