@@ -208,7 +208,9 @@ class Explainer:
                 raise Stopped
             noisy = images
             if key.samples:
-                noisy = add_noise(images, places, key.sigma, key.seed, sample)
+                noisy = add_noise(
+                    images, places, key.sigma, key.seed, sample, shared=self.model.shares_noise
+                )
             with (
                 torch.enable_grad(),
                 denoised(self._network, denoising, convolutions, options),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+_BLOCK_PX = 256
+
 Place = tuple[int, ...]
 """A tile's origin on the model's global pixel grid, or its position among given images."""
 
@@ -18,7 +20,13 @@ def place_seed(seed: int, sample: int, place: Place) -> int:
 
 
 def add_noise(
-    images: torch.Tensor, places: Sequence[Place], sigma: float, seed: int, sample: int
+    images: torch.Tensor,
+    places: Sequence[Place],
+    sigma: float,
+    seed: int,
+    sample: int,
+    *,
+    shared: bool = False,
 ) -> torch.Tensor:
     """Add Gaussian noise to each image of a batch.
 
@@ -31,12 +39,42 @@ def add_noise(
         generators differ, so the two devices see different noise.)
     sigma
         Standard deviation, in normalised units.
+    shared
+        Whether tiles see the same noise where they overlap: it then belongs to the pixel of the
+        global grid, not to the tile, and its maps are those of any other cut into tiles. Places
+        that are no origins on a grid keep noise of their own.
     """
     noisy = torch.empty_like(images)
     generator = torch.Generator(device=images.device)
     for row, place in enumerate(places):
-        generator.manual_seed(place_seed(seed, sample, place))
-        # Drawn in float32 and in one memory layout, so that every precision sees the same noise.
-        noise = torch.randn(images.shape[1:], generator=generator, device=images.device)
+        if shared and len(place) == 2:
+            noise = _field(images.shape[1:], place, seed, sample, generator)
+        else:
+            noise = _drawn(images.shape[1:], place_seed(seed, sample, place), generator)
         noisy[row] = images[row] + sigma * noise
     return noisy
+
+
+def _drawn(shape: Sequence[int], seed: int, generator: torch.Generator) -> torch.Tensor:
+    generator.manual_seed(seed)
+    # Drawn in float32 and in one memory layout, so that every precision sees the same noise.
+    return torch.randn(tuple(shape), generator=generator, device=generator.device)
+
+
+def _field(
+    shape: Sequence[int], origin: Place, seed: int, sample: int, generator: torch.Generator
+) -> torch.Tensor:
+    """(C, H, W): a window of the endless noise of one sample, which is drawn in blocks."""
+    channels, height, width = shape
+    (top, left), block = origin, _BLOCK_PX
+    rows = range(top // block, -(-(top + height) // block))
+    columns = range(left // block, -(-(left + width) // block))
+    size = (channels, block, block)
+    drawn = [
+        torch.cat(
+            [_drawn(size, place_seed(seed, sample, (y, x)), generator) for x in columns], dim=2
+        )
+        for y in rows
+    ]
+    y, x = top - rows[0] * block, left - columns[0] * block
+    return torch.cat(drawn, dim=1)[:, y : y + height, x : x + width]

@@ -120,9 +120,18 @@ class Model:
         """Share of a tile's kept part over which neighbours are blended.
 
         One decision per tile: each map explains another decision. One per pixel: beyond the halo
-        tiles agree, but for the noise samples, which are each tile's own.
+        tiles agree, nearly.
         """
         return _DENSE_OVERLAP if self.readout.dense else _CLASSIFIER_OVERLAP
+
+    @property
+    def shares_noise(self) -> bool:
+        """Whether overlapping tiles get the same noise samples.
+
+        One decision per pixel does not depend on the cut into tiles, and its noise must not. A
+        decision per tile is another one in each tile anyway.
+        """
+        return self.readout.dense
 
     @property
     def min_tissue(self) -> float:
