@@ -24,6 +24,7 @@ _HOMES = {
     "load_model": "models",
     "TileMaps": "attribution",
     "explain_tiles": "attribution",
+    "localisation": "evaluation",
     "total_variation": "evaluation",
     "Run": "runs",
     "explain_slide": "runs",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.core.specs import Compute as Compute
     from napari_smoothsal.core.specs import SaliencySpec as SaliencySpec
     from napari_smoothsal.core.specs import Tiling as Tiling
+    from napari_smoothsal.evaluation import localisation as localisation
     from napari_smoothsal.evaluation import total_variation as total_variation
     from napari_smoothsal.models import LayerInfo as LayerInfo
     from napari_smoothsal.models import Model as Model

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.models import Model
-from napari_smoothsal.models.architectures import NarrowResNet18
+from napari_smoothsal.models.architectures import NarrowResNet18, NarrowUNet
 
 GET_DATA = (
     "set SMOOTHSAL_DATA to a folder whose sub-folder slides/ holds CMU-1-Small-Region.svs and the "
@@ -66,4 +66,28 @@ def model_folder_of_classifier(classifier: Model, tmp_path: Path) -> Path:
     card["architecture"] = {"library": "napari_smoothsal", "name": "narrow_resnet18", "width": 8}
     card["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def segmenter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A narrow U-Net with random weights on 128 px tiles, as a folder that `load_model` reads."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-unet"
+    folder.mkdir()
+    torch.manual_seed(0)
+    shape = {"width": 4, "num_classes": 3, "decoder_channels": (8, 8, 4, 4, 4)}
+    save_file(NarrowUNet(**shape).state_dict(), folder / "model.safetensors")
+    card = ModelCard(
+        name="tiny-unet",
+        kind="segmentation",
+        class_names=("background", "normal", "tumour"),
+        background="background",
+        default_target="tumour",
+        input_size=128,
+        input_mpp=0.5,
+        mean=(0.7, 0.5, 0.7),
+        std=(0.2, 0.2, 0.2),
+        architecture={"library": "napari_smoothsal", "name": "narrow_unet", **shape},
+    )
+    (folder / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
     return folder

@@ -65,7 +65,7 @@ def _frame(
 
 def registered() -> typer.Typer:
     """The command with all its sub-commands."""
-    from napari_smoothsal.cli import demo, info, layers, run  # noqa: F401 - they register
+    from napari_smoothsal.cli import demo, evaluate, info, layers, run  # noqa: F401 - they register
 
     return app
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +10,12 @@ import typer
 
 from napari_smoothsal.cli.app import DONE, NOTHING_STARTED, SOME_FAILED, command, complain
 from napari_smoothsal.cli.flags import fields_of, settings_flags
+from napari_smoothsal.cli.specs import COMBINED, explained, run_settings, specs_from
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
-    from napari_smoothsal.runs import Run, RunPlan, SlideResult
-
-COMBINED = ("layer", "denoising", "method")
+    from napari_smoothsal.runs import Run, SlideResult
 
 
 @command("run")
@@ -51,17 +49,10 @@ def run(
     run again resumes what is unfinished.
     """
     specs = _specs(given, predict_only)
-    tiling, compute = Tiling(**fields_of(Tiling, given)), Compute(**fields_of(Compute, given))
-    settings: dict[str, Any] = {
-        "region": _region(region),
-        "tiling": tiling,
-        "compute": compute,
-        "progress": True,
-        "on_plan": _tell_plan,
-    }
+    settings = run_settings(given, region)
     from napari_smoothsal.models import load_model
-    from napari_smoothsal.runs import explain_slide, explain_slides
-    from napari_smoothsal.runs.layout import FINISHED, SUFFIX, own_attributes
+    from napari_smoothsal.runs import explain_slides
+    from napari_smoothsal.runs.layout import SUFFIX
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.find import slides_among
 
@@ -70,54 +61,20 @@ def run(
     if len(found) == 1 and len(slides) == 1 and found[0] == slides[0]:
         with open_slide(found[0], mpp=mpp) as slide:
             store = out or Path(slide.name + SUFFIX)
-            own = own_attributes(store)
-            if own is not None and own["status"] not in FINISHED:
-                typer.echo(f"{store} is unfinished: going on where it stopped")
-            done = explain_slide(slide, loaded, specs, store, **settings)
-            if own is not None and own["status"] in FINISHED:
-                typer.echo(f"{store} is already finished; nothing was computed")
+            done = explained(slide, loaded, specs, store, settings)
             raise typer.Exit(_summary(done))
     results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
     raise typer.Exit(_batch_summary(results))
 
 
-def _tell_plan(plan: RunPlan) -> None:
-    typer.echo(
-        f"tissue: {100 * plan.tissue.share:.1f} % of the slide ({plan.tissue.source}); "
-        f"{len(plan)} tiles of {plan.grid.tile_px} px"
-    )
-
-
 def _specs(given: dict[str, Any], predict_only: bool) -> list[SaliencySpec]:
     fields = fields_of(SaliencySpec, given)
-    if predict_only:
-        if fields:
-            raise SettingError(
-                f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
-                "leave one of the two away"
-            )
-        return []
-    if "layer" not in fields:
+    if predict_only and fields:
         raise SettingError(
-            "give at least one --layer (`smoothsal layers MODEL` lists them), or --predict-only"
+            f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
+            "leave one of the two away"
         )
-    choices = [[(name, value) for value in fields.pop(name, [])] for name in COMBINED]
-    return [
-        SaliencySpec(**fields, **dict(choice)) for choice in product(*(c for c in choices if c))
-    ]
-
-
-def _region(text: str | None) -> tuple[int, int, int, int] | None:
-    if text is None:
-        return None
-    try:
-        x, y, w, h = (int(part) for part in text.split(","))
-    except ValueError:
-        raise SettingError(
-            f"--region {text!r} is not X,Y,W,H: four whole numbers in level-0 px, e.g. "
-            "1000,2000,512,512"
-        ) from None
-    return (x, y, w, h)
+    return [] if predict_only else specs_from(given)
 
 
 def _summary(run: Run) -> int:
@@ -139,9 +96,27 @@ def _summary(run: Run) -> int:
     said = ", ".join(f"{n} {name}" for name, n in counts.items())
     could_not = f", {len(failed)} failed" if len(failed) else ""
     typer.echo(f"{len(tiles)} tiles{could_not}; predicted: {said or 'none'}")
+    for target, count in _nothing_to_explain(run).items():
+        typer.echo(
+            f"in {count} of them no pixel is predicted as {target!r}: its maps are zero there"
+        )
     if len(run.maps):
         Console().print(total_variation_table(run))
         typer.echo("drop the store into napari, onto its slide, to see the maps")
+    return failures(run)
+
+
+def _nothing_to_explain(run: Run) -> dict[str, int]:
+    """Tiles in which nothing is predicted as a target, by target."""
+    tiles = run.tiles
+    counts = {m.target: int((tiles[f"explained_px_{k}"] == 0).sum()) for k, m in run.maps.items()}
+    return {target: count for target, count in counts.items() if count}
+
+
+def failures(run: Run) -> int:
+    """List a run's tiles that failed; returns the exit code."""
+    tiles = run.tiles
+    failed = tiles[tiles.status == "failed"]
     if failed.empty:
         return DONE
     complain("failed", f"{len(failed)} tiles could not be read or computed (x, y in level-0 px):")

@@ -147,7 +147,7 @@ def overlap(model: Model, tiles: Iterable[MaskedTile], compute: Compute | None =
     outcomes = model.readout.outcomes
     tables = []
     for number, tile in enumerate(tiles):
-        image = torch.from_numpy(np.ascontiguousarray(tile.image)).permute(2, 0, 1)[None]
+        image = torch.from_numpy(np.array(tile.image)).permute(2, 0, 1)[None]
         labels = explainer.explain(image, [(number,)]).decision.labels[0].numpy()
         tables.append(confusion(tile.mask, labels, outcomes, tile.name))
     if not tables:

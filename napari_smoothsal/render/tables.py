@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from napari_smoothsal.render.words import plain
 from napari_smoothsal.runs import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_smoothsal.evaluation.overlap import Overlap
 
 
 def total_variation_table(run: Run) -> Table:
@@ -37,3 +47,67 @@ def total_variation_table(run: Run) -> Table:
     for layer, cells in rows.items():
         table.add_row(layer, *(cells.get(column, "") for column in columns))
     return table
+
+
+def overlap_table(measured: Overlap) -> Table:
+    """Dice of each class, pooled over all pixels and as the mean over tiles that have it."""
+    table = Table(title=f"Dice against {len(measured.tables)} masks", box=SIMPLE_HEAD)
+    for heading in ("class", "Dice", "mean of tiles", "tiles with it", "pixels"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for row in measured.frame().itertuples():
+        dice = "-" if np.isnan(row.dice) else f"{row.dice:.3f}"
+        mean = "-" if np.isnan(row.mean_dice_of_tiles) else f"{row.mean_dice_of_tiles:.3f}"
+        table.add_row(row[1], dice, mean, str(row.tiles_with_class), str(row.true_px))
+    return table
+
+
+def localisation_tables(frame: pd.DataFrame) -> tuple[Table, Table]:
+    """Two tables of what `napari_smoothsal.localisation` measured, one row per map.
+
+    The first says whether the map is on the right nuclei, the second whether nuclei are outlined
+    or filled. Intervals are beside the pixels' and the nuclei's figures; all are in the frame.
+    """
+    first = frame.iloc[0]
+    right = _narrow(
+        f"on the right nuclei? {first['class']!r} against the rest, 95 % intervals",
+        "AUROC: 0.5 says nothing, below it the class has the lower values; AP against "
+        f"{first['nucleus_floor']:.2f} by chance; |v|: of magnitudes",
+        ("pixels\nAUROC", "\n|v|", "nuclei\nAUROC", "\n|v|", "nuclei\nAP"),
+    )
+    where = _narrow(
+        "outlined or filled? |saliency| per area (1: as everywhere), rims of "
+        f"{first['rim_um']:g} um to both sides",
+        "rim / interior: of the class, (below it what maps that only outline / fill the nuclei "
+        "would give at this layer's pixels); *: pixels are wider than a whole rim and always mix "
+        "it with its surroundings",
+        ("class\nrims", "\ninside", "other\nrims", "\ninside", "\nrim / interior"),
+    )
+    for _, row in frame.iterrows():
+        layer = f"{row['layer']}, {row['um_per_px']:.3g} um/px"
+        coarse = "" if row["rim_resolved"] else " *"
+        about = f"\n{plain(row['denoising'])}\n{plain(row['method'])}\n"
+        rankings = ("pixel_auroc", "nucleus_auroc")
+        both = [name + ending for name in rankings for ending in ("", "_magnitude")]
+        cells = [_with_interval(row, name) for name in (*both, "nucleus_ap")]
+        right.add_row(layer + about, *cells)
+        places = ("class_rim", "class_interior", "other_rim", "other_interior")
+        cells = [f"{row[f'enrichment_magnitude_{place}']:.2f}" for place in places]
+        ratio = _with_interval(row, "rim_over_interior_magnitude_class")
+        ideal = f"\n({row['outlined_class']:.2f} / {row['filled_class']:.2f})"
+        where.add_row(layer + coarse + about, *cells, ratio + ideal)
+    return right, where
+
+
+def _narrow(title: str, caption: str, headings: Sequence[str]) -> Table:
+    """A table whose numbers fit into 80 columns uncut."""
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("\nmap")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _with_interval(row: pd.Series[Any], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    interval = "" if low != low else f"\n{low:.2f}-{high:.2f}"
+    return f"{row[name]:.2f}{interval}"

@@ -7,8 +7,10 @@
     ├── overview                  (c, y, x) small picture of the slide
     ├── maps/<key>/0..n           (y, x) float32, NaN where nothing was computed
     │   └── extreme/1..n          the same levels with the value of largest magnitude
+    ├── prediction/0..n           (c, y, x) class probabilities, 255 is 1; of models that decide
+    │   └── labels/classes/0..n   per pixel; labels are class index + 1, 0 was not computed
     ├── tiles/<column>            one value per tile
-    └── state/rows_<i>            which bands of map i are written: what resuming reads
+    └── state/rows_<i>            which bands of image i are written: what resuming reads
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from napari_smoothsal.core.errors import StoreError
 
 SUFFIX = ".smoothsal.zarr"
 NAMESPACE = "smoothsal"
-FORMAT = 1
+FORMAT = 2
 FINISHED = ("complete", "complete_with_errors")
 BAND = 256
 """Height and width of a chunk of a map; one band is one row of chunks."""

@@ -14,7 +14,7 @@ from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.runs.class_map import ClassMap
 from napari_smoothsal.runs.class_pyramid import PREDICTION
-from napari_smoothsal.runs.layout import NAMESPACE, own_attributes
+from napari_smoothsal.runs.layout import FORMAT, NAMESPACE, own_attributes
 from napari_smoothsal.runs.store import STATUS_NAMES
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
 
@@ -104,9 +104,15 @@ class Run:
     """
 
     def __init__(self, path: Path) -> None:
-        if own_attributes(path) is None:
+        own = own_attributes(path)
+        if own is None:
             raise StoreError(
                 f"{path.name!r} is no saliency store; give a folder that `smoothsal run` wrote"
+            )
+        if own["format"] != FORMAT:
+            raise StoreError(
+                f"{path.name!r} was written in store format {own['format']}, this version reads "
+                f"{FORMAT}; compute it again"
             )
         self.path = path
 
@@ -155,7 +161,9 @@ class Run:
     @property
     def tiles(self) -> pd.DataFrame:
         """One row per tile: ``x_px, y_px, w_px, h_px`` (level 0), ``status``, ``predicted``,
-        ``p_<class>`` and, per map, ``tv_<key>``, ``se_<key>`` and ``explained_px_<key>``."""
+        ``p_<class>`` and, per map, ``tv_<key>``, ``se_<key>`` and ``explained_px_<key>``: the
+        pixels whose score is explained, of models that decide per pixel; 0 where the class is
+        predicted nowhere in the tile, so that its map is zero and has no total variation."""
         own = self._own
         columns = {
             name: np.asarray(array[:]) for name, array in group_at(self._root, "tiles").arrays()

@@ -172,9 +172,12 @@ def _columns(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np
     for index, column in enumerate(result.decision.probabilities.numpy().T):
         columns[f"p_{index}"] = _where(good, column)
     for index, maps in enumerate(result.specs):
-        columns[f"tv_{index}"] = _where(good, total_variation(maps.maps).numpy())
+        explained = maps.explained_px.numpy()
+        # A map that is zero because there is nothing to explain is not a smooth one.
+        tv = _where(good & (explained > 0), total_variation(maps.maps).numpy())
+        columns[f"tv_{index}"] = tv
         columns[f"se_{index}"] = _where(good, maps.standard_error.numpy())
-        columns[f"explained_px_{index}"] = _where(good, maps.explained_px.numpy())
+        columns[f"explained_px_{index}"] = _where(good, explained)
     return columns
 
 

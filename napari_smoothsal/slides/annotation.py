@@ -5,23 +5,18 @@ Both come from outside, so that sizes are checked before anything is allocated.
 
 from __future__ import annotations
 
-import json
-import math
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from shapely.geometry import shape as shapely_shape
-from skimage.draw import polygon as polygon_pixels
 
 from napari_smoothsal.core.errors import SlideError
+from napari_smoothsal.slides.drawing import drawn, pixel_of
+from napari_smoothsal.slides.geojson import marked_in
 
-MAX_GEOJSON_BYTES = 256 * 2**20
 MAX_IMAGE_PX = 2**25
 
 
@@ -50,7 +45,7 @@ def mask_from_geojson(
     SlideError
         Where the file is no such GeoJSON, is too large, or lies wholly outside the slide.
     """
-    polygons = list(_polygons(_loaded(path), path.name))
+    polygons = [polygon for marked in marked_in(path) for polygon in marked.polygons]
     if not polygons:
         raise SlideError(f"{path.name}: there is no Polygon or MultiPolygon in the file")
     width, height = slide_size
@@ -65,8 +60,12 @@ def mask_from_geojson(
         )
     mask = np.zeros(shape, np.bool_)
     scale = np.array([shape[1] / width, shape[0] / height])
-    for polygon in polygons:
-        _draw(mask, polygon, scale)
+    for polygon in shapely.transform(np.array(polygons), lambda points: points * scale):
+        pixels = drawn(np.array([polygon]), shape)
+        mask[pixels.row, pixels.column] = True
+        if not len(pixels.row) and (pixel := pixel_of(polygon, shape)) is not None:
+            # Smaller than a mask pixel: keep the one that it is in, rather than nothing.
+            mask[pixel] = True
     return mask
 
 
@@ -101,97 +100,3 @@ def mask_from_image(path: Path) -> NDArray[np.bool_]:
         colours = pixels[..., :-1] if alpha else pixels
         return np.asarray((colours != 0).any(axis=2))
     return np.asarray(pixels != 0)
-
-
-def _loaded(path: Path) -> Any:
-    size = path.stat().st_size
-    if size > MAX_GEOJSON_BYTES:
-        raise SlideError(
-            f"{path.name}: {size / 2**20:.0f} MiB of GeoJSON is more than the "
-            f"{MAX_GEOJSON_BYTES // 2**20} MiB that are read; outline regions, not cells"
-        )
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise SlideError(
-            f"{path.name}: not GeoJSON ({type(error).__name__}); export the regions as GeoJSON, "
-            "e.g. from QuPath"
-        ) from error
-
-
-def _polygons(node: Any, name: str) -> Iterator[shapely.Polygon]:
-    pending = [node]
-    while pending:
-        node = pending.pop()
-        # QuPath may export a bare list of features.
-        if isinstance(node, list):
-            pending.extend(node)
-            continue
-        kind = node.get("type") if isinstance(node, dict) else None
-        if kind == "FeatureCollection":
-            pending.append(_part(node, "features", name))
-        elif kind == "GeometryCollection":
-            pending.append(_part(node, "geometries", name))
-        elif kind == "Feature":
-            if isinstance(node.get("geometry"), dict):
-                pending.append(node["geometry"])
-        elif kind in ("Polygon", "MultiPolygon"):
-            yield from _geometry(node, name)
-        elif kind not in ("Point", "MultiPoint", "LineString", "MultiLineString"):
-            raise SlideError(f"{name}: not GeoJSON; it holds an object of type {kind!r}")
-
-
-def _part(node: dict[str, Any], key: str, name: str) -> list[Any]:
-    part = node.get(key)
-    if not isinstance(part, list):
-        raise SlideError(f"{name}: not GeoJSON; {node['type']} without a list of {key}")
-    return part
-
-
-def _geometry(node: dict[str, Any], name: str) -> Iterator[shapely.Polygon]:
-    try:
-        found = shapely_shape(node)
-        parts = list(found.geoms) if found.geom_type == "MultiPolygon" else [found]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise SlideError(f"{name}: a {node['type']} has malformed coordinates") from error
-    except shapely.errors.ShapelyError as error:
-        raise SlideError(f"{name}: a {node['type']} has malformed coordinates") from error
-    for part in parts:
-        if part.is_empty:
-            continue
-        if not all(math.isfinite(v) for v in part.bounds):
-            raise SlideError(f"{name}: a {node['type']} has coordinates that are not numbers")
-        yield part
-
-
-def _draw(mask: NDArray[np.bool_], polygon: shapely.Polygon, scale: NDArray[np.float64]) -> None:
-    # Level-0 edges at whole numbers; skimage has pixel centres there, hence the half.
-    outline = _ring(polygon.exterior, scale)
-    size = np.array([mask.shape[1], mask.shape[0]])
-    first = np.clip(np.floor(outline.min(axis=0)), 0, size).astype(int)
-    end = np.clip(np.ceil(outline.max(axis=0)) + 1, 0, size).astype(int)
-    if (end <= first).any():
-        return
-    part = np.zeros((end[1] - first[1], end[0] - first[0]), np.bool_)
-    part[_inside(outline - first, part.shape)] = True
-    if not part.any():
-        # Smaller than a mask pixel: keep the one that it is in, rather than nothing.
-        point = polygon.representative_point()
-        x, y = np.floor(np.array([point.x, point.y]) * scale).astype(int)
-        if 0 <= x < size[0] and 0 <= y < size[1]:
-            mask[y, x] = True
-        return
-    for interior in polygon.interiors:
-        part[_inside(_ring(interior, scale) - first, part.shape)] = False
-    mask[first[1] : end[1], first[0] : end[0]] |= part
-
-
-def _ring(ring: shapely.LinearRing, scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(shapely.get_coordinates(ring) * scale - 0.5)
-
-
-def _inside(
-    ring: NDArray[np.float64], shape: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    rows, columns = polygon_pixels(ring[:, 1], ring[:, 0], shape)  # type: ignore[no-untyped-call]
-    return rows, columns

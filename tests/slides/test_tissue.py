@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_smoothsal.core.errors import SlideError
-from napari_smoothsal.slides import ArraySlide, Box, annotation, open_slide
+from napari_smoothsal.slides import ArraySlide, Box, annotation, geojson, open_slide
 from napari_smoothsal.slides.tissue import TissueMask, find_tissue
 
 GLASS = (243, 242, 245)
@@ -297,7 +297,7 @@ def test_binary_and_oversized_geojson_are_refused(slide, tmp_path: Path, monkeyp
     path.write_bytes(b"\xff\xfe\x00\x80" * 50)
     with pytest.raises(SlideError, match=r"bad\.geojson"):
         find_tissue(slide, str(path))
-    monkeypatch.setattr(annotation, "MAX_GEOJSON_BYTES", 100)
+    monkeypatch.setattr(geojson, "MAX_GEOJSON_BYTES", 100)
     with pytest.raises(SlideError, match="GeoJSON is more than"):
         find_tissue(slide, str(path))
 

@@ -50,36 +50,6 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def segmenter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A narrow U-Net with random weights on 128 px tiles."""
-    from safetensors.torch import save_file
-
-    from napari_smoothsal.models.architectures import NarrowUNet
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-unet"
-    folder.mkdir()
-    torch.manual_seed(0)
-    save_file(NarrowUNet(4, 3, (8, 8, 4, 4, 4)).state_dict(), folder / "model.safetensors")
-    changes = {
-        "name": "tiny-unet",
-        "kind": "segmentation",
-        "class_names": ("background", "normal", "tumour"),
-        "background": "background",
-        "input_size": 128,
-        "architecture": {
-            "library": "napari_smoothsal",
-            "name": "narrow_unet",
-            "width": 4,
-            "num_classes": 3,
-            "decoder_channels": (8, 8, 4, 4, 4),
-        },
-    }
-    card = CARD.model_copy(update=changes).model_dump(mode="json")
-    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
-    return folder
-
-
 @pytest.fixture
 def tiff_slide(tmp_path: Path) -> Path:
     """A tiled pyramidal TIFF of tissue, 0.5 um per pixel, that OpenSlide opens."""

@@ -1,0 +1,217 @@
+"""``smoothsal evaluate``: how good the maps of a run are, or the classes of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from napari_smoothsal.cli.app import DONE, command, complain
+from napari_smoothsal.cli.flags import fields_of, settings_flags
+from napari_smoothsal.cli.run import failures
+from napari_smoothsal.cli.specs import COMBINED, explained, run_settings, specs_from
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_smoothsal.runs import Run
+    from napari_smoothsal.slides.outlines import Outlines
+
+MODEL = "demo-classifier"
+
+
+class Classes(NamedTuple):
+    """Which outlines are nuclei of the explained class, and which the others; see `nuclei_of`."""
+
+    nuclei_class: str | None
+    other_classes: tuple[str, ...]
+
+
+@command("evaluate")
+@settings_flags(SaliencySpec, Tiling, Compute, repeated=COMBINED)
+def evaluate(
+    store: Annotated[
+        Path | None,
+        typer.Argument(help="A store with maps. Without one, --layer computes it into --out."),
+    ] = None,
+    localisation: Annotated[
+        bool,
+        typer.Option("--localisation", help="Are the maps on the right nuclei? Needs outlines."),
+    ] = False,
+    dice: Annotated[
+        bool,
+        typer.Option(
+            "--dice",
+            help="Do the model's classes agree with masks? Needs --data and --masks.",
+        ),
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of images at the model's resolution.")
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of masks with the images' base names; pixels are class indices, 255 is "
+            "left out."
+        ),
+    ] = None,
+    nuclei: Annotated[
+        Path | None,
+        typer.Option(
+            help="GeoJSON of nuclei with their classes, in level-0 px, e.g. from QuPath. Unset: "
+            "the truth of the sample slide, on the sample slide."
+        ),
+    ] = None,
+    nuclei_class: Annotated[
+        str | None,
+        typer.Option(help="Class of the explained nuclei. Unset: the class the target names."),
+    ] = None,
+    other_class: Annotated[
+        list[str] | None,
+        typer.Option(help="A class of the other nuclei. May be given several times."),
+    ] = None,
+    rim_um: Annotated[
+        float, typer.Option(help="A rim reaches so many um to both sides of an outline.")
+    ] = 1.0,
+    out: Annotated[
+        Path, typer.Option(help="Folder for table, picture and a store that is computed.")
+    ] = Path("evaluation"),
+    slide: Annotated[
+        Path | None, typer.Option(help="Slide to explain. Unset: the shipped sample slide.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"A built-in name or a model folder. [default: {MODEL}]")
+    ] = None,
+    mpp: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="X,Y,W,H in level-0 px; unset: the whole slide.")
+    ] = None,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Measure the maps of a store, or of a slide that is explained first; or a model's classes.
+
+    --localisation writes localisation.csv, one row per map, and localisation.png; --dice
+    writes dice.csv, one row per class. Both print their table.
+    """
+    if localisation == dice:
+        raise SettingError("choose one evaluation: --localisation or --dice")
+    if dice:
+        if model is None or data is None or masks is None:
+            raise SettingError("--dice needs --model, --data and --masks")
+        _dice(model, data, masks, Compute(**fields_of(Compute, given)), out)
+        return
+    computing = {"slide": slide, "model": model, "mpp": mpp, "region": region, **given}
+    chosen = [name for name, value in computing.items() if value is not None]
+    if store is not None and chosen:
+        raise SettingError(
+            f"a store has its maps already, so --{chosen[0].replace('_', '-')} has no use beside "
+            "it; leave one of the two away"
+        )
+    from napari_smoothsal.evaluation import localisation as localised
+    from napari_smoothsal.runs import open_run
+    from napari_smoothsal.slides.outlines import read_outlines
+
+    outlines = read_outlines(nuclei) if nuclei is not None else None
+    classes = Classes(nuclei_class, tuple(other_class or ()))
+    if store is not None:
+        run = open_run(store)
+        if run.status != "complete":
+            complain("warning", f"{store} is {run.status!r}; what is there is measured")
+    else:
+        run = _computed(slide, model or MODEL, mpp, region, given, out, outlines, classes)
+    frame = localised(run, outlines or _sample_outlines(run), rim_um=rim_um, **classes._asdict())
+    _write(frame, out)
+    raise typer.Exit(DONE if store is not None else failures(run))
+
+
+def _computed(
+    slide: Path | None,
+    model: str,
+    mpp: float | None,
+    region: str | None,
+    given: dict[str, Any],
+    out: Path,
+    outlines: Outlines | None,
+    classes: Classes,
+) -> Run:
+    if "layer" not in given:
+        raise SettingError(
+            "give a store, or at least one --layer to compute maps at (`smoothsal layers MODEL` "
+            "lists them)"
+        )
+    specs, settings = specs_from(given), run_settings(given, region)
+    from napari_smoothsal.evaluation.nuclei import nuclei_of
+    from napari_smoothsal.models import load_model, resolve_target
+    from napari_smoothsal.runs.layout import SUFFIX
+    from napari_smoothsal.slides import open_slide
+    from napari_smoothsal.slides.sample import sample_slide_path
+
+    loaded = load_model(model)
+    with sample_slide_path() as sample, open_slide(slide or sample, mpp=mpp) as opened:
+        if outlines is not None:
+            # Before the maps are computed, not after.
+            outlines.check_on_slide((opened.width, opened.height))
+            target = resolve_target(loaded.card, specs[0].target, "slide").label
+            nuclei_of(outlines, target, opened.require_mpp(), **classes._asdict())
+        elif slide is not None:
+            _check_is_sample(opened.fingerprint)
+        return explained(opened, loaded, specs, out / (opened.name + SUFFIX), settings)
+
+
+def _dice(model: str, data: Path, masks: Path, compute: Compute, out: Path) -> None:
+    from rich.console import Console
+
+    from napari_smoothsal.evaluation.overlap import overlap
+    from napari_smoothsal.models import load_model
+    from napari_smoothsal.render.tables import overlap_table
+    from napari_smoothsal.slides.labelled import masked_tiles
+
+    measured = overlap(load_model(model), masked_tiles(data, masks), compute)
+    out.mkdir(parents=True, exist_ok=True)
+    table = out / "dice.csv"
+    measured.frame().to_csv(table, index=False)
+    Console().print(overlap_table(measured))
+    typer.echo(f"table:   {table}")
+
+
+def _sample_outlines(run: Run) -> Outlines:
+    from napari_smoothsal.slides.outlines import read_outlines
+    from napari_smoothsal.slides.sample import sample_outlines_path
+
+    _check_is_sample(run.provenance["slide"]["fingerprint"])
+    with sample_outlines_path() as path:
+        return read_outlines(path)
+
+
+def _check_is_sample(fingerprint: str) -> None:
+    from napari_smoothsal.slides import open_slide
+    from napari_smoothsal.slides.sample import sample_slide_path
+
+    with sample_slide_path() as path, open_slide(path) as sample:
+        if fingerprint != sample.fingerprint:
+            raise SettingError(
+                "only the sample slide's nuclei are known without a file; give those of this "
+                "slide as --nuclei TRUTH.geojson"
+            )
+
+
+def _write(frame: pd.DataFrame, out: Path) -> None:
+    from rich.console import Console
+
+    from napari_smoothsal.render.localisation_figure import localisation_figure
+    from napari_smoothsal.render.tables import localisation_tables
+
+    out.mkdir(parents=True, exist_ok=True)
+    table, picture = out / "localisation.csv", out / "localisation.png"
+    frame.to_csv(table, index=False)
+    localisation_figure([frame], picture)
+    for printed in localisation_tables(frame):
+        Console().print(printed)
+    typer.echo(f"table:   {table}")
+    typer.echo(f"picture: {picture}")

@@ -1,0 +1,92 @@
+"""What several commands make of their flags: specs, a region, and one explained slide."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from napari_smoothsal.cli.flags import fields_of
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+
+if TYPE_CHECKING:
+    from napari_smoothsal.models import Model
+    from napari_smoothsal.runs import Run, RunPlan
+    from napari_smoothsal.slides import Slide
+
+COMBINED = ("layer", "denoising", "method")
+"""Fields that may be given several times: one map for each combination."""
+
+
+def specs_from(given: dict[str, Any]) -> list[SaliencySpec]:
+    """A spec for each combination of what was given.
+
+    Raises
+    ------
+    SettingError
+        If no layer was.
+    """
+    fields = fields_of(SaliencySpec, given)
+    if "layer" not in fields:
+        raise SettingError(
+            "give at least one --layer (`smoothsal layers MODEL` lists them), or --predict-only"
+        )
+    choices = [[(name, value) for value in fields.pop(name, [])] for name in COMBINED]
+    return [
+        SaliencySpec(**fields, **dict(choice)) for choice in product(*(c for c in choices if c))
+    ]
+
+
+def run_settings(given: dict[str, Any], region: str | None) -> dict[str, Any]:
+    """What `explain_slide` takes besides slide, model, specs and place."""
+    return {
+        "region": region_from(region),
+        "tiling": Tiling(**fields_of(Tiling, given)),
+        "compute": Compute(**fields_of(Compute, given)),
+        "progress": True,
+        "on_plan": _tell_plan,
+    }
+
+
+def region_from(text: str | None) -> tuple[int, int, int, int] | None:
+    """``X,Y,W,H`` as numbers."""
+    if text is None:
+        return None
+    try:
+        x, y, w, h = (int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingError(
+            f"--region {text!r} is not X,Y,W,H: four whole numbers in level-0 px, e.g. "
+            "1000,2000,512,512"
+        ) from None
+    return (x, y, w, h)
+
+
+def explained(
+    slide: Slide,
+    model: Model,
+    specs: list[SaliencySpec],
+    store: Path,
+    settings: dict[str, Any],
+) -> Run:
+    """Explain one slide, and say whether its store was there before."""
+    from napari_smoothsal.runs import explain_slide
+    from napari_smoothsal.runs.layout import FINISHED, own_attributes
+
+    own = own_attributes(store)
+    if own is not None and own["status"] not in FINISHED:
+        typer.echo(f"{store} is unfinished: going on where it stopped")
+    done = explain_slide(slide, model, specs, store, **settings)
+    if own is not None and own["status"] in FINISHED:
+        typer.echo(f"{store} is already finished; nothing was computed")
+    return done
+
+
+def _tell_plan(plan: RunPlan) -> None:
+    typer.echo(
+        f"tissue: {100 * plan.tissue.share:.1f} % of the slide ({plan.tissue.source}); "
+        f"{len(plan)} tiles of {plan.grid.tile_px} px"
+    )
