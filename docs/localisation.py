@@ -14,14 +14,24 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 import napari_smoothsal as ss
 from napari_smoothsal.render.localisation_figure import localisation_figure
 from napari_smoothsal.render.words import plain
 from napari_smoothsal.slides.sample import sample_outlines_path, sample_slide_path
 
+CONTROL = "demo-classifier with random weights"
+"""What maps look like that know nothing: whatever it reaches is due to the tissue alone."""
+
+STAGES = ("layer1", "layer2", "layer3")
 MODELS = [
-    ("demo-classifier", ("layer1", "layer2", "layer3")),
+    ("demo-segmenter", (*(f"encoder.{x}" for x in STAGES), "decoder.blocks.1", "decoder.blocks.2")),
+    ("demo-classifier", STAGES),
+    ("demo-classifier-robust", STAGES),
+    # The last layer before each pooling, at the strides of the others' stages.
+    ("demo-vgg", ("features.13", "features.20", "features.27")),
+    (CONTROL, STAGES),
 ]
 """(model, layers); a line more is a block of the picture and rows of the table more."""
 
@@ -62,14 +72,27 @@ def main() -> None:
 
 
 def _measured(name: str, layers: tuple[str, ...], work: Path) -> pd.DataFrame:
+    model = _model(name)
     specs = [
         ss.SaliencySpec(layer=layer, denoising=denoising, method=method)
         for layer, denoising, method in product(layers, DENOISINGS, METHODS)
+        if denoising == "original" or model.layer(layer).strided_convs_above
     ]
     with sample_slide_path() as slide, sample_outlines_path() as truth:
-        store = work / f"{name}.smoothsal.zarr"
-        run = ss.explain_slide(slide, ss.load_model(name), specs, store)
+        store = work / f"{name.replace(' ', '_')}.smoothsal.zarr"
+        run = ss.explain_slide(slide, model, specs, store)
         return ss.localisation(run, truth)
+
+
+def _model(name: str) -> ss.Model:
+    if name != CONTROL:
+        return ss.load_model(name)
+    model = ss.load_model(name.split()[0])
+    torch.manual_seed(0)
+    for module in model.module.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    return ss.Model(model.module, model.card.model_copy(update={"name": name}))
 
 
 def _markdown(frame: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import DENOISINGS, denoised
 from napari_smoothsal.denoise import options_of as denoising_options_of
 from napari_smoothsal.models import Decision, LayerInfo, Model
+from napari_smoothsal.models.exact import exact
 from napari_smoothsal.models.fitting import cropped_to_tile, padded_to_fit
 from napari_smoothsal.models.targets import Scope, Target, resolve_target
 
@@ -289,7 +290,7 @@ class _RunningMean:
         # Summed in at least float32: a bfloat16 sum stops growing after some hundred samples.
         maps = maps if maps.dtype == torch.float64 else maps.float()
         # Only the sum of squares over the whole map is kept: the standard error needs no more.
-        squares = maps.double().square().flatten(1).sum(1)
+        squares = exact(maps).square().flatten(1).sum(1)
         if self._sum is None or self._squares is None:
             self._sum, self._squares = maps.clone(), squares
         else:
@@ -306,6 +307,6 @@ class _RunningMean:
         assert self._squares is not None
         if self._count < 2:
             return torch.full_like(self._squares, torch.nan)
-        norm = self.mean().double().square().flatten(1).sum(1)
+        norm = exact(self.mean()).square().flatten(1).sum(1)
         variance = (self._squares - self._count * norm).clamp(min=0) / (self._count - 1)
         return (variance / self._count).sqrt() / norm.sqrt()

@@ -12,6 +12,7 @@ import torch
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.models.exact import exact
 from napari_smoothsal.models.targets import Target
 
 
@@ -140,13 +141,13 @@ class Readout:
 
     def decide(self, output: torch.Tensor) -> Decision:
         """What an output (B, classes, H, W) says of tiles and pixels."""
-        # In double: the mean of a million float32 probabilities loses digits.
-        exact = output.double()
+        # The mean of a million float32 probabilities would lose digits.
+        logits = exact(output)
         if self._classes == 1:
-            probabilities = torch.sigmoid(exact)
+            probabilities = torch.sigmoid(logits)
             labels = torch.where(probabilities[:, 0] >= 0.5, 0, 1)
         else:
-            probabilities = torch.softmax(exact, dim=1)
+            probabilities = torch.softmax(logits, dim=1)
             labels = output.argmax(1)
         counts = torch.stack([(labels == k).sum((1, 2)) for k in range(len(self.outcomes))], 1)
         if self._background is not None:
@@ -155,7 +156,7 @@ class Readout:
                 counts.sum(1) == counts[:, self._background], 1, 0
             )
         return Decision(
-            logits=exact.mean((2, 3)),
+            logits=logits.mean((2, 3)),
             probabilities=probabilities.mean((2, 3)),
             predicted=counts.argmax(1),
             labels=labels,
