@@ -46,9 +46,12 @@ def main() -> None:
         viewer.scene.camera.center = (0.0, y, x)
         _draw(0.5)
         viewer.scene.camera.zoom = viewer.canvas.size[1] / options.width
+        start = time.perf_counter()
+        _wait(lambda: bool(dock.form.controls["layer"].value))
         if Path(options.model).is_dir():
             dock.slides.add_model(options.model)
-        start = time.perf_counter()
+        elif options.model != dock.slides.model:
+            dock.slides.model = options.model
         _wait(lambda: bool(dock.form.controls["layer"].value))
         times["engine and model ready"] = time.perf_counter() - start
         for name in ("layer", "method"):

@@ -65,7 +65,7 @@ def _reduced(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
         return image
     height, width = image.shape[0] // factor, image.shape[1] // factor
     blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
-    mean = blocks.mean(axis=(1, 3), dtype=np.float32)
+    mean: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
     return (mean + 0.5).astype(np.uint8)
 
 

@@ -63,12 +63,12 @@ def _interpolate(field: Field, at: Field) -> Field:
     weight = np.clip(at - low, 0, 1).astype(np.float32)[:, None]
     mixed = field[low] * (1 - weight)
     mixed += field[low + 1] * weight
-    return mixed
+    return np.asarray(mixed)
 
 
 def ramp(field: Field, low: float, high: float) -> Field:
     """0 below ``low``, 1 above ``high``, straight between."""
-    return np.clip((field - np.float32(low)) / np.float32(high - low), 0, 1)
+    return np.asarray(np.clip((field - np.float32(low)) / np.float32(high - low), 0, 1))
 
 
 class FibreField:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -39,7 +41,7 @@ def paint_ground(
     eosin = np.zeros(shape, np.float32)
     # Ragged edges: the border of a tissue wanders by a micrometre or two.
     ragged = 0.12 * smooth_noise(rng, shape, mpp, 2.6) + 0.04 * smooth_noise(rng, shape, mpp, 0.8)
-    painters = {
+    painters: dict[Region, Callable[[], tuple[Field, Field]]] = {
         Region.STROMA: lambda: _collagen(rng, fibres, shape, mpp),
         Region.LYMPHOID: lambda: _reticulum(rng, shape, mpp),
         Region.TUMOUR: lambda: _epithelium(rng, layout, nuclei, shape, mpp),

@@ -52,8 +52,9 @@ def random_stain(rng: np.random.Generator) -> Stain:
     e = (1 - mix) * orange + mix * pink + rng.normal(0, 0.03, 3)
     lamp = rng.uniform(232, 252) + rng.normal(0, 2.0, 3)
     gain_h, gain_e = rng.uniform(0.75, 1.2), rng.uniform(0.7, 1.35)
-    return Stain(
-        tuple(float(v) for v in h * gain_h),
-        tuple(float(v) for v in e * gain_e),
-        tuple(float(v) for v in np.clip(lamp, 225, 254)),
-    )
+    return Stain(_channels(h * gain_h), _channels(e * gain_e), _channels(np.clip(lamp, 225, 254)))
+
+
+def _channels(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = values.tolist()
+    return red, green, blue

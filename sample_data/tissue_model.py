@@ -63,16 +63,17 @@ class Layout:
     def share(self, region: Region, softness_um: float = 1.5) -> Field:
         """Smoothed share (0 to 1) of one kind of tissue, on the layout's grid."""
         here = (self.regions == region).astype(np.float32)
-        return ndimage.gaussian_filter(here, softness_um / STEP_UM)
+        return np.asarray(ndimage.gaussian_filter(here, softness_um / STEP_UM))
 
     def tumour_outlines(self) -> list[NDArray[np.float64]]:
         """Closed outlines (n, 2) of the tumour areas above 4000 um2, as (y, x) in micrometres."""
         filled = ndimage.binary_fill_holes(self.tumour_area).astype(np.float32)
         padded = np.pad(ndimage.gaussian_filter(filled, 2.0), 1)
         outlines = []
-        for contour in find_contours(padded, 0.5):
+        for contour in find_contours(padded, 0.5):  # type: ignore[no-untyped-call]
             # Grid value i stands for the centre (i + 0.5) of its cell; the padding adds one.
-            outline = (approximate_polygon(contour, 0.7) - 0.5) * STEP_UM
+            simpler = approximate_polygon(contour, 0.7)  # type: ignore[no-untyped-call]
+            outline = (simpler - 0.5) * STEP_UM
             if len(outline) > 8 and _area(outline) > 4000:
                 outlines.append(outline)
         return outlines

@@ -28,8 +28,8 @@ LABELS = f"{PREDICTION}/labels/classes"
 _CHUNK_WIDTH = 1024
 """Wider than high: bytes are small, and a map at full resolution has many chunks."""
 
-_COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#f0e442", "#56b4e9", "#009e73", "#e69f00")
-"""Okabe and Ito's palette, which colour-blind people tell apart too."""
+_COLOURS = ("#7f7f7f", "#2979ff", "#00c853", "#ffee58", "#ffffff", "#000000", "#b388ff")
+"""Neither the pink and violet of the stain nor the amber and teal of a saliency map."""
 
 
 def colours_of(outcomes: tuple[str, ...], chosen: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ class ClassOverlay:
         options = class_layer_options(picture, name, pixels.multiscale)
         options["metadata"][METADATA] = identity
         old = next((x for x in self._viewer.layers if x.metadata.get(METADATA) == identity), None)
+        active = self._viewer.layers.selection.active
+        # On top: outlines hide nothing of the saliency map, which would hide them.
         layer = self._viewer.add_labels(
             pixels.data, **options, **placement_on(self._slide_layer, picture, self._mpp)
         )
@@ -97,8 +99,7 @@ class ClassOverlay:
             for shown_as in ("visible", "opacity", "contour"):
                 setattr(layer, shown_as, getattr(old, shown_as))
             self._viewer.layers.remove(old)
-        # Under the saliency map, above the slide.
-        self._viewer.layers.move(
-            self._viewer.layers.index(layer), self._viewer.layers.index(self._slide_layer) + 1
-        )
+        # The controls stay those of what was looked at: the map.
+        if active in self._viewer.layers:
+            self._viewer.layers.selection.active = active
         return layer

@@ -61,8 +61,6 @@ class Overlay:
         classes
             The class map beside it, of a model that decides per pixel.
         """
-        if classes is not None:
-            self._classes.show(classes)
         if self._layer is not None and self._layer not in self._viewer.layers:
             return  # the user has deleted it
         if self._pixels is None or self._layer is None:
@@ -72,6 +70,8 @@ class Overlay:
             self._pixels.reload()
         self._limit(picture.limit)
         self._layer.refresh(extent=False)
+        if classes is not None:
+            self._classes.show(classes)
 
     def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
         slide = str(self._slide_layer.unique_id)

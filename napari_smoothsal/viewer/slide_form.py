@@ -96,6 +96,11 @@ class SlideForm(QWidget):
         value = self._model.value
         return None if value is None else str(value)
 
+    @model.setter
+    def model(self, name: str) -> None:
+        """Choose one of the models that are offered."""
+        self._model.value = name
+
     @property
     def folder(self) -> str:
         """Where slide results go; empty: beside the slide."""

@@ -56,8 +56,9 @@ def test_it_is_outlined_named_and_in_place(viewer: Any, tmp_path: Path, view: bo
     slide = add_slide(viewer)
     over = viewer.add_image(np.zeros((4, 4)), scale=(0.5, 0.5), units=("um", "um"))
     ClassOverlay(viewer, slide, (0.5, 0.5), view=view).show(stored(tmp_path / "c"))
-    assert viewer.layers[0] is slide and viewer.layers[2] is over
-    layer = viewer.layers[1]
+    assert list(viewer.layers[:2]) == [slide, over]
+    assert viewer.layers.selection.active is over
+    layer = viewer.layers[2]
     assert layer.multiscale != view and layer.contour == 2 and not layer.editable
     assert tuple(layer.translate) == (100, 50) and tuple(layer.scale) == (0.5, 0.5)
     colours = layer.colormap.color_dict
