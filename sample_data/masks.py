@@ -11,8 +11,6 @@ from napari_smoothsal.sample_data.nuclei import Nucleus
 
 CLASS_NAMES = ("background", "normal nucleus", "tumour nucleus")
 BACKGROUND, NORMAL, TUMOUR = range(3)
-IGNORED = 255
-"""Label of a pixel whose class nobody knows; it is neither trained on nor measured."""
 
 
 def nuclei_mask(nuclei: Iterable[Nucleus], shape: tuple[int, int], mpp: float) -> NDArray[np.uint8]:

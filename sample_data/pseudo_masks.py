@@ -18,7 +18,8 @@ from skimage.filters import threshold_otsu
 from skimage.measure import regionprops
 from skimage.morphology import disk
 
-from napari_smoothsal.sample_data.masks import BACKGROUND, IGNORED, NORMAL, TUMOUR
+from napari_smoothsal.evaluation.overlap import IGNORED
+from napari_smoothsal.sample_data.masks import BACKGROUND, NORMAL, TUMOUR
 from napari_smoothsal.sample_data.patches import Patch, at_half_resolution
 
 _SMOOTHING_PX = 2.0

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_smoothsal.evaluation.overlap import IGNORED
 from napari_smoothsal.sample_data.augmentation import augment_with_masks
-from napari_smoothsal.sample_data.masks import CLASS_NAMES, IGNORED
+from napari_smoothsal.sample_data.masks import CLASS_NAMES
 from napari_smoothsal.sample_data.model_folder import (
     REAL_PATCHES,
     build,

@@ -49,9 +49,6 @@ def test_every_room_is_in_the_wheel() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     packed = set(config["options"]["packages"].split())
-    rooms = {p.parent.name for p in (ROOT / "napari_smoothsal").glob("*/__init__.py")}
-    assert packed == {
-        "napari_smoothsal",
-        "napari_smoothsal.sample_data",
-        *(f"napari_smoothsal.{room}" for room in rooms),
-    }
+    files = (ROOT / "napari_smoothsal").rglob("__init__.py")
+    rooms = {".".join(p.parent.relative_to(ROOT).parts) for p in files}
+    assert packed == {"napari_smoothsal.sample_data", *rooms}

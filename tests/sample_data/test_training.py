@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from napari_smoothsal import load_model
+from napari_smoothsal.evaluation.overlap import IGNORED
 from napari_smoothsal.sample_data import train_classifier, train_segmenter, train_vgg
 from napari_smoothsal.sample_data.adversary import ProjectedGradient
 from napari_smoothsal.sample_data.classification import LabelledTiles, card_fields
 from napari_smoothsal.sample_data.classification import loss as class_loss
-from napari_smoothsal.sample_data.masks import IGNORED
 from napari_smoothsal.sample_data.model_folder import build, write_model
 from napari_smoothsal.sample_data.train_segmenter import MaskedTiles
 from napari_smoothsal.sample_data.train_segmenter import loss as mask_loss
