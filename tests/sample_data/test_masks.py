@@ -9,10 +9,10 @@ import pytest
 from skimage.color import rgb2hed
 from skimage.draw import polygon2mask
 
+from napari_smoothsal.evaluation.overlap import IGNORED
 from napari_smoothsal.sample_data.masks import (
     BACKGROUND,
     CLASS_NAMES,
-    IGNORED,
     NORMAL,
     TUMOUR,
     nuclei_mask,
