@@ -1,4 +1,4 @@
-"""Make docs/localisation.png and the table of docs/localisation.md: are maps on the right nuclei?
+"""Make the pictures and tables of docs/localisation.md: are maps on the right nuclei?
 
     python docs/localisation.py [--work FOLDER] [MODEL ...]
 
@@ -33,7 +33,7 @@ MODELS = [
     ("demo-vgg", ("features.13", "features.20", "features.27")),
     (CONTROL, STAGES),
 ]
-"""(model, layers); a line more is a block of the picture and rows of the table more."""
+"""(model, layers); a line more is a picture and a table more."""
 
 DENOISINGS = ("original", "backward_hook")
 METHODS = ("gradient", "activation_x_gradient")
@@ -63,7 +63,8 @@ def main() -> None:
     chosen = [(m, layers) for m, layers in MODELS if not options.models or m in options.models]
     options.work.mkdir(parents=True, exist_ok=True)
     frames = [_measured(model, layers, options.work) for model, layers in chosen]
-    localisation_figure(frames, HERE / "localisation.png")
+    for frame in frames:
+        localisation_figure(frame, HERE / "localisation" / _picture(frame))
     page = HERE / "localisation.md"
     text = page.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
@@ -95,14 +96,20 @@ def _model(name: str) -> ss.Model:
     return ss.Model(model.module, model.card.model_copy(update={"name": name}))
 
 
+def _picture(frame: pd.DataFrame) -> str:
+    return frame.iloc[0]["model"].replace(" ", "_") + ".png"
+
+
 def _markdown(frame: pd.DataFrame) -> str:
     first = frame.iloc[0]
     caption = (
-        f"**{first['model']}**, map of \u201c{first['target']}\u201d; {first['nuclei_of_class']} "
+        f"Map of \u201c{first['target']}\u201d; {first['nuclei_of_class']} "
         f"nuclei \u201c{first['class']}\u201d, {first['nuclei_other']} others, "
         f"{first['blocks']} blocks; by chance AUROC is 0.5 and AP {first['nucleus_floor']:.2f}."
     )
-    return "\n\n".join((caption, _table(frame, RANKED), _table(frame, PLACED)))
+    picture = f"![{first['model']}: bars by layer](localisation/{_picture(frame)})"
+    heading = f"### {first['model']}"
+    return "\n\n".join((heading, caption, picture, _table(frame, RANKED), _table(frame, PLACED)))
 
 
 def _table(frame: pd.DataFrame, columns: dict[str, str]) -> str:

@@ -210,7 +210,7 @@ def _write(frame: pd.DataFrame, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table, picture = out / "localisation.csv", out / "localisation.png"
     frame.to_csv(table, index=False)
-    localisation_figure([frame], picture)
+    localisation_figure(frame, picture)
     for printed in localisation_tables(frame):
         Console().print(printed)
     typer.echo(f"table:   {table}")

@@ -39,30 +39,19 @@ class _Panel(NamedTuple):
     of_rims: bool = False
 
 
-def localisation_figure(frames: Sequence[pd.DataFrame], path: Path) -> None:
-    """Draw what `napari_smoothsal.localisation` measured, bars by layer with intervals.
+def localisation_figure(frame: pd.DataFrame, path: Path) -> None:
+    """Draw what `napari_smoothsal.localisation` measured of a run, bars by layer with intervals.
 
     Parameters
     ----------
-    frames
-        One per run, each with one or more maps; a run has two rows of panels.
+    frame
+        One row per map.
     path
         PNG, PDF or SVG file.
     """
-    height = BLOCK_IN * len(frames) + FOOT_IN
-    figure = Figure(figsize=(WIDTH_IN, height), dpi=110, layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, BLOCK_IN + FOOT_IN), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    blocks = figure.subfigures(
-        len(frames) + 1, 1, height_ratios=[BLOCK_IN] * len(frames) + [FOOT_IN], squeeze=False
-    )[:, 0]
-    for block, frame in zip(blocks, frames, strict=False):
-        _draw_run(block, frame)
-    _explain(blocks[-1], frames)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-
-
-def _draw_run(block: SubFigure, frame: pd.DataFrame) -> None:
+    block, foot = figure.subfigures(2, 1, height_ratios=[BLOCK_IN, FOOT_IN])
     first = frame.iloc[0]
     block.suptitle(
         f"Model {first['model']}, map of \u201c{first['target']}\u201d, against "
@@ -71,11 +60,18 @@ def _draw_run(block: SubFigure, frame: pd.DataFrame) -> None:
         fontsize=13,
     )
     axes = block.subplots(2, 4)
-    for axis, panel in zip(axes.flat, _panels(first["class"]), strict=True):
+    panels = _panels(first["class"])
+    for axis, panel in zip(axes.flat, panels, strict=True):
         _draw_panel(axis, panel, frame)
     ends = np.array([axis.get_ylim() for axis in axes[1]])
     for axis in axes[1]:
         axis.set_ylim(ends[:, 0].min(), ends[:, 1].max())
+    for axis, panel in zip(axes.flat, panels, strict=True):
+        if panel.logarithmic:
+            _mark_multiples(axis)
+    _explain(foot, frame)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
 
 
 def _panels(name: str) -> list[_Panel]:
@@ -130,11 +126,16 @@ def _draw_panel(axis: Axes, panel: _Panel, frame: pd.DataFrame) -> None:
     axis.set_axisbelow(True)
     if panel.logarithmic:
         axis.margins(y=0.12)  # room for the words beside the dotted lines
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}\u00d7"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
     elif panel.base == 0.5:
         axis.set_ylim(0, 1)
+
+
+def _mark_multiples(axis: Axes) -> None:
+    low, high = axis.get_ylim()
+    steps = (1, 3) if high > 30 * low else (1, 1.5, 2, 3, 5, 7)
+    axis.yaxis.set_major_locator(LogLocator(subs=steps))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}\u00d7"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _mark_references(axis: Axes, panel: _Panel, frame: pd.DataFrame, layers: Sequence[str]) -> None:
@@ -158,7 +159,9 @@ def _mark_references(axis: Axes, panel: _Panel, frame: pd.DataFrame, layers: Seq
 
 def _tick(frame: pd.DataFrame, layer: str, panel: _Panel) -> str:
     row = frame[frame["layer"] == layer].iloc[0]
-    text = f"{layer}\n{row['um_per_px']:.3g} \u00b5m/px"
+    # Dotted names of several modules are as wide as the place of two layers.
+    name = layer.replace(".", ".\n", 1) if len(layer) > 10 else layer
+    text = f"{name}\n{row['um_per_px']:.3g} \u00b5m/px"
     return text if not panel.of_rims or row["rim_resolved"] else text + "\ncoarse"
 
 
@@ -183,19 +186,18 @@ def _variants(frame: pd.DataFrame) -> dict[tuple[str, str, str], tuple[float, fl
     return colours
 
 
-def _explain(foot: SubFigure, frames: Sequence[pd.DataFrame]) -> None:
+def _explain(foot: SubFigure, frame: pd.DataFrame) -> None:
     handles: dict[str, Any] = {}
-    for frame in frames:
-        several = frame["target"].nunique() > 1
-        for (method, denoising, target), colour in _variants(frame).items():
-            label = f"{plain(method)}, {plain(denoising)}" + (f", {target}" if several else "")
-            handles.setdefault(label, Patch(color=colour))
+    several = frame["target"].nunique() > 1
+    for (method, denoising, target), colour in _variants(frame).items():
+        label = f"{plain(method)}, {plain(denoising)}" + (f", {target}" if several else "")
+        handles[label] = Patch(color=colour)
     handles["its magnitude |v|"] = Line2D([], [], marker="D", ls="", mfc="white", mec="black", ms=5)
     handles["95 % interval"] = Line2D([], [], color="black", lw=1.1)
     handles["by chance"] = Line2D([], [], color="black", ls="--", lw=1.2)
     foot.legend(handles.values(), handles.keys(), loc="upper center", ncols=7, fontsize=9,
                 frameon=False)  # fmt: skip
-    rim = frames[0].iloc[0]["rim_um"]
+    rim = frame.iloc[0]["rim_um"]
     foot.text(
         0.5, 0.05,
         "Upper row: signed values; a bar below 0.5 means that the class has the lower values. "

@@ -46,7 +46,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 def test_every_map_has_a_bar_in_every_panel_from_its_base_to_its_value(
     drawn: list[Figure], tmp_path: Path
 ) -> None:
-    localisation_figure([frame()], tmp_path / "new" / "f.png")
+    localisation_figure(frame(), tmp_path / "new" / "f.png")
     axes = drawn[0].axes
     assert len(axes) == 8 and all(len(axis.patches) == 4 for axis in axes)
     pixels = axes[0].patches
@@ -64,18 +64,20 @@ def test_every_map_has_a_bar_in_every_panel_from_its_base_to_its_value(
 def test_a_layer_too_coarse_for_rims_says_so_where_rims_are_shown(
     drawn: list[Figure], tmp_path: Path
 ) -> None:
-    localisation_figure([frame()], tmp_path / "f.png")
+    localisation_figure(frame(), tmp_path / "f.png")
     for i, axis in enumerate(drawn[0].axes):
         coarse = [t.get_text().endswith("coarse") for t in axis.get_xticklabels()]
         assert coarse == [False, i >= 3]
         assert any(bar.get_hatch() for bar in axis.patches) == (i >= 3)
 
 
-def test_several_runs_and_missing_intervals(drawn: list[Figure], tmp_path: Path) -> None:
-    bare = frame(("layer3",))
+def test_missing_intervals_and_layers_with_long_names(drawn: list[Figure], tmp_path: Path) -> None:
+    bare = frame(("encoder.layer3", "decoder.blocks.1"))
     bare.loc[:, [c for c in bare if c.endswith(("_low", "_high"))]] = np.nan
-    localisation_figure([frame(), bare], tmp_path / "f.png")
-    assert len(drawn[0].axes) == 16
+    localisation_figure(bare, tmp_path / "f.png")
+    said = [t.get_text() for t in drawn[0].axes[0].get_xticklabels()]
+    assert said == ["encoder.\nlayer3\n2 µm/px", "decoder.\nblocks.1\n4 µm/px"]
+    assert all(not axis.lines or len(axis.patches) == 4 for axis in drawn[0].axes)
     assert "nan" not in printed(bare)
 
 
