@@ -21,10 +21,8 @@ def class_layer_options(picture: ClassPicture, name: str, multiscale: bool) -> d
     from napari.utils.colormaps import DirectLabelColormap
 
     colours: dict[int | None, Any] = {0: (0, 0, 0, 0), None: (0, 0, 0, 0)}
-    for label, (outcome, colour) in enumerate(
-        zip(picture.outcomes, picture.colours, strict=True), start=1
-    ):
-        colours[label] = (0, 0, 0, 0) if outcome == picture.background else colour
+    for label, outcome in enumerate(picture.outcomes, start=1):
+        colours[label] = picture.shown.get(outcome, (0, 0, 0, 0))
     labels = range(len(picture.outcomes) + 1)
     return {
         "name": name,

@@ -76,6 +76,12 @@ class ClassPicture(StoredPicture):
     colours: tuple[str, ...]
     background: str | None
 
+    @property
+    def shown(self) -> dict[str, str]:
+        """Colours of the outcomes that are not transparent."""
+        pairs = zip(self.outcomes, self.colours, strict=True)
+        return {name: colour for name, colour in pairs if name != self.background}
+
 
 def pictures_of(run: Run) -> list[MapPicture]:
     """Pictures of all maps of a run, as far as they are written."""

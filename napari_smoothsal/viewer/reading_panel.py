@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
@@ -29,12 +31,22 @@ class ReadingPanel(QWidget):
         """What is shown."""
         return str(self._label.text())
 
-    def show_reading(self, what: str, reading: Reading) -> None:
-        """Show the means over the tiles of a view or slide."""
-        self._label.setText("<br>".join(_lines(what, reading)))
+    def show_reading(
+        self, what: str, reading: Reading, colours: Mapping[str, str] | None = None
+    ) -> None:
+        """Show the means over the tiles of a view or slide.
+
+        Parameters
+        ----------
+        what, reading
+            What was explained, and the means.
+        colours
+            ``#rrggbb`` of the classes that are outlined, by name.
+        """
+        self._label.setText("<br>".join(_lines(what, reading, colours or {})))
 
 
-def _lines(what: str, reading: Reading) -> list[str]:
+def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]:
     if not reading.tiles and reading.failed:
         return [f"<b>{what}</b>: {_tiles(reading.failed)}, none could be read or computed."]
     if not reading.tiles:
@@ -57,7 +69,8 @@ def _lines(what: str, reading: Reading) -> list[str]:
     lines.append("Mean probability of a tile, and tiles predicted:")
     for name, mean in reading.probabilities.items():
         count = reading.predicted.get(name, 0)
-        lines.append(f"&nbsp;&nbsp;{name} <b>{mean:.2f}</b>, {count} of {reading.tiles}")
+        mark = f'<span style="color:{colours[name]}">&#9632;</span> ' if name in colours else ""
+        lines.append(f"&nbsp;&nbsp;{mark}{name} <b>{mean:.2f}</b>, {count} of {reading.tiles}")
     for name, count in reading.predicted.items():
         if name not in reading.probabilities:
             lines.append(f"&nbsp;&nbsp;{name}: {count} of {reading.tiles}")

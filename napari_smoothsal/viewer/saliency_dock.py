@@ -319,7 +319,8 @@ class SaliencyDock(QWidget):
         if not (stopped and job.view) and answer.reading.tiles:
             self._show(job, answer)
         if not stopped or answer.reading.tiles:
-            self.reading.show_reading(job.what, answer.reading)
+            colours = answer.classes.shown if answer.classes is not None else None
+            self.reading.show_reading(job.what, answer.reading, colours)
         if stopped:
             resume = "" if job.view else " Explain slide goes on where it stopped."
             self._end_job(f"Stopped.{resume}")

@@ -16,7 +16,9 @@ from napari_smoothsal import SaliencySpec, Tiling, explain_slide
 from napari_smoothsal.slides import ArraySlide
 from napari_smoothsal.viewer.class_layer import ClassOverlay
 from napari_smoothsal.viewer.map_picture import ClassPicture
+from napari_smoothsal.viewer.messages import Reading
 from napari_smoothsal.viewer.readers import read_stores
+from napari_smoothsal.viewer.reading_panel import ReadingPanel
 
 
 def stored(folder: Path, **changes: Any) -> ClassPicture:
@@ -86,6 +88,25 @@ def test_it_grows_with_the_store_and_keeps_what_the_user_chose(viewer: Any, tmp_
     viewer.layers.remove(again)
     overlay.show(picture)
     assert list(viewer.layers) == [slide]
+
+
+def test_the_reading_says_which_colour_is_which_class(qtbot: Any, tmp_path: Path) -> None:
+    panel = ReadingPanel()
+    qtbot.addWidget(panel)
+    reading = Reading(
+        tiles=4,
+        failed=0,
+        target="tumour",
+        empty=3,
+        total_variation=1.5,
+        standard_error=0.02,
+        probabilities={"background": 0.8, "normal": 0.15, "tumour": 0.05},
+        predicted={"normal": 3, "tumour": 1},
+    )
+    panel.show_reading("This slide", reading, stored(tmp_path / "c").shown)
+    assert '#d55e00">&#9632;</span> tumour <b>0.05</b>, 1 of 4' in panel.text
+    assert "nbsp;background" in panel.text  # it is not outlined
+    assert "In 3 of them no pixel is predicted as tumour: the map is zero there" in panel.text
 
 
 def test_a_finished_store_opens_with_its_classes(tmp_path: Path) -> None:
