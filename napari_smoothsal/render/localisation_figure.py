@@ -51,7 +51,8 @@ def localisation_figure(frame: pd.DataFrame, path: Path) -> None:
     """
     figure = Figure(figsize=(WIDTH_IN, BLOCK_IN + FOOT_IN), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    block, foot = figure.subfigures(2, 1, height_ratios=[BLOCK_IN, FOOT_IN])
+    heights = [BLOCK_IN, FOOT_IN]
+    block, foot = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     first = frame.iloc[0]
     block.suptitle(
         f"Model {first['model']}, map of \u201c{first['target']}\u201d, against "
