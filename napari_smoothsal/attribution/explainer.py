@@ -253,10 +253,11 @@ class Explainer:
         return cropped_to_tile(output, dense.stride, dense.centre, images.shape[2:])
 
     def _on_the_tile(self, maps: torch.Tensor, index: int, images: torch.Tensor) -> torch.Tensor:
-        if self.model.unit == 1:
-            return maps
+        size = images.shape[2:]
+        if all(side % self.model.unit == 0 for side in size):
+            return maps  # nothing was padded
         layer = self.layers[index]
-        return cropped_to_tile(maps, layer.stride, layer.centre, images.shape[2:])
+        return cropped_to_tile(maps, layer.stride, layer.centre, size)
 
     def batch_size(self, asked: int | Literal["auto"], tile_px: int) -> int:
         """Tiles per batch; ``"auto"`` is resolved from the size of the network's feature maps."""

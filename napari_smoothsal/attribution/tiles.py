@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -119,6 +119,8 @@ def explain_tiles(
                 "map are not finite; check the image and the model's weights, or choose a higher "
                 "precision"
             )
+        if not dense:  # large, and of every tile
+            result = replace(result, decision=result.decision.without_pixels())
         done.append(result)
     decisions = [b.decision for b in done]
     maps = [b.specs[0] for b in done]

@@ -104,8 +104,16 @@ def evaluate(
     if dice:
         if model is None or data is None or masks is None:
             raise SettingError("--dice needs --model, --data and --masks")
+        of_maps = {"slide": slide, "mpp": mpp, "region": region, "nuclei": nuclei}
+        of_maps |= {name: v for name, v in given.items() if name not in Compute.model_fields}
+        unused = ["STORE"] * (store is not None)
+        unused += [f"--{name.replace('_', '-')}" for name, v in of_maps.items() if v is not None]
+        if unused:
+            raise SettingError(f"{unused[0]} has no use beside --dice; leave one of the two away")
         _dice(model, data, masks, Compute(**fields_of(Compute, given)), out)
         return
+    if data is not None or masks is not None:
+        raise SettingError("--data and --masks belong to --dice, not to --localisation")
     computing = {"slide": slide, "model": model, "mpp": mpp, "region": region, **given}
     chosen = [name for name, value in computing.items() if value is not None]
     if store is not None and chosen:
@@ -125,7 +133,9 @@ def evaluate(
             complain("warning", f"{store} is {run.status!r}; what is there is measured")
     else:
         run = _computed(slide, model or MODEL, mpp, region, given, out, outlines, classes)
-    frame = localised(run, outlines or _sample_outlines(run), rim_um=rim_um, **classes._asdict())
+    if outlines is None:
+        outlines = _sample_outlines(run.provenance["slide"]["fingerprint"])
+    frame = localised(run, outlines, rim_um=rim_um, **classes._asdict())
     _write(frame, out)
     raise typer.Exit(DONE if store is not None else failures(run))
 
@@ -154,13 +164,12 @@ def _computed(
 
     loaded = load_model(model)
     with sample_slide_path() as sample, open_slide(slide or sample, mpp=mpp) as opened:
-        if outlines is not None:
-            # Before the maps are computed, not after.
-            outlines.check_on_slide((opened.width, opened.height))
-            target = resolve_target(loaded.card, specs[0].target, "slide").label
-            nuclei_of(outlines, target, opened.require_mpp(), **classes._asdict())
-        elif slide is not None:
-            _check_is_sample(opened.fingerprint)
+        # All that can be wrong with the outlines is said before the maps are computed.
+        if outlines is None:
+            outlines = _sample_outlines(opened.fingerprint)
+        outlines.check_on_slide((opened.width, opened.height))
+        target = resolve_target(loaded.card, specs[0].target, "slide").label
+        nuclei_of(outlines, target, opened.require_mpp(), **classes._asdict())
         return explained(opened, loaded, specs, out / (opened.name + SUFFIX), settings)
 
 
@@ -180,18 +189,11 @@ def _dice(model: str, data: Path, masks: Path, compute: Compute, out: Path) -> N
     typer.echo(f"table:   {table}")
 
 
-def _sample_outlines(run: Run) -> Outlines:
-    from napari_smoothsal.slides.outlines import read_outlines
-    from napari_smoothsal.slides.sample import sample_outlines_path
-
-    _check_is_sample(run.provenance["slide"]["fingerprint"])
-    with sample_outlines_path() as path:
-        return read_outlines(path)
-
-
-def _check_is_sample(fingerprint: str) -> None:
+def _sample_outlines(fingerprint: str) -> Outlines:
+    """The nuclei of the sample slide, for the sample slide."""
     from napari_smoothsal.slides import open_slide
-    from napari_smoothsal.slides.sample import sample_slide_path
+    from napari_smoothsal.slides.outlines import read_outlines
+    from napari_smoothsal.slides.sample import sample_outlines_path, sample_slide_path
 
     with sample_slide_path() as path, open_slide(path) as sample:
         if fingerprint != sample.fingerprint:
@@ -199,6 +201,8 @@ def _check_is_sample(fingerprint: str) -> None:
                 "only the sample slide's nuclei are known without a file; give those of this "
                 "slide as --nuclei TRUTH.geojson"
             )
+    with sample_outlines_path() as path:
+        return read_outlines(path)
 
 
 def _write(frame: pd.DataFrame, out: Path) -> None:

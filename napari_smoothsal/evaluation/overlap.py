@@ -129,7 +129,8 @@ def overlap(model: Model, tiles: Iterable[MaskedTile], compute: Compute | None =
     model
         One that decides per pixel.
     tiles
-        Images at the model's resolution, of any size, with their masks.
+        Images at the model's resolution, of any size, with their masks: class indices, or of a
+        model with a single logit 1 for its class and 0 for all else.
     compute
         Device and precision.
 
@@ -146,13 +147,43 @@ def overlap(model: Model, tiles: Iterable[MaskedTile], compute: Compute | None =
     explainer = Explainer(model, [], compute or Compute(), scope="tiles")
     outcomes = model.readout.outcomes
     tables = []
+    seen: set[int] = set()
     for number, tile in enumerate(tiles):
+        seen |= set(np.unique(tile.mask).tolist())
         image = torch.from_numpy(np.array(tile.image)).permute(2, 0, 1)[None]
         labels = explainer.explain(image, [(number,)]).decision.labels[0].numpy()
-        tables.append(confusion(tile.mask, labels, outcomes, tile.name))
+        truth = _indices(tile, model)
+        tables.append(confusion(truth, _enlarged(labels, model, truth), outcomes, tile.name))
     if not tables:
         raise SettingError("there are no images with masks to compare")
+    if seen == {0, IGNORED}:
+        raise SettingError(
+            f"the masks hold nothing but 0 and {IGNORED}, which is left out; if {IGNORED} marks a "
+            "class, save its index instead"
+        )
     return Overlap(outcomes, np.stack(tables))
+
+
+def _indices(tile: MaskedTile, model: Model) -> NDArray[np.integer[Any]]:
+    """The mask as outcomes. Of a single logit a mask's 1 is the class and 0 all else."""
+    mask = tile.mask
+    if len(model.card.class_names) > 1:
+        return mask
+    return np.where(mask > 1, mask, 1 - np.minimum(mask, 1))
+
+
+def _enlarged(
+    labels: NDArray[np.integer[Any]], model: Model, truth: NDArray[np.integer[Any]]
+) -> NDArray[np.integer[Any]]:
+    """Labels of a coarser output, each repeated over the pixels that it is of."""
+    assert model.output is not None
+    y, x = (round(s) for s in model.output.stride)
+    if (y, x) == (1, 1):
+        return labels
+    large = labels.repeat(y, axis=0).repeat(x, axis=1)
+    return np.asarray(
+        np.pad(large, ((0, y), (0, x)), mode="edge")[: truth.shape[0], : truth.shape[1]]
+    )
 
 
 def _size(array: NDArray[Any]) -> str:

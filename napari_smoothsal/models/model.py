@@ -24,7 +24,7 @@ _CLASSIFIER_HALO_PX = 16
 _CLASSIFIER_OVERLAP = 0.25
 _DENSE_OVERLAP = 0.0625
 _CLASSIFIER_MIN_TISSUE = 0.1
-_HALO_PROBE_PX = 256
+_HALO_PROBE_PX = 1536
 _HALO_STEP_PX = 16
 _COMMON_UNIT = 64
 """A multiple of the coarsest stride of the usual encoders."""
@@ -57,6 +57,7 @@ class Model:
         self.module = module
         self.card = card
         self._traces: dict[int, Trace] = {}
+        self._reaches: dict[int, int] = {}
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, {type(self.module).__name__})"
@@ -75,7 +76,8 @@ class Model:
         """
         if not self.readout.dense:
             return 1
-        size = self.card.input_size
+        # Large enough for a bottleneck of several pixels: a map of one has no stride.
+        size = max(self.card.input_size, 2 * _COMMON_UNIT)
         try:
             traced = self._trace_at(size)
         except ModelError:
@@ -112,7 +114,8 @@ class Model:
         """
         if not self.readout.dense:
             return min(_CLASSIFIER_HALO_PX, tile_px // 8)
-        reach = fitting_size(max(1, self._reach), _HALO_STEP_PX)
+        side = fitting_size(min(tile_px, _HALO_PROBE_PX), self.unit)
+        reach = fitting_size(max(1, self._reach(side)), _HALO_STEP_PX)
         return min(reach, tile_px // 4)
 
     @property
@@ -142,13 +145,13 @@ class Model:
         """
         return 0.0 if self.readout.dense else _CLASSIFIER_MIN_TISSUE
 
-    @cached_property
-    def _reach(self) -> int:
-        largest = fitting_size(self.card.input_size, self.unit)
-        network = copy.deepcopy(self.module).cpu().float().eval().requires_grad_(False)
-        with torch.enable_grad():
-            side = min(largest, fitting_size(_HALO_PROBE_PX, self.unit))
-            return energy_radius(network, len(self.card.mean), side, largest)
+    def _reach(self, side: int) -> int:
+        if side not in self._reaches:
+            network = copy.deepcopy(self.module).cpu().float().eval().requires_grad_(False)
+            shape = torch.Size((1, len(self.card.mean), side, side))
+            with torch.enable_grad():
+                self._reaches[side] = energy_radius(network, shape)
+        return self._reaches[side]
 
     def layers(self) -> list[LayerInfo]:
         """Layers at which a map can be computed: ``input`` first, then in order of execution."""

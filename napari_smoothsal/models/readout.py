@@ -6,7 +6,7 @@ A classifier is read as a segmenter of a single pixel: its logits (B, classes) b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -39,6 +39,10 @@ class Decision:
     labels: torch.Tensor
     dense_probabilities: torch.Tensor | None
 
+    def without_pixels(self) -> Decision:
+        """Only what is said of whole tiles."""
+        return replace(self, labels=self.labels[:, :0, :0], dense_probabilities=None)
+
     def cpu(self) -> Decision:
         """On the CPU, with floats in float32."""
         dense = self.dense_probabilities
@@ -46,7 +50,7 @@ class Decision:
             logits=self.logits.float().cpu(),
             probabilities=self.probabilities.float().cpu(),
             predicted=self.predicted.cpu(),
-            labels=self.labels.cpu(),
+            labels=self.labels.to(torch.int16).cpu(),  # one per pixel
             dense_probabilities=None if dense is None else dense.cpu(),
         )
 

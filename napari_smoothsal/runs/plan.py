@@ -106,7 +106,7 @@ def plan_tiles(
         halo = model.halo(tile_px) if shapes else 0
     if overlap is None:
         overlap = model.overlap if shapes else 0.0
-    grid = plan_grid(region, scale, tile_px, shapes, halo, overlap)
+    grid = plan_grid(region, scale, tile_px, shapes, halo, overlap, model.unit)
     tissue = find_tissue(slide, tiling.tissue)
     fractions = tissue.fractions(*_within(grid.kept_boxes(), region).T)
     least = model.min_tissue if tiling.min_tissue is None else tiling.min_tissue

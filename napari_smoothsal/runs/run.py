@@ -71,9 +71,13 @@ class RunMap:
         return [array_at(self._group, name) for name in names]
 
     def largest_magnitude(self, percentile: float = 99.0) -> float:
-        """A percentile of the magnitudes of the coarsest extreme level; 0 on an empty map."""
+        """A percentile of the magnitudes of the coarsest extreme level; 0 on an empty map.
+
+        Without exact zeros: where nothing is predicted as the target there is nothing to see, and
+        however many such places there are, the rest is to be seen.
+        """
         values = np.abs(np.asarray(self.extreme_levels[-1][:]))
-        values = values[np.isfinite(values)]
+        values = values[np.isfinite(values) & (values > 0)]
         return float(np.percentile(values, percentile)) if len(values) else 0.0
 
 

@@ -21,7 +21,7 @@ from napari_smoothsal.runs.stitched import Stitched
 from napari_smoothsal.runs.store import DONE, StoreWriter
 from napari_smoothsal.slides.grid import window_weights
 
-QUEUE_LENGTH = 4
+QUEUE_LENGTH = 2
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,7 @@ def plan_grid(
     layers: Mapping[str, LayerShape],
     halo: int = 0,
     overlap: float = 0.0,
+    unit: int = 1,
 ) -> TileGrid:
     """Lay tiles over a region so that the kept parts of every layer cover it.
 
@@ -172,6 +173,9 @@ def plan_grid(
         Rim of a tile that is not kept, in model px.
     overlap
         Share of the kept part that a tile shares with its neighbour.
+    unit
+        Origins are multiples of it, whatever the layers: a network with a coarser stride than
+        theirs would otherwise see neighbouring tiles at different phases.
 
     Raises
     ------
@@ -183,7 +187,7 @@ def plan_grid(
     Origins do not depend on the region: tiles of a view and of the whole slide coincide.
     """
     windows = {name: _window(name, layer, tile_px, halo) for name, layer in layers.items()}
-    unit = math.lcm(*(s for w in windows.values() for s in w.stride)) if windows else 1
+    unit = math.lcm(unit, *(s for w in windows.values() for s in w.stride))
     kept = min(
         (w.count[a] * w.stride[a] for w in windows.values() for a in (0, 1)),
         default=tile_px - 2 * halo,

@@ -13,7 +13,7 @@ from napari_smoothsal.viewer.stored_pixels import StoredPixels
 
 OUTLINE_PX = 2
 """Outlines, so that tissue and saliency stay visible inside; 0 in the layer's controls fills."""
-OPACITY = 0.8
+OPACITY, FILLED_OPACITY = 0.8, 0.35
 
 
 def class_layer_options(picture: ClassPicture, name: str, multiscale: bool) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def class_layer_options(picture: ClassPicture, name: str, multiscale: bool) -> d
 
 def finish_class_layer(layer: Any) -> None:
     """What a layer cannot be created with."""
-    layer.contour = OUTLINE_PX
+    layer.contour, layer.opacity = OUTLINE_PX, OPACITY
     layer.editable = False
 
 

@@ -45,6 +45,8 @@ Send = Callable[[Answer], None]
 GROWN_EVERY_S = 1.0
 VIEW_BATCH, VIEW_BATCH_PX = 4, 4 * 224 * 224
 """Tiles and pixels per batch of a view, at most. As fast as larger batches on CPUs."""
+MOST_VIEW_PX = 400 * 224 * 224
+"""Pixels of the tiles of a view: more are not waited for."""
 
 
 class ViewTooLargeError(SmoothsalError):
@@ -97,6 +99,7 @@ class Engine:
                 layers=tuple(layers),
                 default_layer=start,
                 tile_um=None if card.input_mpp is None else card.input_size * card.input_mpp,
+                most_view_tiles=max(4, MOST_VIEW_PX // card.input_size**2),
                 view_batch=max(1, min(VIEW_BATCH, VIEW_BATCH_PX // card.input_size**2)),
                 intended_use=card.intended_use,
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 
+from napari_smoothsal.viewer.class_layer import finish_class_layer
 from napari_smoothsal.viewer.readers import read_slides, read_stores
 
 LAYOUT_MS = 1500
@@ -21,7 +22,9 @@ def viewer_with(store: str | Path | None = None, slide: str | Path | None = None
     for path, read in ((slide, read_slides), (store, read_stores)):
         if path is not None:
             for data, options, kind in read(str(path)):
-                viewer.add_layer(napari.layers.Layer.create(data, options, kind))
+                layer = viewer.add_layer(napari.layers.Layer.create(data, options, kind))
+                if kind == "labels":
+                    finish_class_layer(layer)
     viewer.canvas.overlays.scale_bar.visible = True
     # The dock takes its room from the canvas once the window is laid out.
     QTimer.singleShot(LAYOUT_MS, viewer.reset_view)

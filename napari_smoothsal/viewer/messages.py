@@ -162,6 +162,8 @@ class ModelDescribed(_Message):
         Side of a tile in micrometres; None where the card has no resolution.
     view_batch
         Tiles per batch of a view, few: its map is looked at while it grows.
+    most_view_tiles
+        A view of more tiles is refused.
     """
 
     say: Literal["model"] = "model"
@@ -174,6 +176,7 @@ class ModelDescribed(_Message):
     default_layer: str
     tile_um: float | None
     view_batch: int
+    most_view_tiles: int
     intended_use: str | None
 
 

@@ -43,7 +43,7 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
     """Layer data of stores: the overview where no slide is open yet, and every map."""
     # Imported here: the run's package loads torch.
     from napari_smoothsal.runs import open_run
-    from napari_smoothsal.viewer.class_layer import class_layer_options
+    from napari_smoothsal.viewer.class_layer import FILLED_OPACITY, class_layer_options
     from napari_smoothsal.viewer.map_layer import map_layer_options
     from napari_smoothsal.viewer.map_picture import class_picture_of, pictures_of
     from napari_smoothsal.viewer.placement import placement_in_micrometres
@@ -67,7 +67,8 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
         if classes is not None:
             pixels = StoredPixels(classes)
             drawing = class_layer_options(classes, "classes", pixels.multiscale)
-            drawing["visible"] = not run.maps
+            # A reader cannot ask for outlines; a light filling leaves the tissue visible.
+            drawing |= {"visible": not run.maps, "opacity": FILLED_OPACITY}
             layers.append((pixels.data, drawing | placement_in_micrometres(classes), "labels"))
         pictures = pictures_of(run)
         for number, drawn in enumerate(pictures):

@@ -40,7 +40,6 @@ from napari_smoothsal.viewer.spec_form import SpecForm
 if TYPE_CHECKING:
     import napari
 
-MOST_VIEW_TILES = 400
 MAX_WIDTH = 420
 
 
@@ -190,6 +189,7 @@ class SaliencyDock(QWidget):
             self.bar.problem(str(error))
             return
         model, batch = self._model.model, self._model.view_batch
+        most = self._model.most_view_tiles
         self._supersede()
         job = _Job(
             "This view" if view else "This slide",
@@ -208,7 +208,7 @@ class SaliencyDock(QWidget):
                     compute=Compute(batch_size=batch) if view else Compute(),
                     region=region,
                     out=str(out.absolute()),
-                    max_tiles=MOST_VIEW_TILES if view else None,
+                    max_tiles=most if view else None,
                 )
             )
 

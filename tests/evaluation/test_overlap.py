@@ -70,6 +70,35 @@ def test_unknown_labels_are_named() -> None:
         confusion(mask, np.zeros((2, 3), int), NAMES)
 
 
+def test_masks_in_black_and_white_are_no_class_indices() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:20] = 255
+    with pytest.raises(SettingError, match="nothing but 0 and 255"):
+        overlap(small_segmenter(), [MaskedTile("a", image, mask)] * 2)
+
+
+def test_of_a_single_logit_1_is_the_class() -> None:
+    model = small_segmenter("t")
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        mask = (model.module((x - 0.5) / 0.25)[0, 0] >= 0).numpy().astype(np.uint8)
+    assert 0 < mask.mean() < 1
+    assert overlap(model, [MaskedTile("a", image, mask)]).pooled.tolist() == [1, 1]
+
+
+def test_a_coarser_output_is_compared_at_the_masks_size() -> None:
+    quarter = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 4, 4))
+    model = segmenter(quarter, "a", "b")
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        labels = model.module(x).argmax(1)[0].numpy().astype(np.uint8)
+    mask = labels.repeat(4, 0).repeat(4, 1)
+    assert np.nanmin(overlap(model, [MaskedTile("a", image, mask)]).pooled) == 1
+
+
 def test_what_has_no_pixels_or_no_tiles(classifier) -> None:
     with pytest.raises(SettingError, match="once per tile"):
         overlap(classifier, [])

@@ -76,13 +76,22 @@ def test_the_halo_holds_the_energy_of_the_gradient() -> None:
     box = nn.Conv2d(1, 1, 9, padding=4, bias=False)
     with torch.no_grad():
         box.weight.fill_(1.0)
-    assert energy_radius(box.requires_grad_(False), 1, 33, 33) == 4
-    assert energy_radius(box, 1, 9, 33) == 4  # a probe that is too small grows
+    assert energy_radius(box.requires_grad_(False), torch.Size((1, 1, 33, 33))) == 4
     # A dominant middle: the rim's share is below 1 %.
     with torch.no_grad():
         box.weight.fill_(0.001)
         box.weight[..., 4, 4] = 1.0
-    assert energy_radius(box, 1, 33, 33) == 0
+    assert energy_radius(box, torch.Size((1, 1, 33, 33))) == 0
+
+
+def test_the_halo_sees_paths_that_are_as_long_as_the_tile() -> None:
+    far = nn.Conv2d(3, 2, 3, padding=90, dilation=90)  # as an ASPP's widest branch
+    model = segmenter(far, "a", "b", size=64)
+    assert model.halo(512) == 96 and model.halo(256) == 64
+
+
+def test_a_bottleneck_of_one_pixel_counts() -> None:
+    assert small_segmenter(size=4).unit == 4
 
 
 def test_the_halo_is_bounded_by_the_tile_and_leaves_the_model_alone() -> None:
