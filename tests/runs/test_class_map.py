@@ -154,9 +154,12 @@ def test_small_pieces_of_tissue_are_not_lost_in_large_tiles(noisy, tmp_path: Pat
     assert (run.class_map.labels[0][120:140, 150:170] > 0).all()
 
 
-def test_maps_stitched_from_tiles_are_those_of_one_large_tile(noisy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("samples", [0, 2])
+def test_maps_stitched_from_tiles_are_those_of_one_large_tile(
+    samples: int, noisy, tmp_path: Path
+) -> None:
     model = small_segmenter()
-    specs = [spec.model_copy(update={"samples": 0}) for spec in SPECS]
+    specs = [spec.model_copy(update={"samples": samples}) for spec in SPECS]
     small = explained(noisy, model, tmp_path / "small.zarr", specs)
     large = explained(
         noisy, model, tmp_path / "large.zarr", specs, tiling=Tiling(tissue="all", tile_px=400)
@@ -213,6 +216,8 @@ def test_a_tile_without_the_class_is_zero_and_counted(black, tmp_path: Path) -> 
     (key,) = run.maps
     counted = run.tiles[f"explained_px_{key}"]
     assert (counted == 0).any() and (counted > 0).any()
+    # A map of zeros is not a smooth one.
+    assert np.array_equal(run.tiles[f"tv_{key}"].isna(), counted == 0)
     values = run.maps[key].levels[0][:150, :150]
     assert (values[75:, 75:] == 0).all() and np.nanmax(np.abs(values[:40, :40])) > 0
 
