@@ -44,7 +44,7 @@ def main() -> None:
                 layers = [spec.layer for spec in SPECS]
                 grid = ss.plan_tiles(slide, model, layers=layers, region=REGION).grid
                 explainer = Explainer(model, SPECS, ss.Compute(), scope="slide")
-                size = explainer.batch_size("auto", grid.tile_px)
+                size = explainer.batch_size(grid.tile_px)
                 batches = [range(i, min(i + size, len(grid))) for i in range(0, len(grid), size)]
                 start = time.perf_counter()
                 with TileReader(slide, grid.tile_px) as reader:

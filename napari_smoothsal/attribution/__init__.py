@@ -1,8 +1,9 @@
 """How saliency is computed at a layer: one file per family of methods."""
 
-from napari_smoothsal.attribution import gradient  # noqa: F401 - registers its methods
+from napari_smoothsal.attribution import deeplift, gradient  # noqa: F401 - register their methods
 from napari_smoothsal.attribution.base import METHODS, Method
-from napari_smoothsal.attribution.explainer import BatchMaps, Explainer, SpecMaps, Stopped
+from napari_smoothsal.attribution.explainer import Explainer, Stopped
+from napari_smoothsal.attribution.explanation import BatchMaps, Explanation, SpecMaps
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import TileMaps, explain_tiles
 
@@ -10,6 +11,7 @@ __all__ = [
     "METHODS",
     "BatchMaps",
     "Explainer",
+    "Explanation",
     "Method",
     "SpecMaps",
     "Stopped",

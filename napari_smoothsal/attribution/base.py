@@ -1,4 +1,4 @@
-"""What a method is: from a layer's activation and the target's gradient there to a map."""
+"""What a method is: from what one pass leaves at a layer to an attribution."""
 
 from __future__ import annotations
 
@@ -24,6 +24,26 @@ class MethodOptions(Settings):
 
 
 @dataclass(frozen=True)
+class AtLayer:
+    """What one pass leaves at a layer.
+
+    Attributes
+    ----------
+    activation
+        (B, C, h, w) the layer's output.
+    gradient
+        (B, C, h, w) of the explained scalar with respect to it; for a method that rescales, the
+        multipliers in its place.
+    reference
+        (B or 1, C, h, w) the layer's output for the baseline images; None for a method without.
+    """
+
+    activation: torch.Tensor
+    gradient: torch.Tensor
+    reference: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Method:
     """One way to compute an attribution at a layer.
 
@@ -36,18 +56,21 @@ class Method:
     positive, negative
         What a value above and below zero says of the target, as a verb: "supports".
     attribute
-        From the layer's activation and the gradient of the explained scalar with respect to it,
-        both (B, C, h, w), to the attribution of the same shape.
+        From what a pass leaves at the layer to the attribution (B, C, h, w).
     options
         Settings model of ``SaliencySpec.method_options``.
+    rescales
+        Whether nonlinear functions pass gradients on by the rescale rule, against a baseline
+        that the options name. A map's values then add up to the score less the baseline's.
     """
 
     name: str
     title: str
     positive: str
     negative: str
-    attribute: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    attribute: Callable[[AtLayer], torch.Tensor]
     options: type[MethodOptions] = MethodOptions
+    rescales: bool = False
 
 
 METHODS: Registry[Method] = Registry("method")

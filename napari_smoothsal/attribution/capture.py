@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,12 +13,23 @@ from napari_smoothsal.core.errors import ModelError
 
 
 @contextmanager
-def captured(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+def captured(
+    module: nn.Module,
+    layers: Sequence[str],
+    disturbed: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the outputs of the named layers while the block runs the module.
 
     The lowest layer's output becomes a leaf, so that autograd records only what lies above it;
     what is handed on is a *clone* of it, since an in-place ReLU that follows would refuse (or
     overwrite) the leaf. ``"input"`` is the image: the module's own first argument.
+
+    Parameters
+    ----------
+    module, layers
+        The network, and the names of its modules.
+    disturbed
+        Changes a layer's output before anything else sees it: noise at the layer.
 
     Yields
     ------
@@ -33,6 +44,8 @@ def captured(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, tor
             raise ModelError(
                 f"layer {name!r} returns {type(output).__name__}, not one tensor; choose another"
             )
+        if disturbed is not None:
+            output = disturbed(output)
         if not output.requires_grad:
             output = output.detach().requires_grad_()
         outputs[name] = output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Literal
 
 import psutil
 import torch
-from torch import nn
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute
@@ -32,15 +30,13 @@ class Device:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Format of weights and images; bf16 is used inside, by autocast."""
+        """Format of images, scores and maps."""
         return torch.float64 if self.precision == "fp64" else torch.float32
 
-    def prepared(self, module: nn.Module) -> nn.Module:
-        """A frozen copy of a network in eval mode, on the device; the original stays as it is."""
-        network = copy.deepcopy(module).to(self.device, self.dtype).eval()
-        # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs.
-        network = network.to(memory_format=torch.channels_last)
-        return network.requires_grad_(False)
+    @property
+    def inside(self) -> torch.dtype | None:
+        """Format of the network's own weights and feature maps, where it is a narrower one."""
+        return torch.bfloat16 if self.precision == "bf16" else None
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
@@ -48,9 +44,6 @@ class Device:
         matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
         deterministic = torch.are_deterministic_algorithms_enabled()
         only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
-        autocast = torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
-        )
         try:
             tf32 = self.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
@@ -58,18 +51,19 @@ class Device:
                 # cuBLAS asks for it; read when its first handle is made.
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
                 torch.use_deterministic_algorithms(True)
-            with autocast:
-                yield
+            yield
         finally:
             torch.backends.cuda.matmul.allow_tf32 = matmul
             torch.backends.cudnn.allow_tf32 = cudnn
             torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
 
-    def batch_size(self, asked: int | Literal["auto"], bytes_per_tile: int) -> int:
-        """Tiles per batch: as asked, else what fits into a share of the memory that is free."""
-        if asked != "auto":
-            return asked
-        if self.device.type == "cuda":
+    def batch_size(self, compute: Compute, bytes_per_tile: int) -> int:
+        """Rows of a pass: as asked, else what fits into the budget or a share of free memory."""
+        if compute.batch_size != "auto":
+            return compute.batch_size
+        if compute.budget_bytes is not None:
+            budget = compute.budget_bytes
+        elif self.device.type == "cuda":
             budget = torch.cuda.mem_get_info(self.device)[0] // 2
         else:
             budget = min(_CPU_BUDGET_BYTES, psutil.virtual_memory().available // 4)

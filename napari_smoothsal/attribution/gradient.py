@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from napari_smoothsal.attribution.base import METHODS, Method
+from napari_smoothsal.attribution.base import METHODS, AtLayer, Method
 
 
-def _gradient(_activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    return gradient
+def _gradient(at: AtLayer) -> torch.Tensor:
+    return at.gradient
 
 
-def _activation_x_gradient(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    return activation * gradient
+def _activation_x_gradient(at: AtLayer) -> torch.Tensor:
+    return at.activation * at.gradient
 
 
 GRADIENT = METHODS.register(

@@ -22,9 +22,9 @@ def place_seed(seed: int, sample: int, place: Place) -> int:
 def add_noise(
     images: torch.Tensor,
     places: Sequence[Place],
-    sigma: float,
+    sigma: float | torch.Tensor,
     seed: int,
-    sample: int,
+    samples: Sequence[int],
     *,
     shared: bool = False,
 ) -> torch.Tensor:
@@ -33,12 +33,12 @@ def add_noise(
     Parameters
     ----------
     images
-        (B, C, H, W), normalised.
-    places
-        B places; they and the seed determine the noise, whatever the batch. (CPU and CUDA
-        generators differ, so the two devices see different noise.)
+        (B, C, H, W): normalised images, or a layer's output.
+    places, samples
+        B places and B numbers of samples; they and the seed determine the noise, whatever the
+        batch. (CPU and CUDA generators differ, so the two devices see different noise.)
     sigma
-        Standard deviation, in normalised units.
+        Standard deviation, in the images' units; or (B,) of them.
     shared
         Whether tiles see the same noise where they overlap: it then belongs to the pixel of the
         global grid, not to the tile, and its maps are those of any other cut into tiles. Places
@@ -46,12 +46,13 @@ def add_noise(
     """
     noisy = torch.empty_like(images)
     generator = torch.Generator(device=images.device)
-    for row, place in enumerate(places):
+    scales = torch.as_tensor(sigma, device=images.device).expand(len(images))
+    for row, (place, sample) in enumerate(zip(places, samples, strict=True)):
         if shared and len(place) == 2:
             noise = _field(images.shape[1:], place, seed, sample, generator)
         else:
             noise = _drawn(images.shape[1:], place_seed(seed, sample, place), generator)
-        noisy[row] = images[row] + sigma * noise
+        torch.add(images[row], noise * scales[row], out=noisy[row])
     return noisy
 
 

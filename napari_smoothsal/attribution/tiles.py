@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution.explainer import BatchMaps, Explainer
+from napari_smoothsal.attribution.explainer import Explainer
+from napari_smoothsal.attribution.explanation import BatchMaps, Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
@@ -25,7 +27,7 @@ class TileMaps:
     maps
         (B, C, h, w) float32 CPU tensor, signed, at the layer's resolution.
     target
-        (B,) class explained; of a difference, the first.
+        (B,) class explained; of a difference, the first; -1 of a hidden unit.
     logits, probabilities
         (B, classes) of one noise-free pass of the explained network.
         Means over the pixels where the model decides per pixel.
@@ -33,6 +35,12 @@ class TileMaps:
         (B, classes) of the untouched model.
     standard_error
         (B,) relative standard error of the mean over noise samples; NaN without noise.
+    samples
+        (B,) noise samples drawn; 1 without noise.
+    convergence_delta
+        (B,) of DeepLift: how far the sum over a map is from the score less the baseline's, the
+        mean of the magnitudes over samples; else NaN. Rounding, where every path from the image to
+        the score leads through the layer; what goes past it, where a skip does.
     explained_px
         (B,) number of output pixels whose scores were summed and explained: 1 for one decision
         per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
@@ -48,6 +56,8 @@ class TileMaps:
     probabilities: torch.Tensor
     original_probabilities: torch.Tensor
     standard_error: torch.Tensor
+    samples: torch.Tensor
+    convergence_delta: torch.Tensor
     explained_px: torch.Tensor
     dense_probabilities: torch.Tensor | None
     spec: SaliencySpec
@@ -65,6 +75,8 @@ def explain_tiles(
     compute: Compute | None = None,
     *,
     dense: bool = False,
+    baselines: torch.Tensor | NDArray[np.generic] | None = None,
+    on_sample: Callable[[TileMaps], None] | None = None,
 ) -> TileMaps:
     """Compute the saliency maps of images at a hidden layer.
 
@@ -81,6 +93,11 @@ def explain_tiles(
         Device, precision, batch size.
     dense
         Keep the probabilities of every pixel, of models that decide per pixel.
+    baselines
+        (B or 1, C, H, W), as ``images``: what DeepLift with ``baseline="custom"`` compares with.
+    on_sample
+        Called after each noise sample of all images with the maps so far and their standard
+        errors, for a picture that refines itself. What it raises ends the computation.
 
     Returns
     -------
@@ -106,27 +123,42 @@ def explain_tiles(
             f"dense=True: model {model.card.name!r} decides once per tile and has no probabilities "
             "of single pixels"
         )
+    others = None if baselines is None else _checked_baselines(model, baselines, batch)
     explainer = Explainer(model, [spec], compute, scope="tiles")
-    size = explainer.batch_size(compute.batch_size, int(max(batch.shape[2:])))
-    done: list[BatchMaps] = []
-    for start in range(0, len(batch), size):
-        part = batch[start : start + size]
-        result = explainer.explain(part, [(start + i,) for i in range(len(part))])
-        for row in torch.nonzero(~result.finite).flatten().tolist():
-            raise ModelError(
-                f"tile {start + row}: the model's logits "
-                f"({result.decision.logits[row].tolist()}) or its "
-                "map are not finite; check the image and the model's weights, or choose a higher "
-                "precision"
-            )
-        if not dense:  # large, and of every tile
-            result = replace(result, decision=result.decision.without_pixels())
-        done.append(result)
-    decisions = [b.decision for b in done]
-    maps = [b.specs[0] for b in done]
+    size = explainer.batch_size(int(max(batch.shape[2:])))
+    parts = [range(start, min(start + size, len(batch))) for start in range(0, len(batch), size)]
+
+    def begun(part: range) -> Explanation:
+        return explainer.begin(
+            batch[part[0] : part[-1] + 1],
+            [(index,) for index in part],
+            others if others is None or len(others) == 1 else others[part[0] : part[-1] + 1],
+        )
+
+    def done(explanation: Explanation) -> BatchMaps:
+        result = explainer.finish(explanation)
+        # The pixels' probabilities are large, and of every tile.
+        return result if dense else replace(result, decision=result.decision.without_pixels())
+
+    if on_sample is None:
+        results = [done(begun(part)) for part in parts]
+    else:
+        explanations = [begun(part) for part in parts]
+        while not all(explanation.finished for explanation in explanations):
+            for explanation in explanations:
+                explanation.step(most=1)
+            on_sample(_joined([e.result() for e in explanations], spec, dense))
+        results = [done(explanation) for explanation in explanations]
+    maps = _joined(results, spec, dense)
+    _refuse_what_is_not_finite(results, maps)
+    _tell_of_empty(maps.explained_px, explainer.targets[0].label)
+    return maps
+
+
+def _joined(batches: list[BatchMaps], spec: SaliencySpec, dense: bool) -> TileMaps:
+    decisions = [b.decision for b in batches]
+    maps = [b.specs[0] for b in batches]
     probabilities = torch.cat([d.probabilities for d in decisions])
-    explained_px = torch.cat([m.explained_px for m in maps])
-    _tell_of_empty(explained_px, explainer.targets[0].label)
     return TileMaps(
         maps=torch.cat([m.maps for m in maps]),
         target=torch.cat([m.target for m in maps]),
@@ -134,10 +166,21 @@ def explain_tiles(
         probabilities=probabilities,
         original_probabilities=probabilities,
         standard_error=torch.cat([m.standard_error for m in maps]),
-        explained_px=explained_px,
+        samples=torch.cat([m.samples for m in maps]),
+        convergence_delta=torch.cat([m.convergence_delta for m in maps]),
+        explained_px=torch.cat([m.explained_px for m in maps]),
         dense_probabilities=_dense(decisions) if dense else None,
         spec=spec,
     )
+
+
+def _refuse_what_is_not_finite(batches: list[BatchMaps], maps: TileMaps) -> None:
+    finite = torch.cat([b.finite for b in batches])
+    for row in torch.nonzero(~finite).flatten().tolist():
+        raise ModelError(
+            f"tile {row}: the model's logits ({maps.logits[row].tolist()}) or its map are not "
+            "finite; check the image and the model's weights, or choose a higher precision"
+        )
 
 
 def _dense(decisions: list[Decision]) -> torch.Tensor:
@@ -155,6 +198,18 @@ def _tell_of_empty(explained_px: torch.Tensor, target: str) -> None:
             "and the map is zero",
             stacklevel=3,
         )
+
+
+def _checked_baselines(
+    model: Model, given: torch.Tensor | NDArray[np.generic], images: torch.Tensor
+) -> torch.Tensor:
+    baselines = _checked(model, given)
+    if baselines.shape[2:] != images.shape[2:] or len(baselines) not in (1, len(images)):
+        raise SettingError(
+            f"baselines have shape {tuple(baselines.shape)}; give one image, or one for each of "
+            f"the {len(images)} tiles, of the tiles' size {tuple(images.shape[2:])}"
+        )
+    return baselines
 
 
 def _checked(model: Model, images: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:

@@ -57,3 +57,7 @@ class UnsafeModelError(ModelError):
 
 class StoreError(SmoothsalError):
     """A store that cannot be written, opened or resumed."""
+
+
+class ComputeError(SmoothsalError):
+    """The device cannot do what was asked of it: memory that ran out."""

@@ -6,13 +6,16 @@ control, so it is written for a user.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from napari_smoothsal.core.settings import Settings
 
 Precision = Literal["auto", "fp64", "fp32", "tf32", "bf16"]
+Aggregate = Literal["mean", "square", "variance"]
+
+MOST_AUTO_SAMPLES = 200
 
 
 class SaliencySpec(Settings):
@@ -41,14 +44,20 @@ class SaliencySpec(Settings):
         min_length=1,
         description="How the attribution is computed at the layer: `gradient` says what more "
         "activity there would do to the score, `activation_x_gradient` what the activity there "
-        "contributes to it.",
+        "contributes to it, `deeplift` what it contributes compared with a baseline image.",
     )
-    samples: int = Field(
+    samples: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = Field(
         20,
-        ge=0,
-        le=10_000,
         description="Noisy copies of each tile that are averaged (SmoothGrad); 0 uses the tile "
-        "itself, without noise.",
+        "itself, without noise; `auto` goes on until `max_standard_error` is reached, or "
+        f"{MOST_AUTO_SAMPLES} samples.",
+    )
+    max_standard_error: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="With `samples=auto`: the relative standard error of a tile's map at which "
+        "no more samples are drawn for it.",
     )
     sigma: float = Field(
         0.2,
@@ -60,19 +69,22 @@ class SaliencySpec(Settings):
         False,
         description="Phase jitter between noise samples (not available yet).",
     )
-    aggregate: Literal["mean"] = Field(
+    aggregate: Aggregate = Field(
         "mean",
-        description="How the noise samples are combined.",
+        description="How the noise samples are combined: their `mean`, the mean of their `square`s "
+        "(never negative), or their `variance`.",
     )
-    noise_at: Literal["input"] = Field(
+    noise_at: Literal["input", "layer"] = Field(
         "input",
-        description="Where the noise is added.",
+        description="Where the noise is added: to the `input`, or to the output of the `layer`, "
+        "there in units of each tile's own standard deviation.",
     )
     target: int | str | None = Field(
         None,
         description="Class that is explained: a name or an index, `auto` for the class predicted "
         "in each tile (of models that decide per pixel: the most frequent other than the "
-        "background), or `a-b` for the difference of two. Unset: the model's default class.",
+        "background), `a-b` for the difference of two, or `unit:LAYER:CHANNEL` for the mean "
+        "activity of a hidden unit above the layer. Unset: the model's default class.",
     )
     reduction: Literal["sum", "mean", "absolute", "positive"] = Field(
         "sum",
@@ -98,6 +110,15 @@ class SaliencySpec(Settings):
         if isinstance(value, bool):
             raise ValueError("give a class name or an index")
         return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+    @model_validator(mode="after")
+    def _an_error_is_known(self) -> SaliencySpec:
+        if self.samples == "auto" and self.aggregate == "variance":
+            raise ValueError(
+                "samples = 'auto' needs a standard error, which aggregate = 'variance' has not; "
+                "give a number of samples"
+            )
+        return self
 
 
 class Tiling(Settings):
@@ -156,12 +177,20 @@ class Compute(Settings):
     )
     precision: Precision = Field(
         "auto",
-        description="Number format: fp32 is the default on every device; fp64 for comparisons, "
-        "tf32 and bf16 for speed.",
+        description="Number format. `auto` takes bf16 where the device has it in hardware and its "
+        "error stays below the standard error of the noise samples, else fp32; fp64 is for "
+        "comparisons.",
     )
     batch_size: int | Literal["auto"] = Field(
         "auto",
-        description="Tiles per batch; `auto` chooses by memory.",
+        description="Tiles, or noise samples of fewer tiles, in one pass; `auto` chooses by "
+        "memory. Where memory runs out all the same, it is halved.",
+    )
+    budget_bytes: int | None = Field(
+        None,
+        ge=2**20,
+        description="Memory that the feature maps of one pass may take, with `batch_size=auto`. "
+        "Unset: a share of what is free.",
     )
     readers: int | None = Field(
         None,

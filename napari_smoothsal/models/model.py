@@ -183,6 +183,11 @@ class Model:
             )
         raise UnknownNameError(f"layer of model {self.card.name!r}", name, layers)
 
+    def lies_above(self, upper: str, lower: str) -> bool:
+        """Whether a layer depends on another one."""
+        traced = next(layer for layer in self._trace.layers if layer.name == upper)
+        return lower in traced.ancestors
+
     @property
     def _trace(self) -> Trace:
         return self._trace_at(fitting_size(self.card.input_size, self.unit))

@@ -6,7 +6,9 @@ A classifier is read as a segmenter of a single pixel: its logits (B, classes) b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 
@@ -62,13 +64,23 @@ class Question:
     Attributes
     ----------
     classes
-        (B, 1) class indices, or (B, 2) for the difference of two.
+        (B, 1) class indices, or (B, 2) for the difference of two; -1 of a hidden unit.
     pixels
         (B, H, W) bool: whose scores are summed.
+    unit
+        Layer and channel of the hidden unit whose mean activity is explained instead.
     """
 
     classes: torch.Tensor
     pixels: torch.Tensor
+    unit: tuple[str, int] | None = None
+
+    def rows(self, tiles: torch.Tensor) -> Question:
+        """The question of some tiles, in their order."""
+        if len(tiles) == len(self.classes) and bool((tiles.diff() == 1).all()):
+            return self
+        tiles = tiles.to(self.classes.device)
+        return Question(self.classes[tiles], self.pixels[tiles], self.unit)
 
     @property
     def explained_px(self) -> torch.Tensor:
@@ -76,8 +88,16 @@ class Question:
         that there is nothing to explain and the map is zero."""
         return self.pixels.sum((1, 2))
 
-    def scores(self, output: torch.Tensor) -> torch.Tensor:
-        """The scalars (B,) of an output (B, classes, H, W) from `Readout.read`."""
+    def scores(
+        self, output: torch.Tensor, activations: Mapping[str, torch.Tensor] = MappingProxyType({})
+    ) -> torch.Tensor:
+        """The scalars (B,) of an output (B, classes, H, W) from `Readout.read`.
+
+        ``activations`` holds the output (B, C, h, w) of the hidden unit's layer by its name.
+        """
+        if self.unit is not None:
+            layer, channel = self.unit
+            return activations[layer][:, channel].mean((1, 2)).to(output.dtype)
         index = self.classes[:, :, None, None].expand(-1, -1, *output.shape[2:])
         chosen = output.gather(1, index)
         score = chosen[:, 0] - chosen[:, 1] if chosen.shape[1] == 2 else chosen[:, 0]
@@ -174,6 +194,9 @@ class Readout:
         function for every noise sample. Of a difference, the pixels of both classes count:
         ``a-b`` is then the negative of ``b-a``.
         """
+        if target.unit is not None:
+            none = torch.full_like(decision.predicted, -1)[:, None]
+            return Question(none, torch.ones_like(none, dtype=torch.bool)[..., None], target.unit)
         if target.classes is not None:
             classes = torch.tensor([target.classes], device=decision.labels.device)
             classes = classes.expand(len(decision.labels), -1)

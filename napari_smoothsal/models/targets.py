@@ -11,6 +11,8 @@ from napari_smoothsal.core.errors import SettingError, UnknownNameError
 Scope = Literal["slide", "tiles"]
 TargetPixels = Literal["predicted", "all"]
 
+_UNIT = "unit:"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -26,11 +28,14 @@ class Target:
     pixels
         Of models that decide per pixel: whether the score is summed over the pixels predicted as
         the class, or over all.
+    unit
+        Layer and channel of a hidden unit, whose mean activity is explained in place of a class.
     """
 
     classes: tuple[int] | tuple[int, int] | None
     label: str
     pixels: TargetPixels = "predicted"
+    unit: tuple[str, int] | None = None
 
 
 def resolve_target(
@@ -46,7 +51,8 @@ def resolve_target(
     card
         Its classes, ``default_target`` and ``background`` decide what None means.
     target
-        None, ``"auto"``, a class index or name, or ``"a-b"``.
+        None, ``"auto"``, a class index or name, ``"a-b"``, or ``"unit:<layer>:<channel>"``, whose
+        layer and channel are not looked up here.
     scope
         None means one class for a whole slide (colours would otherwise change their meaning
         from tile to tile), but the predicted class for single tiles.
@@ -58,15 +64,28 @@ def resolve_target(
     UnknownNameError
         If there is no such class, with the nearest names.
     SettingError
-        If an index is out of range, or pixels are to be chosen of a model that has none.
+        If an index is out of range, a unit is not written as one, or pixels are to be chosen of
+        a model that has none.
     """
     if pixels == "all" and card.kind != "segmentation":
         raise SettingError(
             f"target_pixels = 'all' is for models that decide per pixel; {card.name!r} decides "
             "once per tile"
         )
+    if isinstance(target, str) and target.startswith(_UNIT) and target not in card.class_names:
+        return Target(None, target, "all", _unit_of(target))
     classes, label = _classes_of(card, target, scope)
     return Target(classes, label, pixels)
+
+
+def _unit_of(target: str) -> tuple[str, int]:
+    layer, _, channel = target.removeprefix(_UNIT).rpartition(":")
+    if not layer or not channel.isdecimal():
+        raise SettingError(
+            f"target = {target!r}: a hidden unit is written unit:LAYER:CHANNEL, for example "
+            "unit:layer4:17"
+        )
+    return layer, int(channel)
 
 
 def _classes_of(

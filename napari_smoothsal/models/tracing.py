@@ -32,11 +32,12 @@ class _Node:
 
 @dataclass
 class TracedLayer:
-    """A module's output in the traced pass."""
+    """A module's output in the traced pass, and the modules that it depends on."""
 
     name: str
     shape: tuple[int, ...]
     geometry: Geometry
+    ancestors: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -92,7 +93,9 @@ def trace(module: nn.Module, image: torch.Tensor) -> Trace:
             node = listener.node(output)
             node.ancestors |= {name}
             if node.geometry is not None and output.ndim == 4 and min(output.shape[2:]) > 1:
-                result.layers.append(TracedLayer(name, tuple(output.shape), node.geometry))
+                result.layers.append(
+                    TracedLayer(name, tuple(output.shape), node.geometry, node.ancestors - {name})
+                )
 
     handles = []
     training = {m: m.training for m in module.modules()}

@@ -117,8 +117,9 @@ def explain_slide(
                 return Run(path)
             writer = reopen_store(path, images)
             batch_size = int(own["provenance"]["batch_size"])
+            explainer.rows.limit = batch_size
         else:
-            batch_size = explainer.batch_size(compute.batch_size, plan.grid.tile_px)
+            batch_size = explainer.batch_size(plan.grid.tile_px)
             provenance = {
                 "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
                 "versions": versions(),

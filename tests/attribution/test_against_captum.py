@@ -33,7 +33,7 @@ def captum_mean(model: Model, images, spec: SaliencySpec, target) -> torch.Tenso
     places = [(i,) for i in range(len(images))]
     samples = []
     for sample in range(max(spec.samples, 1)):
-        noisy = add_noise(normalised, places, spec.sigma, spec.seed, sample)
+        noisy = add_noise(normalised, places, spec.sigma, spec.seed, [sample] * len(images))
         noisy = noisy if spec.samples else normalised
         multiply = spec.method == "activation_x_gradient"
 

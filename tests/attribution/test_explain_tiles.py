@@ -9,6 +9,7 @@ from networks import every_model, wrapped
 from torch import nn
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
+from napari_smoothsal.attribution.aggregation import Aggregation
 from napari_smoothsal.core.errors import ModelError, SettingError, SmoothsalError, UnknownNameError
 from napari_smoothsal.denoise.backward_hook import mean_of_four_rolls
 
@@ -171,12 +172,10 @@ def test_reduced_precision_runs_and_is_close(resnet) -> None:
 
 
 def test_many_samples_in_reduced_precision_are_summed_in_full(resnet) -> None:
-    from napari_smoothsal.attribution.explainer import _RunningMean
-
-    mean = _RunningMean()
+    mean = Aggregation("mean", 1)
     for _ in range(700):
-        mean.add(torch.full((1, 1, 2, 2), 1.0, dtype=torch.bfloat16))
-    assert torch.equal(mean.mean(), torch.ones(1, 1, 2, 2))
+        mean.add(torch.full((1, 1, 1, 2, 2), 1.0, dtype=torch.bfloat16), torch.tensor([0]))
+    assert torch.equal(mean.result(), torch.ones(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from napari_smoothsal.attribution.noise import add_noise
 
 
 def noise(place, size=(40, 50), seed=3, sample=1, shared=True) -> torch.Tensor:
-    return add_noise(torch.zeros(1, 3, *size), [place], 2.0, seed, sample, shared=shared)[0]
+    return add_noise(torch.zeros(1, 3, *size), [place], 2.0, seed, [sample], shared=shared)[0]
 
 
 @pytest.mark.parametrize("shift", [(0, 7), (13, 0), (13, 7)])

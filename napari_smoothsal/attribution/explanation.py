@@ -1,0 +1,428 @@
+"""Explanation: the maps of one batch while they grow, noise sample by noise sample."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from napari_smoothsal.attribution.aggregation import Aggregation
+from napari_smoothsal.attribution.base import AtLayer
+from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
+from napari_smoothsal.attribution.capture import captured
+from napari_smoothsal.attribution.network import Network
+from napari_smoothsal.attribution.noise import Place, add_noise
+from napari_smoothsal.attribution.rescale import Reference, recorded, rescaled
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import MOST_AUTO_SAMPLES
+from napari_smoothsal.denoise import DENOISINGS, denoised
+from napari_smoothsal.denoise import options_of as denoising_options_of
+from napari_smoothsal.models import Decision
+from napari_smoothsal.models.readout import Question
+from napari_smoothsal.models.targets import Target
+
+if TYPE_CHECKING:
+    from napari_smoothsal.attribution.explainer import Explainer
+
+_ROUND = 4
+"""With ``samples="auto"`` the error is looked at after every round of so many samples."""
+
+Row = tuple[int, int]
+"""A tile of the batch and a noise sample."""
+
+
+@dataclass(frozen=True)
+class SpecMaps:
+    """One spec's maps of one batch, on the CPU.
+
+    Attributes
+    ----------
+    maps
+        (B, C, h, w) float32, signed.
+    target
+        (B,) class explained; of a difference, the first; -1 of a hidden unit.
+    standard_error
+        (B,) relative standard error of the mean over noise samples; NaN without noise.
+    samples
+        (B,) noise samples drawn; 1 without noise.
+    convergence_delta
+        (B,) of methods that rescale: how far the sum of the map is from the score less the
+        baseline's, the mean of the magnitudes over samples; else NaN.
+    explained_px
+        (B,) number of output pixels whose scores the explained scalar sums: 1 for one decision
+        per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
+    """
+
+    maps: torch.Tensor
+    target: torch.Tensor
+    standard_error: torch.Tensor
+    samples: torch.Tensor
+    convergence_delta: torch.Tensor
+    explained_px: torch.Tensor
+
+
+@dataclass(frozen=True)
+class BatchMaps:
+    """Everything computed for one batch, on the CPU.
+
+    Attributes
+    ----------
+    specs
+        One `SpecMaps` per spec, in the order of the specs.
+    decision
+        What one noise-free pass says. Under denoisings that leave the forward pass alone it is
+        the original model's.
+    """
+
+    specs: list[SpecMaps]
+    decision: Decision
+
+    @property
+    def finite(self) -> torch.Tensor:
+        """(B,) bool: whether a tile's logits and all of its maps are finite numbers."""
+        good = torch.isfinite(self.decision.logits).all(1)
+        for spec in self.specs:
+            good &= torch.isfinite(spec.maps).flatten(1).all(1)
+        return good
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What specs have in common that share every forward pass."""
+
+    denoising: str
+    denoising_options: tuple[tuple[str, object], ...]
+    samples: int | Literal["auto"]
+    sigma: float
+    seed: int
+    disturbed_layer: str | None
+    """Layer that the noise is added at; None: the input."""
+    baseline: str | None
+    """What gradients are rescaled against; None: they are not."""
+
+
+@dataclass
+class _Progress:
+    """How far one walk has come."""
+
+    walk: Walk
+    members: list[int]
+    drawn: int = 0
+    open_tiles: list[int] = field(default_factory=list)
+    reference: Reference | None = None
+
+    @property
+    def most(self) -> int:
+        samples = self.walk.samples
+        return MOST_AUTO_SAMPLES if samples == "auto" else max(samples, 1)
+
+
+class Explanation:
+    """The maps of one batch, refined by every `step`.
+
+    Made by `Explainer.begin`, which says what its arguments are.
+
+    Attributes
+    ----------
+    network
+        That takes the noise samples.
+    """
+
+    def __init__(
+        self,
+        explainer: Explainer,
+        network: Network,
+        images: torch.Tensor,
+        places: Sequence[Place],
+        baselines: torch.Tensor | None = None,
+    ) -> None:
+        self.network = network
+        self._explainer = explainer
+        self._given = (images, places, baselines)
+        self._places = places
+        with explainer.device.numerics():
+            self._images = self.network.normalised(images)
+            self._decision = self._decide()
+            questions = {t: explainer.model.readout.ask(self._decision, t) for t in self._targets}
+            self._questions: dict[Target, Question] = questions
+            count = len(images)
+            self._aggregates = [Aggregation(s.aggregate, count) for s in explainer.specs]
+            self._open = [torch.ones(count, dtype=torch.bool) for _ in explainer.specs]
+            self._deltas = [torch.zeros(count, dtype=torch.float64) for _ in explainer.specs]
+            self._walks = [
+                _Progress(walk, members, open_tiles=list(range(count)))
+                for walk, members in explainer.walks.items()
+            ]
+            for progress in self._walks:
+                if progress.walk.baseline is not None:
+                    made = self._baselines(progress.walk.baseline, images, baselines)
+                    progress.reference = self._refer(progress, made)
+
+    def again(self, network: Network) -> Explanation:
+        """The same, from its beginning, with another network."""
+        return Explanation(self._explainer, network, *self._given)
+
+    @property
+    def _targets(self) -> list[Target]:
+        return list(dict.fromkeys(self._explainer.targets))
+
+    @property
+    def finished(self) -> bool:
+        """Whether no sample is left to draw."""
+        return not any(progress.open_tiles for progress in self._walks)
+
+    def step(self, most: int | None = None) -> None:
+        """Draw the next noise samples of every walk: as many as fit into one pass.
+
+        Parameters
+        ----------
+        most
+            No more samples than this of each tile.
+        """
+        with self._explainer.device.numerics():
+            for progress in self._walks:
+                if progress.open_tiles:
+                    self._advance(progress, most)
+
+    def result(self) -> BatchMaps:
+        """Maps of the samples drawn so far."""
+        specs = []
+        for index, aggregate in enumerate(self._aggregates):
+            question = self._questions[self._explainer.targets[index]]
+            samples = aggregate.samples.clone()
+            rescales = self._explainer.methods[index].rescales
+            delta = (
+                self._deltas[index] / samples
+                if rescales
+                else torch.full_like(samples, torch.nan, dtype=torch.float64)
+            )
+            specs.append(
+                SpecMaps(
+                    maps=aggregate.result().float().cpu(),
+                    target=question.classes[:, 0].cpu().clone(),
+                    standard_error=aggregate.relative_standard_error().float(),
+                    samples=samples,
+                    convergence_delta=delta.float(),
+                    explained_px=question.explained_px.cpu(),
+                )
+            )
+        return BatchMaps(specs=specs, decision=self._decision.cpu())
+
+    def _decide(self) -> Decision:
+        """One noise-free pass, of the wider format where the samples take a narrow one."""
+        network = self._explainer.wide_network
+
+        def run(rows: Sequence[int]) -> torch.Tensor:
+            return network.output(self._images[rows[0] : rows[-1] + 1])
+
+        with torch.no_grad():
+            parts = self._explainer.rows.parts(range(len(self._images)), run)
+            output = torch.cat([output for _, output in parts])
+            return self._explainer.model.readout.decide(output)
+
+    def _baselines(
+        self, name: str, images: torch.Tensor, given: torch.Tensor | None
+    ) -> torch.Tensor:
+        """(n, C, H, W) normalised; n is 1 or the number of tiles."""
+        if name == CUSTOM:
+            if given is None:
+                raise SettingError(
+                    "baseline = 'custom' needs the images to compare with: "
+                    "explain_tiles(..., baselines=images)"
+                )
+            return self.network.normalised(given)
+        tiles = self.network.unit_range(images)
+        return self.network.normalised(baseline_of(name).make(tiles, self.network.mean))
+
+    def _refer(self, progress: _Progress, baselines: torch.Tensor) -> Reference:
+        """What the network makes of the baselines, remembered where it is the same for all."""
+        key = (progress.walk, self.network, tuple(baselines.shape[2:]))
+        shared = len(baselines) == 1 and progress.walk.baseline != CUSTOM
+        known = self._explainer.references.get(key) if shared else None
+        if known is not None:
+            return known
+        reference = Reference()
+        with torch.enable_grad(), self._altered(progress.walk), recorded(reference):
+            layers = self._layers(progress)
+            with captured(self.network.module, layers) as activations:
+                reference.output = self.network.output(baselines).detach()
+        reference.activations = {name: value.detach() for name, value in activations.items()}
+        if shared:
+            self._explainer.references[key] = reference
+        return reference
+
+    def _altered(self, walk: Walk) -> contextlib.AbstractContextManager[None]:
+        denoising = DENOISINGS[walk.denoising]
+        options = denoising_options_of(denoising, dict(walk.denoising_options))
+        convolutions = self._explainer.convolutions[walk]
+        return denoised(self.network.module, denoising, convolutions, options)
+
+    def _layers(self, progress: _Progress) -> list[str]:
+        """Layers of the walk's specs, and those of the hidden units that they explain."""
+        explainer = self._explainer
+        layers = [explainer.specs[i].layer for i in progress.members]
+        units = [explainer.targets[i].unit for i in progress.members]
+        return list(dict.fromkeys([*layers, *(unit[0] for unit in units if unit is not None)]))
+
+    def _advance(self, progress: _Progress, most: int | None) -> None:
+        rows = self._explainer.rows
+        count = max(1, rows.limit // len(progress.open_tiles))
+        count = min(count, progress.most - progress.drawn, most or progress.most)
+        if progress.walk.samples == "auto":
+            count = min(count, _ROUND - progress.drawn % _ROUND)
+        samples = range(progress.drawn, progress.drawn + count)
+        work: list[Row] = [(tile, sample) for sample in samples for tile in progress.open_tiles]
+        for part, found in rows.parts(work, lambda part: self._pass(progress, part)):
+            self._add(part, found)
+        progress.drawn += count
+        self._close(progress)
+
+    def _close(self, progress: _Progress) -> None:
+        """Strike off the tiles that have seen enough."""
+        if progress.drawn >= progress.most:
+            progress.open_tiles = []
+            return
+        for i in progress.members:
+            # Where there is nothing to explain, one pass gives the zeros their shape.
+            self._open[i] &= self._questions[self._explainer.targets[i]].explained_px.cpu() > 0
+            if progress.walk.samples == "auto" and progress.drawn % _ROUND == 0:
+                error = self._aggregates[i].relative_standard_error()
+                self._open[i] &= ~(error <= self._explainer.specs[i].max_standard_error)
+        still = torch.stack([self._open[i] for i in progress.members]).any(0)
+        progress.open_tiles = [tile for tile in progress.open_tiles if still[tile]]
+
+    def _pass(
+        self, progress: _Progress, rows: Sequence[Row]
+    ) -> dict[int, tuple[torch.Tensor, torch.Tensor | None]]:
+        """Attributions (n, C, h, w), and what they miss of the score (n,), by spec."""
+        explainer, walk = self._explainer, progress.walk
+        tiles = torch.tensor([tile for tile, _ in rows])
+        module, layers = self.network.module, self._layers(progress)
+        images = self._noisy(self._images, rows, walk, at_layer=None)
+        reference = None if progress.reference is None else progress.reference.rows(tiles)
+        disturbed = None
+        if walk.disturbed_layer is not None:
+            stride = explainer.model.layer(walk.disturbed_layer).stride
+
+            def disturbed(output: torch.Tensor) -> torch.Tensor:
+                return self._noisy(output, rows, walk, at_layer=stride)
+
+        rescaling = contextlib.nullcontext() if reference is None else rescaled(reference)
+        with torch.enable_grad():
+            with (
+                self._altered(walk),
+                captured(module, layers, disturbed) as activations,
+                rescaling,
+            ):
+                output = self.network.output(images)
+            found: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
+            targets = list(dict.fromkeys(explainer.targets[i] for i in progress.members))
+            for target in targets:
+                question = self._questions[target].rows(tiles)
+                scores = question.scores(output, activations)
+                asked = [i for i in progress.members if explainer.targets[i] == target]
+                names = list(dict.fromkeys(explainer.specs[i].layer for i in asked))
+                gradients = torch.autograd.grad(
+                    scores.sum(),
+                    [activations[name] for name in names],
+                    retain_graph=target != targets[-1],
+                )
+                by_name = dict(zip(names, gradients, strict=True))
+                rise = None if reference is None else self._rise(question, scores, reference)
+                for i in asked:
+                    name = explainer.specs[i].layer
+                    found[i] = self._attribute(
+                        i,
+                        AtLayer(
+                            activations[name].detach(),
+                            by_name[name],
+                            None if reference is None else reference.activations[name],
+                        ),
+                        rise,
+                    )
+        return found
+
+    @torch.no_grad()
+    def _attribute(
+        self, index: int, at: AtLayer, rise: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        explainer = self._explainer
+        maps = explainer.methods[index].attribute(at)
+        missed = None
+        if rise is not None:
+            missed = maps.flatten(1).sum(1, dtype=rise.dtype) - rise
+        height, width = self._images.shape[2:]
+        return self.network.on_the_tile(maps, explainer.layers[index], (height, width)), missed
+
+    @torch.no_grad()
+    def _rise(self, question: Question, scores: torch.Tensor, reference: Reference) -> torch.Tensor:
+        """(n,): scores less those of the baselines."""
+        count = len(scores)
+        output = reference.output.expand(count, -1, -1, -1)
+        activations = {
+            name: value.expand(count, -1, -1, -1) for name, value in reference.activations.items()
+        }
+        return scores.detach() - question.scores(output, activations)
+
+    def _add(
+        self,
+        rows: Sequence[Row],
+        found: dict[int, tuple[torch.Tensor, torch.Tensor | None]],
+    ) -> None:
+        start = 0
+        while start < len(rows):
+            stop = start
+            while stop < len(rows) and rows[stop][1] == rows[start][1]:
+                stop += 1  # the same sample
+            tiles = torch.tensor([tile for tile, _ in rows[start:stop]])
+            for i, (maps, missed) in found.items():
+                # A map that is sure sees none of the samples that others of its walk still need.
+                still = self._open[i][tiles]
+                if not still.any():
+                    continue
+                some = slice(start, stop)
+                chosen, gone = maps[some], None if missed is None else missed[some]
+                if not still.all():
+                    chosen = chosen[still.to(maps.device)]
+                    gone = None if gone is None else gone[still.to(maps.device)]
+                self._aggregates[i].add(chosen[None], tiles[still])
+                if gone is not None:
+                    self._deltas[i][tiles[still]] += gone.abs().double().cpu()
+            start = stop
+
+    def _noisy(
+        self,
+        values: torch.Tensor,
+        rows: Sequence[Row],
+        walk: Walk,
+        at_layer: tuple[float, float] | None,
+    ) -> torch.Tensor:
+        """Values of the rows' tiles, with noise where the walk has it at this place.
+
+        ``values`` are one per tile at the input, one per row at a layer, whose stride is given.
+        """
+        here = (walk.disturbed_layer is None) == (at_layer is None)
+        whole = [tile for tile, _ in rows] == list(range(len(values)))
+        if at_layer is None and not whole:
+            values = values[[tile for tile, _ in rows]]
+        if walk.samples == 0 or not here:
+            return values
+        shared = self._explainer.model.shares_noise
+        places = [self._places[tile] for tile, _ in rows]
+        sigma = torch.full((len(rows),), walk.sigma, device=values.device, dtype=values.dtype)
+        if at_layer is not None:
+            sigma = sigma * values.flatten(1).std(1)
+            if shared:
+                places = [_on_layer(place, at_layer) for place in places]
+        return add_noise(
+            values, places, sigma, walk.seed, [sample for _, sample in rows], shared=shared
+        )
+
+
+def _on_layer(place: Place, stride: tuple[float, float]) -> Place:
+    if len(place) != 2:
+        return place
+    return (round(place[0] / stride[0]), round(place[1] / stride[1]))

@@ -1,0 +1,80 @@
+"""How many rows one pass may hold; fewer once memory has run out."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from napari_smoothsal.core.errors import ComputeError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class RowLimit:
+    """Cuts work into parts that fit into memory.
+
+    Parameters
+    ----------
+    limit
+        Largest number of rows of a part to begin with.
+
+    Attributes
+    ----------
+    limit
+        Now; it is halved where memory runs out, and stays so.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def parts(
+        self, items: Sequence[Item], run: Callable[[Sequence[Item]], Result]
+    ) -> list[tuple[Sequence[Item], Result]]:
+        """Run over all items, part by part.
+
+        Raises
+        ------
+        ComputeError
+            Where not even one row fits.
+        """
+        results = []
+        start = 0
+        while start < len(items):
+            part = items[start : start + self.limit]
+            try:
+                result = run(part)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise ComputeError(
+                        "memory ran out with a single tile in the pass; choose smaller tiles, a "
+                        f"higher layer or another device ({str(error).splitlines()[0]})"
+                    ) from error
+                self.limit = len(part) // 2
+            else:
+                results.append((part, result))
+                start += len(part)
+                continue
+            # Out of the handler, whose traceback holds the tensors of the pass that failed.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            warnings.warn(
+                f"memory ran out with {len(part)} rows in a pass; going on with {self.limit}",
+                stacklevel=2,
+            )
+        return results
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # The CPU's allocator and oneDNN have no exception of their own.
+    text = str(error)
+    return "can't allocate memory" in text or "could not create a memory" in text

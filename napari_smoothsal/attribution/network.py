@@ -1,0 +1,114 @@
+"""A model's network made ready for many passes: frozen, folded, on its device."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+
+import torch
+from torch import nn
+
+from napari_smoothsal.attribution.device import Device
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.models import LayerInfo, Model
+from napari_smoothsal.models.fitting import cropped_to_tile, fitting_size, padded_to_fit
+from napari_smoothsal.models.folding import fold_batch_norms
+
+
+class Network:
+    """A frozen copy of a model's network; the model stays as it is.
+
+    Parameters
+    ----------
+    model
+        Whose network.
+    device
+        Where it runs, and in which number format.
+    keep
+        Layers whose outputs must stay what they are: no BatchNorm is folded into them.
+
+    Attributes
+    ----------
+    module
+        The copy.
+    folded
+        Number of BatchNorms that were folded into convolutions.
+    """
+
+    def __init__(self, model: Model, device: Device, keep: Collection[str]) -> None:
+        self.model = model
+        self.device = device
+        # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs.
+        self.module: nn.Module = (
+            copy.deepcopy(model.module)
+            .to(device.device, device.dtype)
+            .eval()
+            .requires_grad_(False)
+            .to(memory_format=torch.channels_last)
+        )
+        side = fitting_size(model.card.input_size, model.unit)
+        image = torch.zeros(1, len(model.card.mean), side, side)
+        # Noise, so that the check sees every channel alive; in the format of the mean and std.
+        image.normal_(generator=torch.Generator().manual_seed(0))
+        self.folded = fold_batch_norms(self.module, image.to(device.device, device.dtype), keep)
+        if device.inside is not None:
+            _cast(self.module, device.inside)
+            self._check(image)
+        shape = (1, -1, 1, 1)
+        like = {"dtype": device.dtype, "device": device.device}
+        self._mean = torch.tensor(model.card.mean, **like).reshape(shape)  # type: ignore[arg-type]
+        self._std = torch.tensor(model.card.std, **like).reshape(shape)  # type: ignore[arg-type]
+
+    def _check(self, image: torch.Tensor) -> None:
+        try:
+            with torch.no_grad():
+                self.output(image.to(self.device.device, self.device.dtype))
+        except RuntimeError as error:
+            raise SettingError(
+                f"Compute.precision = {self.device.precision!r}: model {self.model.card.name!r} "
+                f"does not run in it ({error}); choose fp32"
+            ) from error
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """(1, C, 1, 1) the card's mean, on the device."""
+        return self._mean
+
+    def unit_range(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) uint8 or floats, on the device, as floats 0..1."""
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        return images.to(self.device.device).to(self.device.dtype) / scale
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) uint8 or floats 0..1, normalised by the card."""
+        normalised = (self.unit_range(images) - self._mean) / self._std
+        return normalised.contiguous(memory_format=torch.channels_last)
+
+    def output(self, images: torch.Tensor) -> torch.Tensor:
+        """The network's output (B, classes, H, W) of the normalised images' own pixels."""
+        if self.device.inside is not None:
+            images = images.to(self.device.inside)
+        output = self.module(padded_to_fit(images, self.model.unit))
+        output = self.model.readout.read(output, len(images)).to(self.device.dtype)
+        dense = self.model.output
+        if dense is None:
+            return output
+        return cropped_to_tile(output, dense.stride, dense.centre, images.shape[2:])
+
+    def on_the_tile(
+        self, maps: torch.Tensor, layer: LayerInfo, tile: tuple[int, int]
+    ) -> torch.Tensor:
+        """A layer's maps without what belongs to the padding of a tile (height, width)."""
+        if all(side % self.model.unit == 0 for side in tile):
+            return maps  # nothing was padded
+        return cropped_to_tile(maps, layer.stride, layer.centre, torch.Size(tile))
+
+
+def _cast(module: nn.Module, dtype: torch.dtype) -> None:
+    """To a narrow format, all but normalisations, whose small variances it would lose."""
+    for child in module.modules():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            continue
+        for tensor in (*child.parameters(recurse=False), *child.buffers(recurse=False)):
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.to(dtype)
