@@ -388,7 +388,7 @@ class Explanation:
                 if not still.all():
                     chosen = chosen[still.to(maps.device)]
                     gone = None if gone is None else gone[still.to(maps.device)]
-                self._aggregates[i].add(chosen[None], tiles[still])
+                self._aggregates[i].add(chosen, tiles[still])
                 if gone is not None:
                     self._deltas[i][tiles[still]] += gone.abs().double().cpu()
             start = stop
@@ -404,22 +404,21 @@ class Explanation:
 
         ``values`` are one per tile at the input, one per row at a layer, whose stride is given.
         """
-        here = (walk.disturbed_layer is None) == (at_layer is None)
-        whole = [tile for tile, _ in rows] == list(range(len(values)))
-        if at_layer is None and not whole:
-            values = values[[tile for tile, _ in rows]]
-        if walk.samples == 0 or not here:
-            return values
+        tiles, samples = zip(*rows, strict=True)
+        if at_layer is None and tiles != tuple(range(len(values))):
+            chosen: Sequence[torch.Tensor] | torch.Tensor = [values[tile] for tile in tiles]
+        else:
+            chosen = values
+        if walk.samples == 0 or (walk.disturbed_layer is None) != (at_layer is None):
+            return chosen if isinstance(chosen, torch.Tensor) else torch.stack(list(chosen))
         shared = self._explainer.model.shares_noise
-        places = [self._places[tile] for tile, _ in rows]
-        sigma = torch.full((len(rows),), walk.sigma, device=values.device, dtype=values.dtype)
+        places = [self._places[tile] for tile in tiles]
+        sigma: float | torch.Tensor = walk.sigma
         if at_layer is not None:
-            sigma = sigma * values.flatten(1).std(1)
+            sigma = walk.sigma * values.flatten(1).std(1)
             if shared:
                 places = [_on_layer(place, at_layer) for place in places]
-        return add_noise(
-            values, places, sigma, walk.seed, [sample for _, sample in rows], shared=shared
-        )
+        return add_noise(chosen, places, sigma, walk.seed, samples, shared=shared)
 
 
 def _on_layer(place: Place, stride: tuple[float, float]) -> Place:

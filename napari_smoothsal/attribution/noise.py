@@ -20,7 +20,7 @@ def place_seed(seed: int, sample: int, place: Place) -> int:
 
 
 def add_noise(
-    images: torch.Tensor,
+    images: Sequence[torch.Tensor] | torch.Tensor,
     places: Sequence[Place],
     sigma: float | torch.Tensor,
     seed: int,
@@ -33,7 +33,7 @@ def add_noise(
     Parameters
     ----------
     images
-        (B, C, H, W): normalised images, or a layer's output.
+        B of (C, H, W): normalised images, or a layer's outputs.
     places, samples
         B places and B numbers of samples; they and the seed determine the noise, whatever the
         batch. (CPU and CUDA generators differ, so the two devices see different noise.)
@@ -44,15 +44,16 @@ def add_noise(
         global grid, not to the tile, and its maps are those of any other cut into tiles. Places
         that are no origins on a grid keep noise of their own.
     """
-    noisy = torch.empty_like(images)
-    generator = torch.Generator(device=images.device)
-    scales = torch.as_tensor(sigma, device=images.device).expand(len(images))
+    shape, device = images[0].shape, images[0].device
+    noisy = images[0].new_empty((len(images), *shape)).contiguous(memory_format=torch.channels_last)
+    generator = torch.Generator(device=device)
+    scales = torch.as_tensor(sigma, device=device).expand(len(images))
     for row, (place, sample) in enumerate(zip(places, samples, strict=True)):
         if shared and len(place) == 2:
-            noise = _field(images.shape[1:], place, seed, sample, generator)
+            noise = _field(shape, place, seed, sample, generator)
         else:
-            noise = _drawn(images.shape[1:], place_seed(seed, sample, place), generator)
-        torch.add(images[row], noise * scales[row], out=noisy[row])
+            noise = _drawn(shape, place_seed(seed, sample, place), generator)
+        noisy[row] = torch.addcmul(images[row], noise, scales[row])
     return noisy
 
 

@@ -169,6 +169,17 @@ class _Rescaling(_Interception):
         return call
 
 
+def _slope_of_relu(x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+    """Slope of ReLU's secant: the share of the way from x0 to x that is above zero.
+
+    max(x, x0) / |x - x0|, cut to 0 and 1. No difference of close numbers is taken, so that it is
+    exact however close they are, and at a tie it is the tangent's. Few passes over memory: this
+    is what DeepLift costs more than a gradient.
+    """
+    way = torch.sub(x, x0).abs_().add_(torch.finfo(x.dtype).tiny)
+    return torch.maximum(x, x0).div_(way).clamp_(0, 1)
+
+
 def _near(x: torch.Tensor, x0: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
     """Where x is so close to x0 that the secant is lost in rounding; the tangent takes over."""
     limit = math.sqrt(torch.finfo(x.dtype).eps)
@@ -182,15 +193,15 @@ class _Secant(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, f: Elementwise, call: _Call, in_place: bool
     ) -> torch.Tensor:
-        difference = x - call.seen
-        y = f.apply(x)
-        slope = (y - call.made).div_(difference)
         if f.name == "relu":
-            # Arithmetic is exact on either side of the kink: only 0 / 0 is no slope.
-            slope = torch.where(difference == 0, (x > 0).to(slope.dtype), slope)
-        elif (near := _near(x, call.seen, difference)).any():
-            slope = torch.where(near, _derivative(f, x), slope)
+            slope = _slope_of_relu(x, call.seen)
+        else:
+            difference = x - call.seen
+            slope = (f.apply(x) - call.made).div_(difference)
+            if (near := _near(x, call.seen, difference)).any():
+                slope = torch.where(near, _derivative(f, x), slope)
         ctx.save_for_backward(slope)
+        y = f.apply(x)
         if in_place:
             # In place it must stay: where a skip reads the same tensor, it reads the result.
             ctx.mark_dirty(x)

@@ -174,7 +174,7 @@ def test_reduced_precision_runs_and_is_close(resnet) -> None:
 def test_many_samples_in_reduced_precision_are_summed_in_full(resnet) -> None:
     mean = Aggregation("mean", 1)
     for _ in range(700):
-        mean.add(torch.full((1, 1, 1, 2, 2), 1.0, dtype=torch.bfloat16), torch.tensor([0]))
+        mean.add(torch.full((1, 1, 2, 2), 1.0, dtype=torch.bfloat16), torch.tensor([0]))
     assert torch.equal(mean.result(), torch.ones(1, 1, 2, 2))
 
 
