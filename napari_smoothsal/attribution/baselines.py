@@ -32,11 +32,14 @@ class Baseline:
     make
         From the tiles (B, C, H, W), 0..1, and the card's mean (1, C, 1, 1), 0..1, to the baselines
         (n, C, H, W), 0..1; n is 1 where all tiles share one, else B.
+    shared
+        Whether every tile of a size has the same one.
     """
 
     name: str
     title: str
     make: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    shared: bool = True
 
 
 BASELINES: Registry[Baseline] = Registry("baseline")
@@ -97,7 +100,7 @@ for _entry in (
     Baseline("zero", "Zero after normalisation: the mean colour of the training images", _zero),
     Baseline("black", "Black", _uniform(0.0)),
     Baseline("white", "White, as glass", _uniform(1.0)),
-    Baseline("tissue_mean", "The mean colour of each tile's own tissue", _tissue_mean),
-    Baseline("blurred", f"The tile itself, blurred ({BLUR_SIGMA_PX:g} px)", _blurred),
+    Baseline("tissue_mean", "The mean colour of each tile's own tissue", _tissue_mean, False),
+    Baseline("blurred", f"The tile itself, blurred ({BLUR_SIGMA_PX:g} px)", _blurred, False),
 ):
     BASELINES.register(_entry)

@@ -57,6 +57,9 @@ class Explainer:
         bf16, else the same.
     rows
         How many rows, tiles x samples, a pass may hold.
+    fallbacks
+        What had to be computed otherwise than asked for, in words: memory that ran out, numbers
+        that overflowed.
 
     Raises
     ------
@@ -117,7 +120,8 @@ class Explainer:
         self.wide_network = self.network
         if self.device.inside is not None:
             self.wide_network = Network(model, replace(self.device, precision="fp32"), looked_at)
-        self.rows = RowLimit(_FIRST_ROWS)
+        self.fallbacks: list[str] = []
+        self.rows = RowLimit(_FIRST_ROWS, self._fall_back)
 
     def begin(
         self,
@@ -176,10 +180,9 @@ class Explainer:
         overflown = ~result.finite & torch.isfinite(result.decision.logits).all(1)
         if explanation.network is self.wide_network or not overflown.any():
             return result
-        warnings.warn(
+        self._fall_back(
             f"{int(overflown.sum())} tile(s) overflow in {self.device.precision}; their batch is "
-            "computed in fp32",
-            stacklevel=2,
+            "computed in fp32"
         )
         return self.finish(explanation.again(self.wide_network), stop)
 
@@ -196,6 +199,10 @@ class Explainer:
         needed = int(3 * per_value * pixels * tile_px * tile_px)
         self.rows.limit = self.device.batch_size(self._compute, needed)
         return self.rows.limit
+
+    def _fall_back(self, what: str) -> None:
+        self.fallbacks.append(what)
+        warnings.warn(what, stacklevel=4)
 
     def _convolutions_of(self, members: Sequence[int]) -> list[str]:
         above = (c for i in members for c in self.layers[i].strided_convs_above)

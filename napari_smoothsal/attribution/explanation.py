@@ -240,7 +240,8 @@ class Explanation:
     def _refer(self, progress: _Progress, baselines: torch.Tensor) -> Reference:
         """What the network makes of the baselines, remembered where it is the same for all."""
         key = (progress.walk, self.network, tuple(baselines.shape[2:]))
-        shared = len(baselines) == 1 and progress.walk.baseline != CUSTOM
+        name = progress.walk.baseline
+        shared = name is not None and name != CUSTOM and baseline_of(name).shared
         known = self._explainer.references.get(key) if shared else None
         if known is not None:
             return known

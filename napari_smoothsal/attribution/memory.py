@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -22,6 +21,8 @@ class RowLimit:
     ----------
     limit
         Largest number of rows of a part to begin with.
+    on_halved
+        Told in words whenever it is halved.
 
     Attributes
     ----------
@@ -29,8 +30,9 @@ class RowLimit:
         Now; it is halved where memory runs out, and stays so.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, on_halved: Callable[[str], None]) -> None:
         self.limit = limit
+        self._on_halved = on_halved
 
     def parts(
         self, items: Sequence[Item], run: Callable[[Sequence[Item]], Result]
@@ -65,9 +67,8 @@ class RowLimit:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            warnings.warn(
-                f"memory ran out with {len(part)} rows in a pass; going on with {self.limit}",
-                stacklevel=2,
+            self._on_halved(
+                f"memory ran out with {len(part)} rows in a pass; going on with {self.limit}"
             )
         return results
 

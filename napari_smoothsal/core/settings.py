@@ -56,8 +56,10 @@ def checked_options(owner: str, model: type[SettingsT], given: Mapping[str, Any]
 def _in_words(owner: str, error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"]) or "value"
+        field = ".".join(["", *(str(part) for part in problem["loc"])])
         message = problem["msg"].removeprefix("Value error, ")
-        given = "" if problem["type"] == "missing" else f" = {problem['input']!r}"
-        lines.append(f"{owner}.{field}{given}: {message[0].lower() + message[1:]}")
+        # What concerns several fields names them itself.
+        told = problem["type"] == "missing" or not field
+        given = "" if told else f" = {problem['input']!r}"
+        lines.append(f"{owner}{field}{given}: {message[0].lower() + message[1:]}")
     return "; ".join(lines)

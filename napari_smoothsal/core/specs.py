@@ -6,7 +6,7 @@ control, so it is written for a user.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from napari_smoothsal.core.settings import Settings
 Precision = Literal["auto", "fp64", "fp32", "tf32", "bf16"]
 Aggregate = Literal["mean", "square", "variance"]
 
+MOST_SAMPLES = 10_000
 MOST_AUTO_SAMPLES = 200
 
 
@@ -46,7 +47,7 @@ class SaliencySpec(Settings):
         "activity there would do to the score, `activation_x_gradient` what the activity there "
         "contributes to it, `deeplift` what it contributes compared with a baseline image.",
     )
-    samples: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = Field(
+    samples: int | Literal["auto"] = Field(
         20,
         description="Noisy copies of each tile that are averaged (SmoothGrad); 0 uses the tile "
         "itself, without noise; `auto` goes on until `max_standard_error` is reached, or "
@@ -103,6 +104,16 @@ class SaliencySpec(Settings):
     method_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the method, as name=value."
     )
+
+    @field_validator("samples", mode="before")
+    @classmethod
+    def _a_number_or_auto(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if value != "auto" and not (number and 0 <= value <= MOST_SAMPLES):
+            raise ValueError(f"give a whole number from 0 to {MOST_SAMPLES}, or 'auto'")
+        return value
 
     @field_validator("target", mode="before")
     @classmethod

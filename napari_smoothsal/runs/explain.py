@@ -22,7 +22,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
 from napari_smoothsal.runs.keys import map_keys
-from napari_smoothsal.runs.layout import FINISHED, check_free_or_own, only_writer
+from napari_smoothsal.runs.layout import FINISHED, PER_MAP, check_free_or_own, only_writer
 from napari_smoothsal.runs.plan import Region, RunPlan, plan_tiles
 from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
@@ -117,13 +117,17 @@ def explain_slide(
                 return Run(path)
             writer = reopen_store(path, images)
             batch_size = int(own["provenance"]["batch_size"])
-            explainer.rows.limit = batch_size
+            # Where memory ran out in the first attempt, it would again.
+            fallbacks = own["provenance"]["fallbacks"]
+            explainer.rows.limit = min([batch_size, *(f["rows_per_pass"] for f in fallbacks)])
         else:
             batch_size = explainer.batch_size(plan.grid.tile_px)
             provenance = {
                 "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
                 "versions": versions(),
                 "batch_size": batch_size,
+                "batch_norms_folded": explainer.network.folded,
+                "fallbacks": [],
                 "card": public_card(model.card),
             }
             contents = Contents(
@@ -175,10 +179,13 @@ def _run(
                 # shapes take the same kernels, so its other tiles do not depend on a failure.
                 batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
                 places = [(int(y), int(x)) for y, x in grid.origins[indices]]
+                before = len(explainer.fallbacks)
                 try:
                     result = explainer.explain(batch, places, stop)
                 except Stopped:
                     break
+                for what in explainer.fallbacks[before:]:
+                    writer.add_fallback(what, indices, explainer.rows.limit)
                 finite = result.finite.numpy()
                 _tell(tiles.errors, finite, readable)
                 status = np.where(readable & finite, DONE, FAILED).astype(np.uint8)
@@ -252,9 +259,6 @@ def _class_pyramid(plan: RunPlan, model: Model) -> list[ClassPyramid]:
     ]
 
 
-_PER_MAP = ("tv", "se", "explained_px")
-
-
 def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[np.generic]]:
     n = len(plan.grid)
     names = ("x_px", "y_px", "w_px", "h_px")
@@ -263,7 +267,7 @@ def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[
     columns["predicted"] = np.full(n, -1, np.int16)
     unknown = np.full(n, np.nan, np.float32)
     columns |= {f"p_{i}": unknown for i in range(classes)}
-    columns |= {f"{prefix}_{i}": unknown for prefix in _PER_MAP for i in range(maps)}
+    columns |= {f"{prefix}_{i}": unknown for prefix in PER_MAP for i in range(maps)}
     return columns
 
 

@@ -14,7 +14,7 @@ from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.runs.class_map import ClassMap
 from napari_smoothsal.runs.class_pyramid import PREDICTION
-from napari_smoothsal.runs.layout import FORMAT, NAMESPACE, own_attributes
+from napari_smoothsal.runs.layout import FORMAT, NAMESPACE, PER_MAP, own_attributes
 from napari_smoothsal.runs.store import STATUS_NAMES
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
 
@@ -164,10 +164,14 @@ class Run:
 
     @property
     def tiles(self) -> pd.DataFrame:
-        """One row per tile: ``x_px, y_px, w_px, h_px`` (level 0), ``status``, ``predicted``,
-        ``p_<class>`` and, per map, ``tv_<key>``, ``se_<key>`` and ``explained_px_<key>``: the
-        pixels whose score is explained, of models that decide per pixel; 0 where the class is
-        predicted nowhere in the tile, so that its map is zero and has no total variation."""
+        """One row per tile.
+
+        ``x_px, y_px, w_px, h_px`` (level 0), ``status``, ``predicted``, ``p_<class>`` and, per
+        map: ``tv_<key>`` total variation; ``se_<key>`` relative standard error over the noise
+        samples, of which there are ``samples_<key>``; ``delta_<key>`` of DeepLift, how far the
+        sum over the map is from what it should explain; ``explained_px_<key>``, of models that
+        decide per pixel, the pixels whose score is explained: 0 where the class is predicted
+        nowhere in the tile, so that its map is zero and has no total variation."""
         own = self._own
         columns = {
             name: np.asarray(array[:]) for name, array in group_at(self._root, "tiles").arrays()
@@ -180,9 +184,9 @@ class Run:
         for index, name in enumerate(classes):
             table[f"p_{name}"] = columns[f"p_{index}"]
         for index, key in enumerate(own["maps"]):
-            table[f"tv_{key}"] = columns[f"tv_{index}"]
-            table[f"se_{key}"] = columns[f"se_{index}"]
-            table[f"explained_px_{key}"] = columns[f"explained_px_{index}"]
+            for name in PER_MAP:
+                if f"{name}_{index}" in columns:  # a store may be older than a column
+                    table[f"{name}_{key}"] = columns[f"{name}_{index}"]
         return table
 
     @property

@@ -77,6 +77,19 @@ class StoreWriter:
         self.set_status(status)
         return status
 
+    def add_fallback(self, what: str, tiles: NDArray[np.int64], rows_per_pass: int) -> None:
+        """Record that some tiles were computed otherwise than planned."""
+        own = dict(attributes_of(self._root)[NAMESPACE])
+        entry = {
+            "what": what,
+            "first_tile": int(tiles[0]),
+            "last_tile": int(tiles[-1]),
+            "rows_per_pass": rows_per_pass,
+        }
+        provenance = own["provenance"]
+        own["provenance"] = {**provenance, "fallbacks": [*provenance["fallbacks"], entry]}
+        self._root.attrs[NAMESPACE] = own
+
     def set_status(self, status: str) -> None:
         """Record the run's status, in one atomic write."""
         own = attributes_of(self._root)[NAMESPACE]

@@ -177,6 +177,8 @@ def _columns(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np
         tv = _where(good & (explained > 0), total_variation(maps.maps).numpy())
         columns[f"tv_{index}"] = tv
         columns[f"se_{index}"] = _where(good, maps.standard_error.numpy())
+        columns[f"samples_{index}"] = _where(good, maps.samples.numpy())
+        columns[f"delta_{index}"] = _where(good, maps.convergence_delta.numpy())
         columns[f"explained_px_{index}"] = _where(good, explained)
     return columns
 

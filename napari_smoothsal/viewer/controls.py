@@ -53,9 +53,15 @@ def control_for(name: str, field: FieldInfo, choices: bool = False) -> Any | Non
         return FloatSpinBox(
             value=field.default, min=-WIDEST, max=WIDEST, step=DECIMALS_STEP, **options
         )
-    if get_origin(kind) in (Union, types.UnionType) and str in get_args(kind):
-        return LineEdit(value=field.default or "", **options)
+    if get_origin(kind) in (Union, types.UnionType) and _takes_words(get_args(kind)):
+        value = "" if field.default is None else str(field.default)
+        return LineEdit(value=value, **options)
     return None
+
+
+def _takes_words(kinds: tuple[Any, ...]) -> bool:
+    """Whether one of several kinds of values is text: any, or a word such as ``auto``."""
+    return str in kinds or any(get_origin(kind) is Literal for kind in kinds)
 
 
 def controls_for(model: type[Settings], named: Iterable[str]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "denoising": "backward_hook",
         "method": "gradient",
         "samples": 20,
+        "max_standard_error": 0.1,
         "sigma": 0.2,
         "jitter": False,
         "aggregate": "mean",

@@ -136,7 +136,7 @@ def test_a_bad_sigma_is_marked_explained_and_nothing_is_lost(
     assert not ready.busy
     assert "greater than or equal to 0" in ready.bar.status
     assert sigma.value == -0.5
-    assert ready.form.controls["samples"].value == 0
+    assert ready.form.controls["samples"].value == "0"
     sigma.value = 0.1
     assert sigma.native.styleSheet() == "" and ready.form.problem == ""
 

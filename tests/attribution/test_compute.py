@@ -1,0 +1,252 @@
+"""Number formats and memory: what is chosen, what gives way, and that it is told."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from networks import every_model, wrapped
+from torch import nn
+from unets import small_segmenter
+
+from napari_smoothsal import Compute, SaliencySpec, explain_tiles, load_model
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.memory import RowLimit
+from napari_smoothsal.attribution.precision import has_fast_bf16
+from napari_smoothsal.core.errors import ComputeError, ModelError, SettingError
+
+FP64 = Compute(precision="fp64", device="cpu")
+FAST_BF16 = has_fast_bf16(torch.device("cpu"))
+
+
+def tiles(n: int, size: int = 64) -> torch.Tensor:
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(n))
+
+
+@pytest.mark.parametrize("make", [lambda: every_model()["resnet"], small_segmenter])
+@pytest.mark.parametrize("method", ["gradient", "deeplift"])
+def test_bf16_is_close_and_decides_in_full_precision(make, method: str) -> None:
+    model = make()
+    layer = "layer2" if "layer2" in {x.name for x in model.layers()} else "stem"
+    spec = SaliencySpec(layer=layer, method=method, denoising="original", samples=4)
+    images = tiles(3)
+    wide = explain_tiles(model, images, spec, Compute(precision="fp32"))
+    narrow = explain_tiles(model, images, spec, Compute(precision="bf16"))
+    error = (narrow.maps - wide.maps).norm() / wide.maps.norm()
+    assert 0 < error < 0.1
+    assert torch.equal(narrow.logits, wide.logits)
+
+
+@pytest.mark.skipif(not FAST_BF16, reason="needs a processor that multiplies bf16 in hardware")
+def test_auto_takes_bf16_only_where_noise_hides_its_error() -> None:
+    model = load_model("demo-classifier")
+    for method in ("gradient", "activation_x_gradient", "deeplift"):
+        spec = SaliencySpec(layer="layer1", method=method)
+        assert Explainer(model, [spec], Compute(), "tiles").device.precision == "bf16"
+    exact = SaliencySpec(layer="layer1", samples=0)
+    assert Explainer(model, [exact], Compute(), "tiles").device.precision == "fp32"
+    calm = SaliencySpec(layer="layer1", sigma=1e-4)
+    assert Explainer(model, [calm], Compute(), "tiles").device.precision == "fp32"
+
+
+def test_without_the_hardware_auto_is_fp32(monkeypatch) -> None:
+    monkeypatch.setattr("napari_smoothsal.attribution.precision.has_fast_bf16", lambda _d: False)
+    spec = SaliencySpec(layer="layer1")
+    explainer = Explainer(every_model()["resnet"], [spec], Compute(), "tiles")
+    assert explainer.device.precision == "fp32"
+
+
+class Huge(nn.Module):
+    """Passes through numbers that float32 still holds and bfloat16 does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.head = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.low(x).tanh()
+        y = (y * 0 + 3.4e38) / 3.4e38 * y
+        return self.head(y).mean((2, 3))
+
+
+def test_what_overflows_in_bf16_is_computed_in_fp32_and_told() -> None:
+    model = wrapped(Huge(), "a", "b")
+    spec = SaliencySpec(layer="low", denoising="original", samples=2)
+    explainer = Explainer(model, [spec], Compute(precision="bf16"), "tiles")
+    images = tiles(2, 32)
+    with pytest.warns(UserWarning, match=r"2 tile\(s\) overflow in bf16"):
+        ours = explainer.explain(images, [(0,), (1,)])
+    assert len(explainer.fallbacks) == 1
+    wide = explain_tiles(model, images, spec, Compute(precision="fp32"))
+    assert torch.equal(ours.specs[0].maps, wide.maps)
+
+
+class MixedFormats(nn.Module):
+    """Makes a float32 tensor of its own on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.low(x) * torch.ones(1, 4, 1, 1)).mean((2, 3))
+
+
+def test_a_network_that_does_not_run_in_bf16() -> None:
+    model = wrapped(MixedFormats(), "a", "b")
+    spec = SaliencySpec(layer="low", denoising="original", samples=4)
+    with pytest.raises(SettingError, match="choose fp32"):
+        explain_tiles(model, tiles(1, 32), spec, Compute(precision="bf16"))
+    assert explain_tiles(model, tiles(1, 32), spec).maps.isfinite().all()
+
+
+def test_a_row_limit_halves_until_it_fits() -> None:
+    told = []
+    limit = RowLimit(8, told.append)
+
+    def run(part):
+        if len(part) > 2:
+            raise MemoryError("no")
+        return sum(part)
+
+    results = limit.parts(range(10), run)
+    assert [list(part) for part, _ in results] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    assert limit.limit == 2 and len(told) == 2 and "going on with 2" in told[-1]
+    with pytest.raises(ComputeError, match="smaller tiles"):
+        limit.parts([1, 2], lambda part: (_ for _ in ()).throw(MemoryError("no")))
+    with pytest.raises(RuntimeError, match="something else"):
+        limit.parts([1], lambda part: (_ for _ in ()).throw(RuntimeError("something else")))
+
+
+OUT_OF_MEMORY = """
+import resource, warnings, torch, psutil
+import napari_smoothsal as ss
+from napari_smoothsal.attribution import Explainer
+torch.set_num_threads(1)
+model = ss.load_model("demo-classifier")
+spec = ss.SaliencySpec(layer="layer1", samples=128, target="tumour")
+images = torch.rand(1, 3, 224, 224)
+def explained(rows):
+    explainer = Explainer(model, [spec], ss.Compute(precision="fp32", batch_size=rows), "tiles")
+    explainer.batch_size(224)
+    return explainer, explainer.explain(images, [(0,)])
+_, expected = explained(2)
+used = psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (used + (120 << 20), resource.RLIM_INFINITY))
+with warnings.catch_warnings(record=True):
+    warnings.simplefilter("always")
+    explainer, ours = explained(128)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert explainer.rows.limit < 128, explainer.rows.limit
+assert explainer.fallbacks and "memory ran out" in explainer.fallbacks[0]
+a, b = ours.specs[0].maps, expected.specs[0].maps
+assert (a - b).norm() <= 1e-2 * b.norm(), (a - b).norm() / b.norm()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory as Linux does")
+def test_where_memory_runs_out_the_rows_are_halved_and_nothing_is_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=250
+    )
+    assert done.returncode == 0, done.stderr
+
+
+PEAK = """
+import resource, sys, torch
+import napari_smoothsal as ss
+from napari_smoothsal.attribution import Explainer
+budget = int(sys.argv[1]) << 20
+model = ss.load_model("demo-classifier")
+spec = ss.SaliencySpec(layer="input", samples=4, method=sys.argv[2], denoising="original")
+images = torch.rand(64, 3, 224, 224)
+def run(count, compute):
+    explainer = Explainer(model, [spec], compute, "tiles")
+    size = explainer.batch_size(224)
+    explainer.explain(images[:count], [(i,) for i in range(count)])
+    return size
+run(1, ss.Compute(precision="fp32", batch_size=1))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+size = run(16, ss.Compute(precision="fp32", budget_bytes=budget))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(size, peak - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures peak memory as Linux does")
+@pytest.mark.parametrize("method", ["gradient", "deeplift"])
+def test_a_pass_stays_within_its_budget(method: str) -> None:
+    sizes = []
+    for budget in (100, 300):
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, str(budget), method],
+            capture_output=True, text=True, timeout=250,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        size, used = map(int, done.stdout.split())
+        assert used <= budget << 20
+        sizes.append(size)
+    assert 1 < sizes[0] < sizes[1]
+
+
+def test_the_users_model_is_left_as_it_was_also_after_an_error() -> None:
+    class Breaks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.low, self.norm, self.head = (
+                nn.Conv2d(3, 4, 3, 2),
+                nn.BatchNorm2d(4),
+                nn.Linear(4, 2),
+            )
+            self.passes = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.passes += 1
+            if x.std() > 1.5:  # noise, which no other pass has
+                raise ValueError("broken")
+            return self.head(self.norm(self.low(x)).mean((2, 3)))
+
+    module = Breaks().train()
+    model = wrapped(module, "a", "b")
+    module.train()
+    module.low.bias.requires_grad_(False)
+    handle = module.norm.register_forward_hook(lambda *_: None)
+    model.layers()
+    before, passes = copy.deepcopy(module.state_dict()), module.passes
+    flags = [p.requires_grad for p in module.parameters()]
+    hooks = [
+        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+        for m in module.modules()
+    ]
+    for method in ("gradient", "deeplift"):
+        spec = SaliencySpec(layer="low", method=method, sigma=5.0, denoising="original")
+        with pytest.raises(ValueError, match="broken"):
+            explain_tiles(model, tiles(1, 32), spec, FP64)
+    assert module.training and module.norm.training and module.passes == passes
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+    assert [p.requires_grad for p in module.parameters()] == flags
+    assert hooks == [
+        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+        for m in module.modules()
+    ]
+    assert "forward" not in vars(module.norm)
+    handle.remove()
+
+
+def test_infinite_logits_name_their_tile() -> None:
+    class Explodes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.low, self.head = nn.Conv2d(3, 4, 3, 2), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.head(self.low(x).mean((2, 3)))
+            return y / (x.mean((1, 2, 3)) < 0.5)[:, None]
+
+    model = wrapped(Explodes(), "a", "b")
+    images = torch.zeros(3, 3, 32, 32)
+    images[1] = 1
+    spec = SaliencySpec(layer="low", samples=2, denoising="original")
+    with pytest.raises(ModelError, match="tile 1"):
+        explain_tiles(model, images, spec)
