@@ -28,7 +28,7 @@ class Aggregation:
         """(B,) samples seen."""
         self._sum: torch.Tensor | None = None
         self._scatter: torch.Tensor | None = None
-        self._squares = torch.zeros(tiles, dtype=torch.float64)
+        self._squares: torch.Tensor | None = None
 
     def add(self, maps: torch.Tensor, tiles: torch.Tensor) -> None:
         """Take in attributions.
@@ -45,9 +45,11 @@ class Aggregation:
             maps = maps.float()
         if self._how == "square":
             maps = maps.square()
-        if self._sum is None:
+        norms = exact(torch.linalg.vector_norm(maps.flatten(1), dim=1))
+        if self._sum is None or self._squares is None:
             shape = (len(self.samples), *maps.shape[1:])
             self._sum = maps.new_zeros(shape)
+            self._squares = norms.new_zeros(len(self.samples))
             if self._how == "variance":
                 self._scatter = maps.new_zeros(shape)
         # A slice where it is all of them: indexing would copy the maps twice.
@@ -56,8 +58,8 @@ class Aggregation:
             self._scatter[rows] += self._scattered(maps, rows, tiles)
         self._sum[rows] += maps
         self.samples[tiles] += 1
-        norms = torch.linalg.vector_norm(maps.flatten(1), dim=1)
-        self._squares[tiles] += exact(norms).square().cpu().double()
+        # On the device: a number fetched for every sample would make the device wait for it.
+        self._squares[rows] += norms.square()
 
     def _scattered(
         self, maps: torch.Tensor, rows: slice | torch.Tensor, tiles: torch.Tensor
@@ -80,10 +82,11 @@ class Aggregation:
         NaN with fewer than two samples, and of a variance, whose error the samples' spread does
         not tell.
         """
-        assert self._sum is not None, "no sample was added"
+        assert self._sum is not None and self._squares is not None, "no sample was added"
         norm = torch.linalg.vector_norm(self._sum.flatten(1), dim=1)
         squared = exact(norm).square().cpu().double() / self.samples.square()
-        variance = (self._squares - self.samples * squared).clamp(min=0) / (self.samples - 1)
+        squares = self._squares.cpu().double()
+        variance = (squares - self.samples * squared).clamp(min=0) / (self.samples - 1)
         error = (variance / self.samples).sqrt() / squared.sqrt()
         known = (self.samples > 1) & (self._how != "variance")
         return torch.where(known, error, torch.nan)

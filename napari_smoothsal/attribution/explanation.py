@@ -21,6 +21,7 @@ from napari_smoothsal.core.specs import MOST_AUTO_SAMPLES
 from napari_smoothsal.denoise import DENOISINGS, denoised
 from napari_smoothsal.denoise import options_of as denoising_options_of
 from napari_smoothsal.models import Decision
+from napari_smoothsal.models.exact import exact
 from napari_smoothsal.models.readout import Question
 from napari_smoothsal.models.targets import Target
 
@@ -148,10 +149,12 @@ class Explanation:
             self._decision = self._decide()
             questions = {t: explainer.model.readout.ask(self._decision, t) for t in self._targets}
             self._questions: dict[Target, Question] = questions
+            self._asked = {t: q.explained_px.cpu() > 0 for t, q in questions.items()}
             count = len(images)
             self._aggregates = [Aggregation(s.aggregate, count) for s in explainer.specs]
             self._open = [torch.ones(count, dtype=torch.bool) for _ in explainer.specs]
-            self._deltas = [torch.zeros(count, dtype=torch.float64) for _ in explainer.specs]
+            zeros = exact(torch.zeros(count, device=explainer.device.device))
+            self._deltas = [zeros.clone() for _ in explainer.specs]
             self._walks = [
                 _Progress(walk, members, open_tiles=list(range(count)))
                 for walk, members in explainer.walks.items()
@@ -195,7 +198,7 @@ class Explanation:
             samples = aggregate.samples.clone()
             rescales = self._explainer.methods[index].rescales
             delta = (
-                self._deltas[index] / samples
+                self._deltas[index].cpu() / samples
                 if rescales
                 else torch.full_like(samples, torch.nan, dtype=torch.float64)
             )
@@ -288,7 +291,7 @@ class Explanation:
             return
         for i in progress.members:
             # Where there is nothing to explain, one pass gives the zeros their shape.
-            self._open[i] &= self._questions[self._explainer.targets[i]].explained_px.cpu() > 0
+            self._open[i] &= self._asked[self._explainer.targets[i]]
             if progress.walk.samples == "auto" and progress.drawn % _ROUND == 0:
                 error = self._aggregates[i].relative_standard_error()
                 self._open[i] &= ~(error <= self._explainer.specs[i].max_standard_error)
@@ -391,7 +394,7 @@ class Explanation:
                     gone = None if gone is None else gone[still.to(maps.device)]
                 self._aggregates[i].add(chosen, tiles[still])
                 if gone is not None:
-                    self._deltas[i][tiles[still]] += gone.abs().double().cpu()
+                    self._deltas[i][tiles[still].to(gone.device)] += exact(gone.abs())
             start = stop
 
     def _noisy(

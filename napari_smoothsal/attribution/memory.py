@@ -76,6 +76,7 @@ class RowLimit:
 def _out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # The CPU's allocator and oneDNN have no exception of their own.
+    # The CPU's allocator and oneDNN have no exception of their own; the latter says of an
+    # allocation that failed that it "could not create" something.
     text = str(error)
-    return "can't allocate memory" in text or "could not create a memory" in text
+    return "can't allocate memory" in text or "could not create a " in text

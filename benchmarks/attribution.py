@@ -1,0 +1,363 @@
+"""How fast maps are computed, against Captum, and how near to what the machine can do.
+
+    python benchmarks/attribution.py --out benchmarks/results/attribution.json [--device cuda]
+
+Per network, tile size, layer and method, all in one process, alternating, medians:
+
+- *speed*: SmoothGrad (n = 20, sigma 0.2) of one tile against Captum's layer method under its
+  NoiseTunnel in fp32, with the fastest of several `nt_samples_batch_size`; DeepLift on a copy whose
+  ReLUs are not shared, without which Captum refuses or errs;
+- *layers at once*: three layers from shared passes against three single runs;
+- *share of the peak*: operations that the maps need (a forward pass and a backward pass above the
+  layer, per sample) per second, over those of a 2048 x 2048 matrix product in the same format;
+- *error of reduced precision*: distance to the fp32 map of the same noise, over the map, beside the
+  relative standard error of the 20 samples;
+- *memory*: peak beyond what the process holds before, each measured in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from captum.attr import LayerDeepLift, LayerGradientXActivation, NoiseTunnel
+from machine import machine
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+import napari_smoothsal as ss
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.device import resolve_device
+from napari_smoothsal.attribution.precision import has_fast_bf16
+from napari_smoothsal.models.architectures.unet import Decoder
+from napari_smoothsal.slides.base import Box
+from napari_smoothsal.slides.sample import sample_slide_path
+
+SAMPLES, SIGMA = 20, 0.2
+LAYERS = ("layer1", "layer2", "layer3")
+CAPTUM_BATCHES = (1, 4, 20)
+
+
+class WideUNet(nn.Module):
+    """A U-Net on torchvision's whole ResNet-34, named as segmentation_models_pytorch names it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = torchvision.models.resnet34(weights=None)
+        self.encoder.fc = nn.Identity()
+        self.decoder = Decoder((64, 64, 128, 256, 512), (256, 128, 64, 32, 16), "nearest")
+        self.segmentation_head = nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        e = self.encoder
+        maps = [e.relu(e.bn1(e.conv1(x)))]
+        y = e.maxpool(maps[0])
+        for stage in (e.layer1, e.layer2, e.layer3, e.layer4):
+            y = stage(y)
+            maps.append(y)
+        return self.segmentation_head(self.decoder(maps))
+
+
+def random_network(name: str) -> ss.Model:
+    """A network of random weights with BatchNorm statistics that are not 0 and 1."""
+    torch.manual_seed(0)
+    dense = name == "unet_resnet34"
+    module = WideUNet() if dense else getattr(torchvision.models, name)(weights=None)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.uniform_(-0.1, 0.1)
+            norm.running_var.uniform_(0.8, 1.2)
+    card = ss.ModelCard(
+        name=name,
+        kind="segmentation" if dense else "classification",
+        class_names=("a", "b", "c") if dense else tuple(f"c{i}" for i in range(1000)),
+        input_size=224,
+        input_mpp=0.5,
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    )
+    return ss.Model(module.eval(), card)
+
+
+def model_of(name: str) -> ss.Model:
+    """A demo model, trained, or a network of random weights."""
+    return ss.load_model(name) if name.startswith("demo-") else random_network(name)
+
+
+def image_of(size: int) -> torch.Tensor:
+    """One tile (1, 3, size, size), uint8: of the sample slide."""
+    with sample_slide_path() as path, ss.open_slide(path) as slide:
+        pixels = slide.read_box(Box(2000, 800, size, size), (size, size))
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]
+
+
+class Scored(nn.Module):
+    """The explained scalar of each image, as Captum takes it."""
+
+    def __init__(self, network: nn.Module, dense: bool) -> None:
+        super().__init__()
+        self.network, self.dense = network, dense
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output = self.network(x)
+        return output[:, 1].sum((1, 2)) if self.dense else output[:, 1]
+
+
+def unshared(network: nn.Module) -> nn.Module:
+    """A copy without shared or in-place ReLUs: Captum's DeepLift needs it."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, (BasicBlock, Bottleneck)):
+            wide = isinstance(module, Bottleneck)
+            module.relus = nn.ModuleList(nn.ReLU() for _ in range(3 if wide else 2))
+            module.forward = (_bottleneck if wide else _basic).__get__(module)
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return network
+
+
+def _basic(block: Any, x: torch.Tensor) -> torch.Tensor:
+    skip = x if block.downsample is None else block.downsample(x)
+    y = block.relus[0](block.bn1(block.conv1(x)))
+    return block.relus[1](block.bn2(block.conv2(y)) + skip)
+
+
+def _bottleneck(block: Any, x: torch.Tensor) -> torch.Tensor:
+    skip = x if block.downsample is None else block.downsample(x)
+    y = block.relus[0](block.bn1(block.conv1(x)))
+    y = block.relus[1](block.bn2(block.conv2(y)))
+    return block.relus[2](block.bn3(block.conv3(y)) + skip)
+
+
+def captum_run(
+    model: ss.Model, image: torch.Tensor, layer: str, method: str, batch: int, device: torch.device
+) -> Callable[[], torch.Tensor]:
+    """Captum's layer method under its NoiseTunnel, all samples of one tile."""
+    network = Scored(unshared(model.module), model.readout.dense).to(device)
+    place = network.network.get_submodule(layer)
+    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (model.card.mean, model.card.std))
+    x = ((image / 255 - mean) / std).to(device)
+    more: dict[str, Any] = {}
+    if method == "deeplift":
+        attribution = LayerDeepLift(network, place)
+        more["baselines"] = torch.zeros_like(x)
+    else:
+        attribution = LayerGradientXActivation(network, place, multiply_by_inputs=False)
+    tunnel = NoiseTunnel(attribution)
+
+    def run() -> torch.Tensor:
+        return tunnel.attribute(
+            x, nt_type="smoothgrad", nt_samples=SAMPLES, nt_samples_batch_size=batch, stdevs=SIGMA,
+            **more,
+        )  # fmt: skip
+
+    return run
+
+
+def our_run(
+    model: ss.Model, image: torch.Tensor, layers: tuple[str, ...], method: str, compute: ss.Compute
+) -> Callable[[], Any]:
+    """Our maps of the same: no denoising, the same class."""
+    options = {"target_pixels": "all"} if model.readout.dense else {}
+    specs = [
+        ss.SaliencySpec(
+            layer=layer, method=method, denoising="original", samples=SAMPLES, sigma=SIGMA,
+            target=1, method_options=options,
+        )
+        for layer in layers
+    ]  # fmt: skip
+    explainer = Explainer(model, specs, compute, "tiles")
+    explainer.batch_size(image.shape[2])
+    return lambda: explainer.explain(image, [(0,)])
+
+
+def seconds(run: Callable[[], Any], device: torch.device) -> float:
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def medians(
+    runs: dict[str, Callable[[], Any]], rounds: int, device: torch.device
+) -> dict[str, float]:
+    """Median seconds of each, one after the other in every round, after one to warm up."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            taken = seconds(run, device)
+            if number > 0 or rounds == 0:
+                found[name].append(taken)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def flops_needed(model: ss.Model, image: torch.Tensor, layer: str) -> float:
+    """Of one forward pass and one backward pass from the score down to the layer's output."""
+    network = copy.deepcopy(model.module).requires_grad_(False)
+    kept: list[torch.Tensor] = []
+
+    def cut(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        kept.append(output.detach().requires_grad_())
+        return kept[0].clone()
+
+    network.get_submodule(layer).register_forward_hook(cut)
+    with FlopCounterMode(display=False) as counter:
+        network(image.float())[:, 1].sum().backward()
+    return float(counter.get_total_flops())
+
+
+def matmul_peak(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations per second of a 2048 x 2048 matrix product."""
+    a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
+    times = [seconds(lambda: a @ b, device) for _ in range(30)]
+    return 2 * 2048**3 / statistics.median(times[10:])
+
+
+def precisions(device: torch.device) -> list[str]:
+    """Formats that are fast here; the first is fp32."""
+    narrow = ["bf16"] if has_fast_bf16(device) else []
+    return ["fp32", *(["tf32"] if device.type == "cuda" else []), *narrow]
+
+
+def one_case(
+    name: str, size: int, layers: tuple[str, ...], method: str, rounds: int, device: torch.device
+) -> dict[str, Any]:
+    """Ours in every format and Captum, side by side, at each layer; then all layers at once."""
+    model = model_of(name)
+    image = image_of(size)
+    batches = CAPTUM_BATCHES if size == 224 else CAPTUM_BATCHES[:1]
+    report: dict[str, Any] = {"network": name, "tile_px": size, "method": method, "layers": {}}
+    formats = precisions(device)
+    for layer in layers:
+        runs: dict[str, Callable[[], Any]] = {
+            precision: our_run(model, image, (layer,), method, compute(precision, device))
+            for precision in formats
+        }
+        for batch in batches:
+            runs[f"captum_{batch}"] = captum_run(model, image, layer, method, batch, device)
+        taken = medians(runs, rounds, device)
+        captum = min(v for k, v in taken.items() if k.startswith("captum"))
+        needed = flops_needed(model, image, layer) * SAMPLES
+        reference = runs["fp32"]().specs[0]
+        entry: dict[str, Any] = {
+            "seconds": {k: round(v, 4) for k, v in taken.items()},
+            "ratio_to_fastest_captum": {p: round(captum / taken[p], 2) for p in formats},
+            "share_of_matmul_peak": {p: round(needed / taken[p] / PEAKS[p], 3) for p in formats},
+            "relative_standard_error_of_20": round(float(reference.standard_error[0]), 4),
+        }
+        for precision in formats[1:]:
+            maps = runs[precision]().specs[0].maps
+            error = (maps - reference.maps).norm() / reference.maps.norm()
+            entry[f"relative_error_{precision}"] = round(float(error), 4)
+        report["layers"][layer] = entry
+    runs = {p: our_run(model, image, layers, method, compute(p, device)) for p in formats}
+    together = medians(runs, rounds, device)
+    report["layers_at_once_ratio"] = {
+        p: round(sum(report["layers"][x]["seconds"][p] for x in layers) / together[p], 2)
+        for p in formats
+    }
+    print(json.dumps(report), flush=True)
+    return report
+
+
+def compute(precision: str, device: torch.device) -> ss.Compute:
+    return ss.Compute(precision=precision, device=str(device))
+
+
+def peak_bytes(kind: str, name: str, size: int) -> int:
+    """Memory of one DeepLift map, in a process of its own, beyond what it held before."""
+    command = [sys.executable, __file__, "--memory", kind, name, str(size)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1])
+
+
+def print_peak(kind: str, name: str, size: int) -> None:
+    """One sample at a time, so that the methods are compared and not the batches."""
+    model, layer = model_of(name), LAYERS[0]
+    image = image_of(size)
+    cpu = torch.device("cpu")
+    if kind == "captum":
+        run = captum_run(model, image, layer, "deeplift", 1, cpu)
+    else:
+        one = ss.Compute(precision="fp32", device="cpu", batch_size=1)
+        run = our_run(model, image, (layer,), "deeplift", one)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run()
+    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+
+PEAKS: dict[str, float] = {}
+
+CASES = [
+    ("resnet18", 224, LAYERS, 5),
+    ("resnet34", 224, LAYERS, 3),
+    ("resnet50", 224, LAYERS, 3),
+    ("demo-classifier", 224, LAYERS, 5),
+    ("resnet18", 512, LAYERS, 3),
+    ("unet_resnet34", 512, tuple(f"encoder.{x}" for x in LAYERS), 1),
+    ("resnet18", 1536, LAYERS, 1),
+]
+"""Network, tile size, layers, rounds; each for both methods."""
+
+
+def main() -> None:
+    """Run all cases and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", nargs="*", default=[], help="networks")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--memory", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    if arguments.memory:
+        print_peak(arguments.memory[0], arguments.memory[1], int(arguments.memory[2]))
+        return
+    device = resolve_device(ss.Compute(device=arguments.device)).device
+    for precision in precisions(device):
+        with resolve_device(compute(precision, device)).numerics():
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            PEAKS[precision] = matmul_peak(dtype, device)
+    cases = [case for case in CASES if not arguments.only or case[0] in arguments.only]
+    report = {
+        "machine": machine() if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "samples": SAMPLES,
+        "matmul_peak_gflops": {p: round(v / 1e9) for p, v in PEAKS.items()},
+        "cases": [
+            one_case(name, size, layers, method, rounds, device)
+            for name, size, layers, rounds in cases
+            for method in ("gradient", "deeplift")
+        ],
+    }
+    if device.type == "cpu":
+        report["deeplift_peak_bytes"] = {
+            f"resnet18, {size} px": {
+                kind: peak_bytes(kind, "resnet18", size) for kind in ("ours", "captum")
+            }
+            for size in (224, 512)
+        }
+    text = json.dumps(report, indent=2)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
