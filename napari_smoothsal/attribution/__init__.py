@@ -2,8 +2,9 @@
 
 from napari_smoothsal.attribution import deeplift, gradient  # noqa: F401 - register their methods
 from napari_smoothsal.attribution.base import METHODS, Method
+from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
 from napari_smoothsal.attribution.explainer import Explainer, Stopped
-from napari_smoothsal.attribution.explanation import BatchMaps, Explanation, SpecMaps
+from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import TileMaps, explain_tiles
 

@@ -41,33 +41,32 @@ class Aggregation:
             (n,) which tiles those are, ascending, on the CPU.
         """
         # At least float32: a sum in bfloat16 stops growing after some hundred samples.
-        if maps.dtype != torch.float64:
-            maps = maps.float()
+        wide = torch.promote_types(maps.dtype, torch.float32)
+        if self._how != "mean":
+            maps = maps.to(wide)
         if self._how == "square":
             maps = maps.square()
-        norms = exact(torch.linalg.vector_norm(maps.flatten(1), dim=1))
+        norms = exact(torch.linalg.vector_norm(maps.flatten(1), dim=1, dtype=wide))
         if self._sum is None or self._squares is None:
             shape = (len(self.samples), *maps.shape[1:])
-            self._sum = maps.new_zeros(shape)
+            # In the maps' own memory layout, or every addition would be across it.
+            self._sum = torch.zeros_like(maps[:1], dtype=wide).expand(shape).clone()
             self._squares = norms.new_zeros(len(self.samples))
             if self._how == "variance":
-                self._scatter = maps.new_zeros(shape)
-        # A slice where it is all of them: indexing would copy the maps twice.
-        rows = slice(None) if len(tiles) == len(self.samples) else tiles.to(maps.device)
+                self._scatter = torch.zeros_like(self._sum)
+        rows = None if len(tiles) == len(self.samples) else tiles.to(maps.device)
         if self._scatter is not None:
-            self._scatter[rows] += self._scattered(maps, rows, tiles)
-        self._sum[rows] += maps
+            _add(self._scatter, self._scattered(maps, tiles), rows)
+        _add(self._sum, maps, rows)
         self.samples[tiles] += 1
         # On the device: a number fetched for every sample would make the device wait for it.
-        self._squares[rows] += norms.square()
+        _add(self._squares, norms.square(), rows)
 
-    def _scattered(
-        self, maps: torch.Tensor, rows: slice | torch.Tensor, tiles: torch.Tensor
-    ) -> torch.Tensor:
+    def _scattered(self, maps: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
         """What a sample adds to the sum of squared distances from the mean (Welford 1962)."""
         assert self._sum is not None
         seen = self.samples[tiles].to(maps.device, maps.dtype)[:, None, None, None]
-        before = self._sum[rows] / seen.clamp(min=1)
+        before = self._sum[tiles.to(maps.device)] / seen.clamp(min=1)
         return torch.where(seen > 0, (maps - before).square() * seen / (seen + 1), 0)
 
     def result(self) -> torch.Tensor:
@@ -90,3 +89,11 @@ class Aggregation:
         error = (variance / self.samples).sqrt() / squared.sqrt()
         known = (self.samples > 1) & (self._how != "variance")
         return torch.where(known, error, torch.nan)
+
+
+def _add(total: torch.Tensor, values: torch.Tensor, rows: torch.Tensor | None) -> None:
+    """Add to some rows of a total, in one pass over memory; None: to all."""
+    if rows is None:
+        total.add_(values)
+    else:
+        total.index_add_(0, rows, values.to(total.dtype))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from napari_smoothsal.core.errors import ModelError
 def captured(
     module: nn.Module,
     layers: Sequence[str],
-    disturbed: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    disturbed: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType({}),
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the outputs of the named layers while the block runs the module.
 
@@ -29,7 +30,7 @@ def captured(
     module, layers
         The network, and the names of its modules.
     disturbed
-        Changes a layer's output before anything else sees it: noise at the layer.
+        By layer, what changes its output before anything else sees it: noise at the layer.
 
     Yields
     ------
@@ -44,8 +45,8 @@ def captured(
             raise ModelError(
                 f"layer {name!r} returns {type(output).__name__}, not one tensor; choose another"
             )
-        if disturbed is not None:
-            output = disturbed(output)
+        if name in disturbed:
+            output = disturbed[name](output)
         if not output.requires_grad:
             output = output.detach().requires_grad_()
         outputs[name] = output

@@ -9,9 +9,10 @@ from dataclasses import replace
 import torch
 
 from napari_smoothsal.attribution.base import METHODS, options_of
+from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.deeplift import DeepLiftOptions
 from napari_smoothsal.attribution.device import Device, resolve_device
-from napari_smoothsal.attribution.explanation import BatchMaps, Explanation, Walk
+from napari_smoothsal.attribution.explanation import Explanation, Walk
 from napari_smoothsal.attribution.memory import RowLimit
 from napari_smoothsal.attribution.network import Network
 from napari_smoothsal.attribution.noise import Place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,7 @@ import torch
 from napari_smoothsal.attribution.aggregation import Aggregation
 from napari_smoothsal.attribution.base import AtLayer
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
+from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
 from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.network import Network
 from napari_smoothsal.attribution.noise import Place, add_noise
@@ -33,61 +35,6 @@ _ROUND = 4
 
 Row = tuple[int, int]
 """A tile of the batch and a noise sample."""
-
-
-@dataclass(frozen=True)
-class SpecMaps:
-    """One spec's maps of one batch, on the CPU.
-
-    Attributes
-    ----------
-    maps
-        (B, C, h, w) float32, signed.
-    target
-        (B,) class explained; of a difference, the first; -1 of a hidden unit.
-    standard_error
-        (B,) relative standard error of the mean over noise samples; NaN without noise.
-    samples
-        (B,) noise samples drawn; 1 without noise.
-    convergence_delta
-        (B,) of methods that rescale: how far the sum of the map is from the score less the
-        baseline's, the mean of the magnitudes over samples; else NaN.
-    explained_px
-        (B,) number of output pixels whose scores the explained scalar sums: 1 for one decision
-        per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
-    """
-
-    maps: torch.Tensor
-    target: torch.Tensor
-    standard_error: torch.Tensor
-    samples: torch.Tensor
-    convergence_delta: torch.Tensor
-    explained_px: torch.Tensor
-
-
-@dataclass(frozen=True)
-class BatchMaps:
-    """Everything computed for one batch, on the CPU.
-
-    Attributes
-    ----------
-    specs
-        One `SpecMaps` per spec, in the order of the specs.
-    decision
-        What one noise-free pass says. Under denoisings that leave the forward pass alone it is
-        the original model's.
-    """
-
-    specs: list[SpecMaps]
-    decision: Decision
-
-    @property
-    def finite(self) -> torch.Tensor:
-        """(B,) bool: whether a tile's logits and all of its maps are finite numbers."""
-        good = torch.isfinite(self.decision.logits).all(1)
-        for spec in self.specs:
-            good &= torch.isfinite(spec.maps).flatten(1).all(1)
-        return good
 
 
 @dataclass(frozen=True)
@@ -273,8 +220,10 @@ class Explanation:
 
     def _advance(self, progress: _Progress, most: int | None) -> None:
         rows = self._explainer.rows
-        count = max(1, rows.limit // len(progress.open_tiles))
-        count = min(count, progress.most - progress.drawn, most or progress.most)
+        left = progress.most - progress.drawn
+        count = max(1, min(rows.limit // len(progress.open_tiles), left))
+        # As even passes as there are anyway: a last one of few rows is slower per row.
+        count = min(math.ceil(left / math.ceil(left / count)), most or left)
         if progress.walk.samples == "auto":
             count = min(count, _ROUND - progress.drawn % _ROUND)
         samples = range(progress.drawn, progress.drawn + count)
@@ -307,13 +256,12 @@ class Explanation:
         module, layers = self.network.module, self._layers(progress)
         images = self._noisy(self._images, rows, walk, at_layer=None)
         reference = None if progress.reference is None else progress.reference.rows(tiles)
-        disturbed = None
+        disturbed = {}
         if walk.disturbed_layer is not None:
             stride = explainer.model.layer(walk.disturbed_layer).stride
-
-            def disturbed(output: torch.Tensor) -> torch.Tensor:
-                return self._noisy(output, rows, walk, at_layer=stride)
-
+            disturbed[walk.disturbed_layer] = lambda output: self._noisy(
+                output, rows, walk, at_layer=stride
+            )
         rescaling = contextlib.nullcontext() if reference is None else rescaled(reference)
         with torch.enable_grad():
             with (

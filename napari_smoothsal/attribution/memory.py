@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -36,15 +36,14 @@ class RowLimit:
 
     def parts(
         self, items: Sequence[Item], run: Callable[[Sequence[Item]], Result]
-    ) -> list[tuple[Sequence[Item], Result]]:
-        """Run over all items, part by part.
+    ) -> Iterator[tuple[Sequence[Item], Result]]:
+        """Run over all items, part by part; gives each part and what became of it.
 
         Raises
         ------
         ComputeError
             Where not even one row fits.
         """
-        results = []
         start = 0
         while start < len(items):
             part = items[start : start + self.limit]
@@ -56,11 +55,11 @@ class RowLimit:
                 if len(part) == 1:
                     raise ComputeError(
                         "memory ran out with a single tile in the pass; choose smaller tiles, a "
-                        f"higher layer or another device ({str(error).splitlines()[0]})"
+                        f"higher layer or another device ({type(error).__name__})"
                     ) from error
                 self.limit = len(part) // 2
             else:
-                results.append((part, result))
+                yield part, result
                 start += len(part)
                 continue
             # Out of the handler, whose traceback holds the tensors of the pass that failed.
@@ -70,7 +69,6 @@ class RowLimit:
             self._on_halved(
                 f"memory ran out with {len(part)} rows in a pass; going on with {self.limit}"
             )
-        return results
 
 
 def _out_of_memory(error: BaseException) -> bool:

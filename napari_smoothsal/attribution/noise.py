@@ -53,7 +53,7 @@ def add_noise(
             noise = _field(shape, place, seed, sample, generator)
         else:
             noise = _drawn(shape, place_seed(seed, sample, place), generator)
-        noisy[row] = torch.addcmul(images[row], noise, scales[row])
+        torch.addcmul(images[row], noise, scales[row], out=noisy[row])
     return noisy
 
 

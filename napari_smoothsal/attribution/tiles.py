@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.explainer import Explainer
-from napari_smoothsal.attribution.explanation import BatchMaps, Explanation
+from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec

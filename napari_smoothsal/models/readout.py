@@ -173,7 +173,7 @@ class Readout:
         else:
             probabilities = torch.softmax(logits, dim=1)
             labels = output.argmax(1)
-        counts = torch.stack([(labels == k).sum((1, 2)) for k in range(len(self.outcomes))], 1)
+        counts = _counts(labels, len(self.outcomes))
         if self._background is not None:
             # Any pixel of another class outweighs all of the background.
             counts[:, self._background] = torch.where(
@@ -209,3 +209,10 @@ class Readout:
         else:
             pixels = torch.ones_like(decision.labels, dtype=torch.bool)
         return Question(classes, pixels)
+
+
+def _counts(labels: torch.Tensor, outcomes: int) -> torch.Tensor:
+    """(B, outcomes): how many pixels of labels (B, H, W) have each."""
+    tiles = torch.arange(len(labels), device=labels.device)[:, None, None]
+    found = torch.bincount((labels + tiles * outcomes).flatten(), minlength=len(tiles) * outcomes)
+    return found.reshape(len(labels), outcomes)

@@ -110,13 +110,13 @@ def test_a_row_limit_halves_until_it_fits() -> None:
             raise MemoryError("no")
         return sum(part)
 
-    results = limit.parts(range(10), run)
+    results = list(limit.parts(range(10), run))
     assert [list(part) for part, _ in results] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
     assert limit.limit == 2 and len(told) == 2 and "going on with 2" in told[-1]
     with pytest.raises(ComputeError, match="smaller tiles"):
-        limit.parts([1, 2], lambda part: (_ for _ in ()).throw(MemoryError("no")))
+        list(limit.parts([1, 2], lambda part: (_ for _ in ()).throw(MemoryError("no"))))
     with pytest.raises(RuntimeError, match="something else"):
-        limit.parts([1], lambda part: (_ for _ in ()).throw(RuntimeError("something else")))
+        list(limit.parts([1], lambda part: (_ for _ in ()).throw(RuntimeError("something else"))))
 
 
 OUT_OF_MEMORY = """
