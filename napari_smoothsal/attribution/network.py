@@ -11,7 +11,7 @@ from torch import nn
 from napari_smoothsal.attribution.device import Device
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import LayerInfo, Model
-from napari_smoothsal.models.fitting import cropped_to_tile, fitting_size, padded_to_fit
+from napari_smoothsal.models.fitting import cropped_to_tile, padded_to_fit
 from napari_smoothsal.models.folding import fold_batch_norms
 
 
@@ -46,8 +46,7 @@ class Network:
             .requires_grad_(False)
             .to(memory_format=torch.channels_last)
         )
-        side = fitting_size(model.card.input_size, model.unit)
-        image = torch.zeros(1, len(model.card.mean), side, side)
+        image = torch.zeros(1, len(model.card.mean), model.probe_px, model.probe_px)
         # Noise, so that the check sees every channel alive; in the format of the mean and std.
         image.normal_(generator=torch.Generator().manual_seed(0))
         self.folded = fold_batch_norms(self.module, image.to(device.device, device.dtype), keep)

@@ -14,7 +14,6 @@ from napari_smoothsal.attribution.device import Device
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.models import Model
-from napari_smoothsal.models.fitting import fitting_size
 from napari_smoothsal.models.targets import Scope
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def _measured(model: Model, specs: Sequence[SaliencySpec], device: Device, scope
     from napari_smoothsal.attribution.explainer import Explainer
 
     probes = [_probe_spec(model, spec) for spec in specs]
-    image = _probe(fitting_size(model.card.input_size, model.unit), len(model.card.mean))
+    image = _probe(model.probe_px, len(model.card.mean))
     maps = {}
     for precision in ("fp32", "bf16"):
         compute = Compute(

@@ -26,6 +26,7 @@ _DENSE_OVERLAP = 0.0625
 _CLASSIFIER_MIN_TISSUE = 0.1
 _HALO_PROBE_PX = 1536
 _HALO_STEP_PX = 16
+_PROBE_PX = 256
 _COMMON_UNIT = 64
 """A multiple of the coarsest stride of the usual encoders."""
 
@@ -117,6 +118,12 @@ class Model:
         side = fitting_size(min(tile_px, _HALO_PROBE_PX), self.unit)
         reach = fitting_size(max(1, self._reach(side)), _HALO_STEP_PX)
         return min(reach, tile_px // 4)
+
+    @property
+    def probe_px(self) -> int:
+        """Side of a tile to try the network out on: a model that decides per pixel takes any."""
+        side = min(self.card.input_size, _PROBE_PX) if self.readout.dense else self.card.input_size
+        return fitting_size(side, self.unit)
 
     @property
     def overlap(self) -> float:

@@ -211,6 +211,16 @@ def test_noise_at_the_layer_is_in_units_of_its_own_spread() -> None:
     assert (torch.corrcoef(flat) - torch.eye(4)).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("target", ["a", "a-b", "unit:layer3:2"])
+def test_noise_at_the_layer_is_nowhere_else(resnet, target: str) -> None:
+    spec = SaliencySpec(
+        layer="layer2", method="deeplift", target=target, samples=3, noise_at="layer",
+        denoising="original",
+    )  # fmt: skip
+    ours = explain_tiles(resnet, tiles(2), spec, FP64)
+    assert (ours.standard_error > 0).all() and (ours.convergence_delta < 1e-10).all()
+
+
 def test_a_hidden_unit_is_explained() -> None:
     model = every_model()["resnet"]
     images = tiles(2)
