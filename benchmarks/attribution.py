@@ -10,17 +10,21 @@ Per network, tile size, layer and method, all in one process, alternating, media
 - *layers at once*: three layers from shared passes against three single runs;
 - *share of the peak*: operations that the maps need (a forward pass and a backward pass above the
   layer, per sample) per second, over those of a 2048 x 2048 matrix product in the same format;
+- *share of the bare network*: the time of those two passes alone, without noise, decision and sums,
+  over the time that the map takes: what is left for the engine to win;
 - *error of reduced precision*: distance to the fp32 map of the same noise, over the map, beside the
   relative standard error of the 20 samples;
-- *memory*: peak beyond what the process holds before, each measured in a process of its own.
+- *memory*: peak of a DeepLift map, one sample at a time, beyond what the process holds before (the
+  kernel's count, reset before), each measured in a process of its own; Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import ctypes
 import json
-import resource
+import math
 import statistics
 import subprocess
 import sys
@@ -41,6 +45,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 import napari_smoothsal as ss
 from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.device import resolve_device
 from napari_smoothsal.attribution.precision import has_fast_bf16
 from napari_smoothsal.models.architectures.unet import Decoder
@@ -187,6 +192,26 @@ def our_run(
     return lambda: explainer.explain(image, [(0,)])
 
 
+def bare_run(
+    model: ss.Model, image: torch.Tensor, layer: str, precision: str, device: torch.device
+) -> Callable[[], None]:
+    """The network's passes alone, on as many rows at a time as ours."""
+    spec = ss.SaliencySpec(layer=layer, denoising="original", samples=SAMPLES, target=1)
+    explainer = Explainer(model, [spec], compute(precision, device), "tiles")
+    passes = math.ceil(SAMPLES / explainer.batch_size(image.shape[2]))
+    network = explainer.network
+    images = network.normalised(image).repeat(math.ceil(SAMPLES / passes), 1, 1, 1)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def run() -> None:
+        for _ in range(passes):
+            with explainer.device.numerics(), captured(network.module, [layer]) as activations:
+                score = network.output(images)[:, 1].sum()
+                torch.autograd.grad(score, [activations[layer]])
+
+    return run
+
+
 def seconds(run: Callable[[], Any], device: torch.device) -> float:
     start = time.perf_counter()
     run()
@@ -261,6 +286,8 @@ def one_case(
             runs[f"captum_{batch}"] = captum_run(model, image, layer, method, batch, device)
         for precision in formats:
             runs[f"matmul_{precision}"] = matmuls(precision, device)
+            if method == "gradient":
+                runs[f"bare_{precision}"] = bare_run(model, image, layer, precision, device)
         taken = medians(runs, rounds, device)
         peaks = {p: MATMULS * 2 * MATRIX**3 / taken.pop(f"matmul_{p}") for p in formats}
         captum = min(v for k, v in taken.items() if k.startswith("captum"))
@@ -273,19 +300,37 @@ def one_case(
             "matmul_peak_gflops": {p: round(v / 1e9) for p, v in peaks.items()},
             "relative_standard_error_of_20": round(float(reference.standard_error[0]), 4),
         }
+        if method == "gradient":
+            shares = {p: round(taken[f"bare_{p}"] / taken[p], 3) for p in formats}
+            entry["share_of_bare_network"] = shares
         for precision in formats[1:]:
             maps = runs[precision]().specs[0].maps
             error = (maps - reference.maps).norm() / reference.maps.norm()
             entry[f"relative_error_{precision}"] = round(float(error), 4)
         report["layers"][layer] = entry
-    runs = {p: our_run(model, image, layers, method, compute(p, device)) for p in formats}
-    together = medians(runs, rounds, device)
-    report["layers_at_once_ratio"] = {
-        p: round(sum(report["layers"][x]["seconds"][p] for x in layers) / together[p], 2)
-        for p in formats
-    }
+    if len(layers) > 1:
+        report["layers_at_once_ratio"] = at_once(model, image, layers, method, rounds, device)
     print(json.dumps(report), flush=True)
     return report
+
+
+def at_once(
+    model: ss.Model,
+    image: torch.Tensor,
+    layers: tuple[str, ...],
+    method: str,
+    rounds: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Single runs of every layer over one run of them all, by format."""
+    ratios = {}
+    for precision in precisions(device):
+        settings = compute(precision, device)
+        runs = {x: our_run(model, image, (x,), method, settings) for x in layers}
+        runs["all"] = our_run(model, image, layers, method, settings)
+        taken = medians(runs, rounds, device)
+        ratios[precision] = round(sum(taken[x] for x in layers) / taken["all"], 2)
+    return ratios
 
 
 def compute(precision: str, device: torch.device) -> ss.Compute:
@@ -309,9 +354,17 @@ def print_peak(kind: str, name: str, size: int) -> None:
     else:
         one = ss.Compute(precision="fp32", device="cpu", batch_size=1)
         run = our_run(model, image, (layer,), "deeplift", one)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
     run()
-    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    print(memory("VmHWM") - before)
+
+
+def memory(name: str) -> int:
+    """Bytes that the kernel counts for this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 CASES = [
