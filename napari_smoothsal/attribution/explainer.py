@@ -25,7 +25,8 @@ from napari_smoothsal.denoise import options_of as denoising_options_of
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.targets import Scope, Target, resolve_target
 
-_FIRST_ROWS = 8
+_UNKNOWN = 0
+"""Rows of a pass, before the size of a tile is known."""
 
 
 class Stopped(Exception):  # noqa: N818 - a wish that was granted, no error
@@ -122,7 +123,7 @@ class Explainer:
         if self.device.inside is not None:
             self.wide_network = Network(model, replace(self.device, precision="fp32"), looked_at)
         self.fallbacks: list[str] = []
-        self.rows = RowLimit(_FIRST_ROWS, self._fall_back)
+        self.rows = RowLimit(_UNKNOWN, self._fall_back)
 
     def begin(
         self,
@@ -141,6 +142,8 @@ class Explainer:
         baselines
             (B or 1, C, H, W), as the images, for methods whose baseline is ``"custom"``.
         """
+        if self.rows.limit == _UNKNOWN:
+            self.batch_size(int(max(images.shape[2:])))
         return Explanation(self, self.network, images, places, baselines)
 
     def explain(
