@@ -163,6 +163,10 @@ def _add_legend(figure: Figure, run_map: RunMap) -> None:
     mappable = ScalarMappable(Normalize(-1, 1), colours)
     bar = figure.colorbar(mappable, cax=place, orientation="horizontal")
     bar.set_ticks([-1, 0, 1], labels=[against, "no influence", supports])
+    # Inwards, so that long names of targets stay on the picture.
+    first, _, last = bar.ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
     bar.set_label(
         "full colour: 99th percentile of each map's coarsest level  |  " + RESEARCH_ONLY,
         fontsize=8,

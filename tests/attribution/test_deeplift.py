@@ -221,6 +221,10 @@ def test_a_smooth_nonlinearity_follows_its_secant(bend: nn.Module) -> None:
     expected = weight * (twin[1](x) - twin[1](x0))
     assert torch.allclose(ours.maps.double(), expected, atol=1e-6)
     assert torch.isfinite(ours.maps).all()
+    # And everywhere where it is its own baseline: a secant of no length would be 0 / 0.
+    options = {"method_options": {"baseline": "custom"}, "denoising": "original", "samples": 0}
+    spec = SaliencySpec(layer="layers.0", method="deeplift", target=0, **options)
+    assert explain_tiles(model, images, spec, FP64, baselines=images).maps.abs().max() == 0
 
 
 def test_noise_disturbs_the_tile_and_not_the_baseline() -> None:
