@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from napari_smoothsal.attribution.jitter import moved
 from napari_smoothsal.core.specs import Aggregate
 from napari_smoothsal.models.exact import exact
 
@@ -29,8 +30,11 @@ class Aggregation:
         self._sum: torch.Tensor | None = None
         self._scatter: torch.Tensor | None = None
         self._squares: torch.Tensor | None = None
+        self._seen: torch.Tensor | None = None
 
-    def add(self, maps: torch.Tensor, tiles: torch.Tensor) -> None:
+    def add(
+        self, maps: torch.Tensor, tiles: torch.Tensor, shift: tuple[int, int] | None = None
+    ) -> None:
         """Take in attributions.
 
         Parameters
@@ -39,6 +43,9 @@ class Aggregation:
             (n, C, h, w): one sample of n tiles.
         tiles
             (n,) which tiles those are, ascending, on the CPU.
+        shift
+            (y, x) pixels to move the maps by, of samples that saw the image shifted; what the
+            move brings in was not seen. None throughout, where all samples saw the same.
         """
         # At least float32: a sum in bfloat16 stops growing after some hundred samples.
         wide = torch.promote_types(maps.dtype, torch.float32)
@@ -46,6 +53,12 @@ class Aggregation:
             maps = maps.to(wide)
         if self._how == "square":
             maps = maps.square()
+        seen = None
+        if shift is not None:
+            maps = moved(maps, shift)
+            seen = moved(maps.new_ones((1, 1, *maps.shape[2:])), shift).expand(
+                len(maps), -1, -1, -1
+            )
         norms = exact(torch.linalg.vector_norm(maps.flatten(1), dim=1, dtype=wide))
         if self._sum is None or self._squares is None:
             shape = (len(self.samples), *maps.shape[1:])
@@ -54,10 +67,15 @@ class Aggregation:
             self._squares = norms.new_zeros(len(self.samples))
             if self._how == "variance":
                 self._scatter = torch.zeros_like(self._sum)
+            if seen is not None:
+                self._seen = seen.new_zeros((shape[0], *seen.shape[1:]))
         rows = None if len(tiles) == len(self.samples) else tiles.to(maps.device)
         if self._scatter is not None:
-            _add(self._scatter, self._scattered(maps, tiles), rows)
+            scattered = self._scattered(maps, tiles)
+            _add(self._scatter, scattered if seen is None else scattered * seen, rows)
         _add(self._sum, maps, rows)
+        if seen is not None and self._seen is not None:
+            _add(self._seen, seen, rows)
         self.samples[tiles] += 1
         # On the device: a number fetched for every sample would make the device wait for it.
         _add(self._squares, norms.square(), rows)
@@ -65,7 +83,7 @@ class Aggregation:
     def _scattered(self, maps: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
         """What a sample adds to the sum of squared distances from the mean (Welford 1962)."""
         assert self._sum is not None
-        seen = self.samples[tiles].to(maps.device, maps.dtype)[:, None, None, None]
+        seen = self._counts(maps)[tiles.to(maps.device)]
         before = self._sum[tiles.to(maps.device)] / seen.clamp(min=1)
         return torch.where(seen > 0, (maps - before).square() * seen / (seen + 1), 0)
 
@@ -73,13 +91,20 @@ class Aggregation:
         """(B, C, h, w) aggregate of the samples so far."""
         assert self._sum is not None, "no sample was added"
         total = self._sum if self._scatter is None else self._scatter
-        return total / self.samples.to(total.device, total.dtype)[:, None, None, None]
+        return total / self._counts(total).clamp(min=1)
+
+    def _counts(self, like: torch.Tensor) -> torch.Tensor:
+        """(B, 1, h, w) or (B, 1, 1, 1): how many samples saw each pixel."""
+        if self._seen is not None:
+            return self._seen.to(like.dtype)
+        return self.samples.to(like.device, like.dtype)[:, None, None, None]
 
     def relative_standard_error(self) -> torch.Tensor:
         """(B,) on the CPU: root of the summed variance of the mean, over the norm of the mean.
 
         NaN with fewer than two samples, and of a variance, whose error the samples' spread does
-        not tell.
+        not tell. Of samples that were shifted, pixels not seen count as zeros in all of them, which
+        overstates it a little.
         """
         assert self._sum is not None and self._squares is not None, "no sample was added"
         norm = torch.linalg.vector_norm(self._sum.flatten(1), dim=1)

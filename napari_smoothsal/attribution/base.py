@@ -62,6 +62,8 @@ class Method:
     rescales
         Whether nonlinear functions pass gradients on by the rescale rule, against a baseline
         that the options name. A map's values then add up to the score less the baseline's.
+    moves
+        Whether a gradient that a denoising moves moves the map: it is the gradient alone.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Method:
     attribute: Callable[[AtLayer], torch.Tensor]
     options: type[MethodOptions] = MethodOptions
     rescales: bool = False
+    moves: bool = False
 
 
 METHODS: Registry[Method] = Registry("method")

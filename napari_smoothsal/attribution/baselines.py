@@ -34,12 +34,15 @@ class Baseline:
         (n, C, H, W), 0..1; n is 1 where all tiles share one, else B.
     shared
         Whether every tile of a size has the same one.
+    uniform
+        Whether it is of one colour: the same however the tile is shifted.
     """
 
     name: str
     title: str
     make: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     shared: bool = True
+    uniform: bool = True
 
 
 BASELINES: Registry[Baseline] = Registry("baseline")
@@ -101,6 +104,6 @@ for _entry in (
     Baseline("black", "Black", _uniform(0.0)),
     Baseline("white", "White, as glass", _uniform(1.0)),
     Baseline("tissue_mean", "The mean colour of each tile's own tissue", _tissue_mean, False),
-    Baseline("blurred", f"The tile itself, blurred ({BLUR_SIGMA_PX:g} px)", _blurred, False),
+    Baseline("blurred", f"The tile itself, blurred ({BLUR_SIGMA_PX:g} px)", _blurred, False, False),
 ):
     BASELINES.register(_entry)

@@ -29,6 +29,9 @@ class SpecMaps:
     explained_px
         (B,) number of output pixels whose scores the explained scalar sums: 1 for one decision
         per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
+    logits, probabilities
+        (B, classes) of one noise-free pass of the network that is explained: another than the
+        model's under denoisings that change the forward pass.
     """
 
     maps: torch.Tensor
@@ -37,6 +40,8 @@ class SpecMaps:
     samples: torch.Tensor
     convergence_delta: torch.Tensor
     explained_px: torch.Tensor
+    logits: torch.Tensor
+    probabilities: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,7 @@ class BatchMaps:
     specs
         One `SpecMaps` per spec, in the order of the specs.
     decision
-        What one noise-free pass says. Under denoisings that leave the forward pass alone it is
-        the original model's.
+        What one noise-free pass of the model says.
     """
 
     specs: list[SpecMaps]
@@ -61,4 +65,5 @@ class BatchMaps:
         good = torch.isfinite(self.decision.logits).all(1)
         for spec in self.specs:
             good &= torch.isfinite(spec.maps).flatten(1).all(1)
+            good &= torch.isfinite(spec.logits).all(1)
         return good

@@ -8,20 +8,25 @@ from dataclasses import replace
 
 import torch
 
-from napari_smoothsal.attribution.base import METHODS, options_of
+from napari_smoothsal.attribution.base import METHODS, MethodOptions, options_of
+from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.deeplift import DeepLiftOptions
 from napari_smoothsal.attribution.device import Device, resolve_device
 from napari_smoothsal.attribution.explanation import Explanation, Walk
+from napari_smoothsal.attribution.jitter import jitter_of
 from napari_smoothsal.attribution.memory import RowLimit
 from napari_smoothsal.attribution.network import Network
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.denoise import DENOISINGS
+from napari_smoothsal.denoise import DENOISINGS, convolutions_of, displacement_of
 from napari_smoothsal.denoise import options_of as denoising_options_of
+from napari_smoothsal.denoise.base import MovingOptions
+from napari_smoothsal.denoise.original import ORIGINAL
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.targets import Scope, Target, resolve_target
 
@@ -54,6 +59,9 @@ class Explainer:
     ----------
     network
         That takes the noise samples.
+    displacements
+        How far each spec's map lies beside what it shows, and whether its placement is to take
+        that back.
     wide_network
         That decides, and steps in where the other one's format overflows: fp32 where that is
         bf16, else the same.
@@ -90,26 +98,32 @@ class Explainer:
             resolve_target(model.card, spec.target, scope, given.target_pixels)
             for given, spec in zip(options, specs, strict=True)
         ]
+        self.denoisings = [DENOISINGS[spec.denoising] for spec in specs]
+        self.denoising_options: list[Settings] = [
+            denoising_options_of(denoising, spec.denoising_options)
+            for denoising, spec in zip(self.denoisings, specs, strict=True)
+        ]
         self.walks: dict[Walk, list[int]] = {}
         for index, spec in enumerate(specs):
-            denoising_options_of(DENOISINGS[spec.denoising], spec.denoising_options)
             self._check_unit(spec, self.targets[index])
-            if warn:
-                self._warn_if_nothing_to_denoise(spec, self.layers[index])
-            noisy = spec.samples != 0 and spec.sigma > 0
-            given = options[index]
-            walk = Walk(
-                spec.denoising,
-                tuple(sorted(spec.denoising_options.items())),
-                spec.samples if noisy else 0,
-                spec.sigma if noisy else 0.0,
-                spec.seed,
-                spec.layer if noisy and spec.noise_at == "layer" else None,
-                given.baseline if isinstance(given, DeepLiftOptions) else None,
-            )
+            walk = self._walk_of(index, options[index])
             self.walks.setdefault(walk, []).append(index)
+            if warn:
+                self._warn_if_nothing_to_do(index, walk)
+        self.displacements = [
+            displacement_of(
+                model,
+                self.layers[index],
+                self.denoisings[index],
+                self.denoising_options[index],
+                below=None if target.unit is None else target.unit[0],
+                moves=self.methods[index].moves,
+            )
+            for index, target in enumerate(self.targets)
+        ]
         self.convolutions = {
-            walk: self._convolutions_of(members) for walk, members in self.walks.items()
+            walk: list(dict.fromkeys(c for i in members for c in self._convolutions_of(i)))
+            for walk, members in self.walks.items()
         }
         self.references: dict[tuple[object, ...], Reference] = {}
         self.device: Device = resolve_device(compute)
@@ -130,6 +144,7 @@ class Explainer:
         images: torch.Tensor,
         places: Sequence[Place],
         baselines: torch.Tensor | None = None,
+        margin: int = 0,
     ) -> Explanation:
         """Start explaining a batch; its maps grow with every `Explanation.step`.
 
@@ -141,10 +156,18 @@ class Explainer:
             What the noise of each tile derives from; see `add_noise`.
         baselines
             (B or 1, C, H, W), as the images, for methods whose baseline is ``"custom"``.
+        margin
+            How many px around the tiles the images show; jitter sees beyond the tile's border
+            (`margin`), where they are missing by reflection.
         """
         if self.rows.limit == _UNKNOWN:
-            self.batch_size(int(max(images.shape[2:])))
-        return Explanation(self, self.network, images, places, baselines)
+            self.batch_size(int(max(images.shape[2:])) - 2 * margin)
+        return Explanation(self, self.network, images, places, baselines, margin)
+
+    @property
+    def margin(self) -> int:
+        """Px around a tile that jitter looks at."""
+        return max((w.jitter.margin for w in self.walks if w.jitter is not None), default=0)
 
     def explain(
         self,
@@ -152,12 +175,13 @@ class Explainer:
         places: Sequence[Place],
         stop: Callable[[], bool] | None = None,
         baselines: torch.Tensor | None = None,
+        margin: int = 0,
     ) -> BatchMaps:
         """Maps of one batch.
 
         Parameters
         ----------
-        images, places, baselines
+        images, places, baselines, margin
             See `begin`.
         stop
             Asked before every pass: a large tile takes long.
@@ -172,7 +196,7 @@ class Explainer:
         Stopped
             Once ``stop`` answers True.
         """
-        return self.finish(self.begin(images, places, baselines), stop)
+        return self.finish(self.begin(images, places, baselines, margin), stop)
 
     def finish(self, explanation: Explanation, stop: Callable[[], bool] | None = None) -> BatchMaps:
         """Draw the samples that an explanation still wants; see `explain`."""
@@ -208,9 +232,33 @@ class Explainer:
         self.fallbacks.append(what)
         warnings.warn(what, stacklevel=4)
 
-    def _convolutions_of(self, members: Sequence[int]) -> list[str]:
-        above = (c for i in members for c in self.layers[i].strided_convs_above)
-        return list(dict.fromkeys(above))
+    def _convolutions_of(self, index: int) -> tuple[str, ...]:
+        options = self.denoising_options[index]
+        return convolutions_of(self.model, self.layers[index], self.denoisings[index], options)
+
+    def _walk_of(self, index: int, given: MethodOptions) -> Walk:
+        spec, denoising = self.specs[index], self.denoisings[index]
+        options = self.denoising_options[index]
+        if denoising.attach is None:  # what is done to the finished map changes no pass
+            denoising, options = ORIGINAL, ORIGINAL.options()
+        if isinstance(options, MovingOptions):
+            options = options.model_copy(update={"compensate": False})
+        jitter = jitter_of(self.model, self.layers[index]) if spec.jitter else None
+        noisy = spec.samples != 0 and (spec.sigma > 0 or jitter is not None)
+        baseline = given.baseline if isinstance(given, DeepLiftOptions) else None
+        if jitter is not None and baseline is not None:
+            _check_uniform(baseline)
+        return Walk(
+            denoising,
+            options,
+            self._convolutions_of(index) if denoising.changes_network else (),
+            spec.samples if noisy else 0,
+            spec.sigma if noisy else 0.0,
+            spec.seed,
+            spec.layer if noisy and spec.noise_at == "layer" else None,
+            baseline,
+            jitter,
+        )
 
     def _check_unit(self, spec: SaliencySpec, target: Target) -> None:
         if target.unit is None:
@@ -221,17 +269,36 @@ class Explainer:
             raise SettingError(
                 f"target = {target.label!r}: layer {name!r} has channels 0 to {layer.channels - 1}"
             )
-        if not self.model.lies_above(name, spec.layer):
+        if self.model.reach(spec.layer, name) is None:
             raise SettingError(
                 f"target = {target.label!r}: layer {name!r} does not depend on layer "
                 f"{spec.layer!r}, so there is nothing to explain; choose a unit above it"
             )
 
-    def _warn_if_nothing_to_denoise(self, spec: SaliencySpec, layer: LayerInfo) -> None:
-        if spec.denoising != "original" and not layer.strided_convs_above:
+    def _warn_if_nothing_to_do(self, index: int, walk: Walk) -> None:
+        spec, convolutions = self.specs[index], self._convolutions_of(index)
+        where = f"layer {spec.layer!r} of model {self.model.card.name!r}"
+        if walk.denoising.attach is not None and not convolutions:
+            below = len(self.model.strided_convolutions)
+            there = f"all {below} of the model lie below it" if below else "the model has none"
             warnings.warn(
-                f"no strided convolution lies above layer {spec.layer!r} of model "
-                f"{self.model.card.name!r}: denoising {spec.denoising!r} has nothing to do there "
-                "and its map equals the original's",
-                stacklevel=3,
+                f"no strided convolution lies above {where}: denoising {spec.denoising!r} has "
+                "nothing to do there and its map equals the original's (looked for: modules "
+                f"nn.Conv2d with a stride above 1, of which {there}; poolings, slicing and the "
+                "patches of transformers are no such)",
+                stacklevel=4,
             )
+        if spec.jitter and walk.jitter is None:
+            warnings.warn(
+                f"nothing above {where} has a coarser stride than it: jitter has nothing to do "
+                "there",
+                stacklevel=4,
+            )
+
+
+def _check_uniform(baseline: str) -> None:
+    if baseline == CUSTOM or not baseline_of(baseline).uniform:
+        raise SettingError(
+            f"jitter = True: DeepLift compares shifted tiles with baseline {baseline!r}, which is "
+            "not shifted with them; choose a baseline of one colour, or jitter = False"
+        )

@@ -15,13 +15,14 @@ from napari_smoothsal.attribution.base import AtLayer
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
 from napari_smoothsal.attribution.capture import captured
+from napari_smoothsal.attribution.jitter import Jitter, with_margin
 from napari_smoothsal.attribution.network import Network
 from napari_smoothsal.attribution.noise import Place, add_noise
 from napari_smoothsal.attribution.rescale import Reference, recorded, rescaled
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import MOST_AUTO_SAMPLES
-from napari_smoothsal.denoise import DENOISINGS, denoised
-from napari_smoothsal.denoise import options_of as denoising_options_of
+from napari_smoothsal.denoise import Denoising, denoised
 from napari_smoothsal.models import Decision
 from napari_smoothsal.models.exact import exact
 from napari_smoothsal.models.readout import Question
@@ -41,8 +42,10 @@ Row = tuple[int, int]
 class Walk:
     """What specs have in common that share every forward pass."""
 
-    denoising: str
-    denoising_options: tuple[tuple[str, object], ...]
+    denoising: Denoising
+    options: Settings
+    changed: tuple[str, ...]
+    """Convolutions whose forward pass is another one; () where it stays the model's."""
     samples: int | Literal["auto"]
     sigma: float
     seed: int
@@ -50,6 +53,8 @@ class Walk:
     """Layer that the noise is added at; None: the input."""
     baseline: str | None
     """What gradients are rescaled against; None: they are not."""
+    jitter: Jitter | None
+    """How the samples are shifted; None: they are not."""
 
 
 @dataclass
@@ -86,14 +91,22 @@ class Explanation:
         images: torch.Tensor,
         places: Sequence[Place],
         baselines: torch.Tensor | None = None,
+        margin: int = 0,
     ) -> None:
         self.network = network
         self._explainer = explainer
-        self._given = (images, places, baselines)
+        self._given = (images, places, baselines, margin)
         self._places = places
         with explainer.device.numerics():
-            self._images = self.network.normalised(images)
+            around = self.network.normalised(images)
+            images = with_margin(images, margin, 0)
+            self._images = with_margin(around, margin, 0)
+            self._wide_images = with_margin(around, margin, explainer.margin)
             self._decision = self._decide()
+            self._decisions = {
+                walk: self._decide(walk) if walk.denoising.changes_network else self._decision
+                for walk in explainer.walks
+            }
             questions = {t: explainer.model.readout.ask(self._decision, t) for t in self._targets}
             self._questions: dict[Target, Question] = questions
             self._asked = {t: q.explained_px.cpu() > 0 for t, q in questions.items()}
@@ -139,11 +152,17 @@ class Explanation:
 
     def result(self) -> BatchMaps:
         """Maps of the samples drawn so far."""
+        explainer = self._explainer
+        explained = {i: self._decisions[w].cpu() for w, m in explainer.walks.items() for i in m}
         specs = []
         for index, aggregate in enumerate(self._aggregates):
-            question = self._questions[self._explainer.targets[index]]
+            question = self._questions[explainer.targets[index]]
             samples = aggregate.samples.clone()
-            rescales = self._explainer.methods[index].rescales
+            rescales = explainer.methods[index].rescales
+            maps = aggregate.result().float().cpu()
+            smooth = explainer.denoisings[index].smooth
+            if smooth is not None:
+                maps = smooth(maps, explainer.denoising_options[index])
             delta = (
                 self._deltas[index].cpu() / samples
                 if rescales
@@ -151,24 +170,30 @@ class Explanation:
             )
             specs.append(
                 SpecMaps(
-                    maps=aggregate.result().float().cpu(),
+                    maps=maps,
                     target=question.classes[:, 0].cpu().clone(),
                     standard_error=aggregate.relative_standard_error().float(),
                     samples=samples,
                     convergence_delta=delta.float(),
                     explained_px=question.explained_px.cpu(),
+                    logits=explained[index].logits,
+                    probabilities=explained[index].probabilities,
                 )
             )
         return BatchMaps(specs=specs, decision=self._decision.cpu())
 
-    def _decide(self) -> Decision:
-        """One noise-free pass, of the wider format where the samples take a narrow one."""
+    def _decide(self, walk: Walk | None = None) -> Decision:
+        """One noise-free pass, of the wider format where the samples take a narrow one.
+
+        Of the model, or of what a walk's denoising makes of it.
+        """
         network = self._explainer.wide_network
 
         def run(rows: Sequence[int]) -> torch.Tensor:
             return network.output(self._images[rows[0] : rows[-1] + 1])
 
-        with torch.no_grad():
+        altered = contextlib.nullcontext() if walk is None else self._altered(walk, network)
+        with torch.no_grad(), altered:
             parts = self._explainer.rows.parts(range(len(self._images)), run)
             output = torch.cat([output for _, output in parts])
             return self._explainer.model.readout.decide(output)
@@ -205,11 +230,12 @@ class Explanation:
             self._explainer.references[key] = reference
         return reference
 
-    def _altered(self, walk: Walk) -> contextlib.AbstractContextManager[None]:
-        denoising = DENOISINGS[walk.denoising]
-        options = denoising_options_of(denoising, dict(walk.denoising_options))
+    def _altered(
+        self, walk: Walk, network: Network | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        module = (network or self.network).module
         convolutions = self._explainer.convolutions[walk]
-        return denoised(self.network.module, denoising, convolutions, options)
+        return denoised(module, walk.denoising, convolutions, walk.options)
 
     def _layers(self, progress: _Progress) -> list[str]:
         """Layers of the walk's specs, and those of the hidden units that they explain."""
@@ -229,7 +255,7 @@ class Explanation:
         samples = range(progress.drawn, progress.drawn + count)
         work: list[Row] = [(tile, sample) for sample in samples for tile in progress.open_tiles]
         for part, found in rows.parts(work, lambda part: self._pass(progress, part)):
-            self._add(part, found)
+            self._add(part, found, progress.walk.jitter)
         progress.drawn += count
         self._close(progress)
 
@@ -254,7 +280,7 @@ class Explanation:
         explainer, walk = self._explainer, progress.walk
         tiles = torch.tensor([tile for tile, _ in rows])
         module, layers = self.network.module, self._layers(progress)
-        images = self._noisy(self._images, rows, walk, at_layer=None)
+        images = self._noisy(self._windows(rows, walk), rows, walk, at_layer=None)
         reference = None if progress.reference is None else progress.reference.rows(tiles)
         disturbed = {}
         if walk.disturbed_layer is not None:
@@ -273,7 +299,7 @@ class Explanation:
             found: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
             targets = list(dict.fromkeys(explainer.targets[i] for i in progress.members))
             for target in targets:
-                question = self._questions[target].rows(tiles)
+                question = self._shifted(self._questions[target].rows(tiles), rows, walk)
                 scores = question.scores(output, activations)
                 asked = [i for i in progress.members if explainer.targets[i] == target]
                 names = list(dict.fromkeys(explainer.specs[i].layer for i in asked))
@@ -323,6 +349,7 @@ class Explanation:
         self,
         rows: Sequence[Row],
         found: dict[int, tuple[torch.Tensor, torch.Tensor | None]],
+        jitter: Jitter | None,
     ) -> None:
         start = 0
         while start < len(rows):
@@ -330,6 +357,7 @@ class Explanation:
             while stop < len(rows) and rows[stop][1] == rows[start][1]:
                 stop += 1  # the same sample
             tiles = torch.tensor([tile for tile, _ in rows[start:stop]])
+            shift = None if jitter is None else jitter.shift(rows[start][1])
             for i, (maps, missed) in found.items():
                 # A map that is sure sees none of the samples that others of its walk still need.
                 still = self._open[i][tiles]
@@ -340,37 +368,67 @@ class Explanation:
                 if not still.all():
                     chosen = chosen[still.to(maps.device)]
                     gone = None if gone is None else gone[still.to(maps.device)]
-                self._aggregates[i].add(chosen, tiles[still])
+                self._aggregates[i].add(chosen, tiles[still], shift)
                 if gone is not None:
                     self._deltas[i][tiles[still].to(gone.device)] += exact(gone.abs())
             start = stop
 
+    def _windows(self, rows: Sequence[Row], walk: Walk) -> Sequence[torch.Tensor] | torch.Tensor:
+        """Each row's normalised image, shifted where the walk jitters."""
+        tiles = tuple(tile for tile, _ in rows)
+        if walk.jitter is None:
+            if tiles == tuple(range(len(self._images))):
+                return self._images
+            return [self._images[tile] for tile in tiles]
+        margin, (height, width) = self._explainer.margin, self._images.shape[2:]
+        shifts = [walk.jitter.shift_px(sample) for _, sample in rows]
+        return [
+            self._wide_images[tile, :, margin + y : margin + y + height, margin + x :][..., :width]
+            for tile, (y, x) in zip(tiles, shifts, strict=True)
+        ]
+
+    def _shifted(self, question: Question, rows: Sequence[Row], walk: Walk) -> Question:
+        """The question about the windows that jitter shows."""
+        output = self._explainer.model.output
+        if walk.jitter is None or output is None:
+            return question
+        stride = output.stride
+        shifts = [walk.jitter.shift_px(sample) for _, sample in rows]
+        return question.shifted([(round(y / stride[0]), round(x / stride[1])) for y, x in shifts])
+
     def _noisy(
         self,
-        values: torch.Tensor,
+        values: Sequence[torch.Tensor] | torch.Tensor,
         rows: Sequence[Row],
         walk: Walk,
         at_layer: tuple[float, float] | None,
     ) -> torch.Tensor:
-        """Values of the rows' tiles, with noise where the walk has it at this place.
+        """One value per row, with noise where the walk has it at this place.
 
-        ``values`` are one per tile at the input, one per row at a layer, whose stride is given.
+        ``at_layer`` is the stride of the layer that they are the output of.
         """
-        tiles, samples = zip(*rows, strict=True)
-        if at_layer is None and tiles != tuple(range(len(values))):
-            chosen: Sequence[torch.Tensor] | torch.Tensor = [values[tile] for tile in tiles]
-        else:
-            chosen = values
-        if walk.samples == 0 or (walk.disturbed_layer is None) != (at_layer is None):
-            return chosen if isinstance(chosen, torch.Tensor) else torch.stack(list(chosen))
+        unmoved = walk.sigma == 0 or walk.samples == 0
+        if unmoved or (walk.disturbed_layer is None) != (at_layer is None):
+            return values if isinstance(values, torch.Tensor) else torch.stack(list(values))
         shared = self._explainer.model.shares_noise
-        places = [self._places[tile] for tile in tiles]
+        places = [self._place(row, walk) for row in rows]
+        samples = [sample for _, sample in rows]
         sigma: float | torch.Tensor = walk.sigma
         if at_layer is not None:
+            assert isinstance(values, torch.Tensor)
             sigma = walk.sigma * values.flatten(1).std(1)
             if shared:
                 places = [_on_layer(place, at_layer) for place in places]
-        return add_noise(chosen, places, sigma, walk.seed, samples, shared=shared)
+        return add_noise(values, places, sigma, walk.seed, samples, shared=shared)
+
+    def _place(self, row: Row, walk: Walk) -> Place:
+        """What the noise of a row derives from: of tiles on a grid, its window's origin."""
+        tile, sample = row
+        place = self._places[tile]
+        if walk.jitter is None or len(place) != 2 or not self._explainer.model.shares_noise:
+            return place
+        y, x = walk.jitter.shift_px(sample)
+        return (place[0] + y, place[1] + x)
 
 
 def _on_layer(place: Place, stride: tuple[float, float]) -> Place:

@@ -24,6 +24,7 @@ GRADIENT = METHODS.register(
         positive="raises",
         negative="lowers",
         attribute=_gradient,
+        moves=True,
     )
 )
 """d target / d activation (Simonyan et al. 2014), at a hidden layer."""

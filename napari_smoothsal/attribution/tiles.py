@@ -16,6 +16,7 @@ from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.denoise import Displacement
 from napari_smoothsal.models import Decision, Model
 
 
@@ -47,6 +48,9 @@ class TileMaps:
         per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
     dense_probabilities
         (B, classes, H, W) if they were asked for; else None.
+    displacement
+        How far the maps lie beside what they show, in tile px; where it says so, lay them that
+        much up and to the left, as stores do.
     spec
         What was computed.
     """
@@ -61,6 +65,7 @@ class TileMaps:
     convergence_delta: torch.Tensor
     explained_px: torch.Tensor
     dense_probabilities: torch.Tensor | None
+    displacement: Displacement
     spec: SaliencySpec
 
     @property
@@ -77,6 +82,7 @@ def explain_tiles(
     *,
     dense: bool = False,
     baselines: torch.Tensor | NDArray[np.generic] | None = None,
+    margin: int = 0,
     on_sample: Callable[[TileMaps], None] | None = None,
 ) -> TileMaps:
     """Compute the saliency maps of images at a hidden layer.
@@ -95,7 +101,11 @@ def explain_tiles(
     dense
         Keep the probabilities of every pixel, of models that decide per pixel.
     baselines
-        (B or 1, C, H, W), as ``images``: what DeepLift with ``baseline="custom"`` compares with.
+        (B or 1, C, H, W), as ``images``: what DeepLift with ``baseline="custom"`` compares with;
+        without a margin.
+    margin
+        How many px of context ``images`` show around each tile, for ``spec.jitter``; without
+        them its border is reflected. Maps are of the tile alone.
     on_sample
         Called after each noise sample of all images with the maps so far and their standard
         errors, for a picture that refines itself. What it raises ends the computation.
@@ -119,14 +129,20 @@ def explain_tiles(
     """
     compute = compute or Compute()
     batch = _checked(model, images)
+    if not 0 <= 2 * margin < min(batch.shape[2:]):
+        raise SettingError(
+            f"margin = {margin}: nothing is left of images of {tuple(batch.shape[2:])} px; give "
+            "the px of context on each side of a tile"
+        )
     if dense and not model.readout.dense:
         raise SettingError(
             f"dense=True: model {model.card.name!r} decides once per tile and has no probabilities "
             "of single pixels"
         )
-    others = None if baselines is None else _checked_baselines(model, baselines, batch)
+    sides = (batch.shape[2] - 2 * margin, batch.shape[3] - 2 * margin)
+    others = None if baselines is None else _checked_baselines(model, baselines, len(batch), sides)
     explainer = Explainer(model, [spec], compute, scope="tiles")
-    size = explainer.batch_size(int(max(batch.shape[2:])))
+    size = explainer.batch_size(max(sides))
     parts = [range(start, min(start + size, len(batch))) for start in range(0, len(batch), size)]
 
     def begun(part: range) -> Explanation:
@@ -134,6 +150,7 @@ def explain_tiles(
             batch[part[0] : part[-1] + 1],
             [(index,) for index in part],
             others if others is None or len(others) == 1 else others[part[0] : part[-1] + 1],
+            margin,
         )
 
     def done(explanation: Explanation) -> BatchMaps:
@@ -148,30 +165,30 @@ def explain_tiles(
         while not all(explanation.finished for explanation in explanations):
             for explanation in explanations:
                 explanation.step(most=1)
-            on_sample(_joined([e.result() for e in explanations], spec, dense))
+            on_sample(_joined([e.result() for e in explanations], explainer, dense))
         results = [done(explanation) for explanation in explanations]
-    maps = _joined(results, spec, dense)
+    maps = _joined(results, explainer, dense)
     _refuse_what_is_not_finite(results, maps)
     _tell_of_empty(maps.explained_px, explainer.targets[0].label)
     return maps
 
 
-def _joined(batches: list[BatchMaps], spec: SaliencySpec, dense: bool) -> TileMaps:
+def _joined(batches: list[BatchMaps], explainer: Explainer, dense: bool) -> TileMaps:
     decisions = [b.decision for b in batches]
     maps = [b.specs[0] for b in batches]
-    probabilities = torch.cat([d.probabilities for d in decisions])
     return TileMaps(
         maps=torch.cat([m.maps for m in maps]),
         target=torch.cat([m.target for m in maps]),
-        logits=torch.cat([d.logits for d in decisions]),
-        probabilities=probabilities,
-        original_probabilities=probabilities,
+        logits=torch.cat([m.logits for m in maps]),
+        probabilities=torch.cat([m.probabilities for m in maps]),
+        original_probabilities=torch.cat([d.probabilities for d in decisions]),
         standard_error=torch.cat([m.standard_error for m in maps]),
         samples=torch.cat([m.samples for m in maps]),
         convergence_delta=torch.cat([m.convergence_delta for m in maps]),
         explained_px=torch.cat([m.explained_px for m in maps]),
         dense_probabilities=_dense(decisions) if dense else None,
-        spec=spec,
+        displacement=explainer.displacements[0],
+        spec=explainer.specs[0],
     )
 
 
@@ -202,13 +219,16 @@ def _tell_of_empty(explained_px: torch.Tensor, target: str) -> None:
 
 
 def _checked_baselines(
-    model: Model, given: torch.Tensor | NDArray[np.generic], images: torch.Tensor
+    model: Model,
+    given: torch.Tensor | NDArray[np.generic],
+    tiles: int,
+    sides: tuple[int, int],
 ) -> torch.Tensor:
     baselines = _checked(model, given)
-    if baselines.shape[2:] != images.shape[2:] or len(baselines) not in (1, len(images)):
+    if baselines.shape[2:] != sides or len(baselines) not in (1, tiles):
         raise SettingError(
             f"baselines have shape {tuple(baselines.shape)}; give one image, or one for each of "
-            f"the {len(images)} tiles, of the tiles' size {tuple(images.shape[2:])}"
+            f"the {tiles} tiles, of the tiles' size {sides}"
         )
     return baselines
 

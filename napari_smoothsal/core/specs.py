@@ -17,6 +17,7 @@ Aggregate = Literal["mean", "square", "variance"]
 
 MOST_SAMPLES = 10_000
 MOST_AUTO_SAMPLES = 200
+FEWEST_JITTERED = 4
 
 
 class SaliencySpec(Settings):
@@ -38,7 +39,9 @@ class SaliencySpec(Settings):
         "backward_hook",
         min_length=1,
         description="How the checkerboard noise of strided convolutions is removed: "
-        "`backward_hook` smooths the gradient of each, `original` leaves it as it is.",
+        "`backward_hook` smooths the gradient of each; `centred_hook` does so without moving "
+        "it; `forward_hook` smooths what each sees, which changes the predictions; "
+        "`gaussian_blur` blurs the finished map, for comparison; `original` leaves it as it is.",
     )
     method: str = Field(
         "gradient",
@@ -66,9 +69,11 @@ class SaliencySpec(Settings):
         le=10,
         description="Standard deviation of that noise, in units of the normalised input.",
     )
-    jitter: Literal[False] = Field(
+    jitter: bool = Field(
         False,
-        description="Phase jitter between noise samples (not available yet).",
+        description="Phase jitter: each noise sample sees the tile shifted by another number of "
+        "layer pixels, which averages the checkerboard out; the model stays as it is. Takes 4 "
+        "samples or more; goes with any denoising.",
     )
     aggregate: Aggregate = Field(
         "mean",
@@ -128,6 +133,15 @@ class SaliencySpec(Settings):
             raise ValueError(
                 "samples = 'auto' needs a standard error, which aggregate = 'variance' has not; "
                 "give a number of samples"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _jitter_has_samples(self) -> SaliencySpec:
+        if self.jitter and self.samples != "auto" and self.samples < FEWEST_JITTERED:
+            raise ValueError(
+                f"jitter = True needs samples to shift, {FEWEST_JITTERED} or more; "
+                f"samples = {self.samples}"
             )
         return self
 

@@ -1,6 +1,21 @@
 """What removes the checkerboard: one registered entry per file."""
 
-from napari_smoothsal.denoise import backward_hook, original  # noqa: F401 - registers them
+from napari_smoothsal.denoise import (  # noqa: F401 - registers them
+    backward_hook,
+    centred_hook,
+    forward_hook,
+    gaussian_blur,
+    original,
+)
 from napari_smoothsal.denoise.base import DENOISINGS, Denoising, denoised, options_of
+from napari_smoothsal.denoise.displacement import Displacement, convolutions_of, displacement_of
 
-__all__ = ["DENOISINGS", "Denoising", "denoised", "options_of"]
+__all__ = [
+    "DENOISINGS",
+    "Denoising",
+    "Displacement",
+    "convolutions_of",
+    "denoised",
+    "displacement_of",
+    "options_of",
+]

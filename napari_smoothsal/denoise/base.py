@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
+import torch
+from pydantic import Field
 from torch import nn
 
 from napari_smoothsal.core.registry import Registry
@@ -23,6 +25,26 @@ class NoOptions(Settings):
     """A denoising without options."""
 
 
+class MovingOptions(Settings):
+    """Options of a denoising that moves the gradient."""
+
+    compensate: bool = Field(
+        True,
+        description="Lay the map where its gradient belongs, by as much as the denoising moves "
+        "it; false leaves it displaced, as the paper has it.",
+    )
+
+
+class NetworkOptions(MovingOptions):
+    """Options of a denoising that changes the forward pass, too."""
+
+    scope: Literal["above", "paper"] = Field(
+        "above",
+        description="Strided convolutions that are changed: those `above` the layer; `paper`: "
+        "those below it as well, but for the model's first.",
+    )
+
+
 @dataclass(frozen=True)
 class Denoising:
     """One way to deal with the checkerboard that strided convolutions put into gradients.
@@ -36,14 +58,27 @@ class Denoising:
     attach
         Changes one strided convolution and returns the handle that undoes it; None where
         nothing is changed.
+    smooth
+        Of a finished map (B, C, h, w) on the CPU, signed; None where it stays.
     options
         Settings model of ``SaliencySpec.denoising_options``.
+    moves_gradient_px
+        By how many pixels of its input each strided convolution moves the gradient that it
+        hands down, along both axes.
+    moves_activation_px
+        The same of what it hands up.
+    changes_network
+        Whether the forward pass, and so what is explained, is another one than the model's.
     """
 
     name: str
     title: str
-    attach: Callable[[nn.Conv2d, Settings], Handle] | None
+    attach: Callable[[nn.Conv2d, Settings], Handle] | None = None
+    smooth: Callable[[torch.Tensor, Settings], torch.Tensor] | None = None
     options: type[Settings] = NoOptions
+    moves_gradient_px: float = 0.0
+    moves_activation_px: float = 0.0
+    changes_network: bool = False
 
 
 DENOISINGS: Registry[Denoising] = Registry("denoising")
@@ -55,8 +90,8 @@ def denoised(
 ) -> Iterator[None]:
     """Apply a denoising to the named convolutions of a network, and undo it on leaving.
 
-    The convolutions are those that `LayerInfo.strided_convs_above` lists. They are changed for
-    the time of the block only, also when it raises.
+    The convolutions are those of `convolutions_of`. They are changed for the time of the block
+    only, also when it raises.
     """
     handles: list[Handle] = []
     try:

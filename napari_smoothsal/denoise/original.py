@@ -6,6 +6,5 @@ ORIGINAL = DENOISINGS.register(
     Denoising(
         name="original",
         title="As the model has it: the gradient with its checkerboard noise",
-        attach=None,
     )
 )

@@ -51,7 +51,7 @@ def layers_of(trace: Trace) -> list[LayerInfo]:
             centre=layer.geometry.centre,
             centre_spread=max(layer.geometry.spread),
             strided_convs_above=tuple(
-                conv for conv, ancestors in trace.strided.items() if layer.name in ancestors
+                conv for conv, ancestry in trace.strided.items() if layer.name in ancestry
             ),
         )
         for layer in trace.layers

@@ -15,7 +15,7 @@ from napari_smoothsal.models.fitting import fitting_size, kept_pixels
 from napari_smoothsal.models.halo import energy_radius
 from napari_smoothsal.models.layers import LayerInfo, layers_of
 from napari_smoothsal.models.readout import Readout
-from napari_smoothsal.models.tracing import Trace, trace
+from napari_smoothsal.models.tracing import Reach, Trace, trace
 
 OUTPUT = "(output)"
 """Name of the dense output where it stands beside layers; no module can be called so."""
@@ -58,7 +58,7 @@ class Model:
         self.module = module
         self.card = card
         self._traces: dict[int, Trace] = {}
-        self._reaches: dict[int, int] = {}
+        self._radii: dict[int, int] = {}
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, {type(self.module).__name__})"
@@ -116,7 +116,7 @@ class Model:
         if not self.readout.dense:
             return min(_CLASSIFIER_HALO_PX, tile_px // 8)
         side = fitting_size(min(tile_px, _HALO_PROBE_PX), self.unit)
-        reach = fitting_size(max(1, self._reach(side)), _HALO_STEP_PX)
+        reach = fitting_size(max(1, self._radius(side)), _HALO_STEP_PX)
         return min(reach, tile_px // 4)
 
     @property
@@ -152,13 +152,13 @@ class Model:
         """
         return 0.0 if self.readout.dense else _CLASSIFIER_MIN_TISSUE
 
-    def _reach(self, side: int) -> int:
-        if side not in self._reaches:
+    def _radius(self, side: int) -> int:
+        if side not in self._radii:
             network = copy.deepcopy(self.module).cpu().float().eval().requires_grad_(False)
             shape = torch.Size((1, len(self.card.mean), side, side))
             with torch.enable_grad():
-                self._reaches[side] = energy_radius(network, shape)
-        return self._reaches[side]
+                self._radii[side] = energy_radius(network, shape)
+        return self._radii[side]
 
     def layers(self) -> list[LayerInfo]:
         """Layers at which a map can be computed: ``input`` first, then in order of execution."""
@@ -190,10 +190,32 @@ class Model:
             )
         raise UnknownNameError(f"layer of model {self.card.name!r}", name, layers)
 
-    def lies_above(self, upper: str, lower: str) -> bool:
-        """Whether a layer depends on another one."""
+    def reach(self, lower: str, upper: str | None = None) -> Reach | None:
+        """What lies between a module and a layer above it, or the network's output.
+
+        None where the upper one does not depend on the lower one.
+        """
+        if upper is None:
+            return self._trace.reaches_output.get(lower)
         traced = next(layer for layer in self._trace.layers if layer.name == upper)
-        return lower in traced.ancestors
+        return traced.ancestry.get(lower)
+
+    def phases(self, layer: str) -> tuple[int, int]:
+        """How many layer px (y, x) the coarsest feature map above a layer steps.
+
+        Moving the image by so many changes nothing but the place; by fewer, which of the layer's
+        pixels fall between the steps above it.
+        """
+        (fine,) = (t for t in self._trace.layers if t.name == layer)
+        above = [t.geometry.stride for t in self._trace.layers if layer in t.ancestry]
+        steps = [max([fine.geometry.stride, *above], key=lambda s: s[a])[a] for a in (0, 1)]
+        own = fine.geometry.stride
+        return (max(1, round(steps[0] / own[0])), max(1, round(steps[1] / own[1])))
+
+    @property
+    def strided_convolutions(self) -> tuple[str, ...]:
+        """Names of all strided convolutions, in order of execution."""
+        return tuple(self._trace.strided)
 
     @property
     def _trace(self) -> Trace:

@@ -6,7 +6,7 @@ A classifier is read as a segmenter of a single pixel: its logits (B, classes) b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -81,6 +81,26 @@ class Question:
             return self
         tiles = tiles.to(self.classes.device)
         return Question(self.classes[tiles], self.pixels[tiles], self.unit)
+
+    def shifted(self, shifts: Sequence[tuple[int, int]]) -> Question:
+        """The same question about images that show another window of the tile.
+
+        Parameters
+        ----------
+        shifts
+            B shifts (y, x) in output px of each window down and right. What the tile did not show
+            is not asked about.
+        """
+        if self.pixels.shape[1:] == (1, 1) or not any(map(any, shifts)):
+            return self
+        pixels = torch.zeros_like(self.pixels)
+        height, width = pixels.shape[1:]
+        for row, (y, x) in enumerate(shifts):
+            top, left = max(0, y), max(0, x)
+            window = self.pixels[row, top : height + min(0, y), left : width + min(0, x)]
+            to_y, to_x = max(0, -y), max(0, -x)
+            pixels[row, to_y : to_y + window.shape[0], to_x : to_x + window.shape[1]] = window
+        return replace(self, pixels=pixels)
 
     @property
     def explained_px(self) -> torch.Tensor:

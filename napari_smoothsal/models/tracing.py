@@ -7,8 +7,9 @@ modules all arrive as the same few operators, so nothing has to be rewritten in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,12 +23,56 @@ from napari_smoothsal.models.geometry import Geometry, merged
 aten = torch.ops.aten
 
 
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What lies between a module's output and a tensor that depends on it.
+
+    Attributes
+    ----------
+    least, most
+        (y, x): the strides, in tile px, of the inputs of all strided convolutions along a path,
+        summed; of the path where that is least, and where it is most. A denoising that moves
+        every such convolution's gradient by a pixel moves the map by so much.
+    """
+
+    least: Pair = (0.0, 0.0)
+    most: Pair = (0.0, 0.0)
+
+    def beyond(self, stride: Pair) -> Reach:
+        """After one more strided convolution, whose input has this stride."""
+        (a, b), (c, d), (y, x) = self.least, self.most, stride
+        return Reach((a + y, b + x), (c + y, d + x))
+
+    def joined(self, other: Reach) -> Reach:
+        """Where two paths meet."""
+        (a, b), (c, d) = self.least, other.least
+        (e, f), (g, h) = self.most, other.most
+        return Reach((min(a, c), min(b, d)), (max(e, g), max(f, h)))
+
+
+Ancestry = Mapping[str, Reach]
+"""The modules that a tensor depends on."""
+
+_NONE: Ancestry = MappingProxyType({})
+
+
+def _joined(ancestries: Iterable[Ancestry]) -> Ancestry:
+    found: dict[str, Reach] = {}
+    for ancestry in ancestries:
+        for name, reach in ancestry.items():
+            found[name] = reach if name not in found else found[name].joined(reach)
+    return found
+
+
 @dataclass
 class _Node:
     """What is known of one tensor of the pass."""
 
     geometry: Geometry | None
-    ancestors: frozenset[str] = frozenset()
+    ancestry: Ancestry = field(default_factory=lambda: _NONE)
 
 
 @dataclass
@@ -37,7 +82,7 @@ class TracedLayer:
     name: str
     shape: tuple[int, ...]
     geometry: Geometry
-    ancestors: frozenset[str] = frozenset()
+    ancestry: Ancestry = field(default_factory=lambda: _NONE)
 
 
 @dataclass
@@ -60,8 +105,8 @@ class Trace:
 
     layers: list[TracedLayer] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
-    strided: dict[str, frozenset[str]] = field(default_factory=dict)
-    reaches_output: frozenset[str] = frozenset()
+    strided: dict[str, Ancestry] = field(default_factory=dict)
+    reaches_output: Ancestry = field(default_factory=lambda: _NONE)
     output_shape: tuple[int, ...] | None = None
 
 
@@ -84,18 +129,19 @@ def trace(module: nn.Module, image: torch.Tensor) -> Trace:
 
     def before(child: nn.Module, inputs: tuple[Any, ...]) -> None:
         if is_strided(child):
-            result.strided[names[child]] = listener.ancestors(inputs)
+            result.strided[names[child]] = listener.ancestry(inputs)
 
-    def after(child: nn.Module, _inputs: Any, output: Any) -> None:
+    def after(child: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         name = names[child]
         result.calls[name] += 1
         if isinstance(output, torch.Tensor):
             node = listener.node(output)
-            node.ancestors |= {name}
+            if is_strided(child):
+                node.ancestry = listener.beyond(inputs[0], node.ancestry)
+            below = {a: reach for a, reach in node.ancestry.items() if a != name}
+            node.ancestry = {**below, name: Reach()}
             if node.geometry is not None and output.ndim == 4 and min(output.shape[2:]) > 1:
-                result.layers.append(
-                    TracedLayer(name, tuple(output.shape), node.geometry, node.ancestors - {name})
-                )
+                result.layers.append(TracedLayer(name, tuple(output.shape), node.geometry, below))
 
     handles = []
     training = {m: m.training for m in module.modules()}
@@ -106,7 +152,7 @@ def trace(module: nn.Module, image: torch.Tensor) -> Trace:
         module.eval()
         with torch.no_grad(), listener:
             output = module(image)
-            result.reaches_output = listener.ancestors(_flat([output]))
+            result.reaches_output = listener.ancestry(_flat([output]))
             if isinstance(output, torch.Tensor):
                 result.output_shape = tuple(output.shape)
     except Exception as error:  # a network may assert or index whatever it likes
@@ -127,7 +173,7 @@ class _Listener(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         # Weak: a pass over a large image would otherwise hold every tensor that it makes.
         self._nodes = WeakIdKeyDictionary()
-        self._nodes[image] = _Node(Geometry(), frozenset({"input"}))
+        self._nodes[image] = _Node(Geometry(), {"input": Reach()})
 
     def node(self, tensor: torch.Tensor) -> _Node:
         if tensor not in self._nodes:
@@ -135,9 +181,14 @@ class _Listener(TorchDispatchMode):
         node: _Node = self._nodes[tensor]
         return node
 
-    def ancestors(self, values: Iterable[Any]) -> frozenset[str]:
-        nodes = [self.node(v) for v in values if isinstance(v, torch.Tensor)]
-        return frozenset().union(*(n.ancestors for n in nodes))
+    def ancestry(self, values: Iterable[Any]) -> Ancestry:
+        return _joined(self.node(v).ancestry for v in values if isinstance(v, torch.Tensor))
+
+    def beyond(self, image: torch.Tensor, ancestry: Ancestry) -> Ancestry:
+        """An ancestry after a strided convolution of an image."""
+        geometry = self.node(image).geometry
+        stride = (1.0, 1.0) if geometry is None else geometry.stride
+        return {name: reach.beyond(stride) for name, reach in ancestry.items()}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -147,10 +198,10 @@ class _Listener(TorchDispatchMode):
         tensors = [t for t in _flat(args) + _flat(kwargs.values()) if t in self._nodes]
         if not tensors:
             return output
-        ancestors = frozenset().union(*(self.node(t).ancestors for t in tensors))
+        ancestry = _joined(self.node(t).ancestry for t in tensors)
         for made in _flat([output]):
             geometry = _geometry(func, args, kwargs, made, tensors, self.node)
-            self._nodes[made] = _Node(geometry, ancestors)
+            self._nodes[made] = _Node(geometry, ancestry)
         return output
 
 

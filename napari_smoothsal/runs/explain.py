@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer, Stopped
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.denoise import Displacement
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
 from napari_smoothsal.runs.keys import map_keys
@@ -39,6 +41,7 @@ from napari_smoothsal.runs.store import (
 )
 from napari_smoothsal.runs.writing import Batch, WritingThread
 from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.slides.grid import MapGrid
 from napari_smoothsal.slides.reader import TileReader
 
 OVERVIEW_PX = 1024
@@ -171,8 +174,10 @@ def _run(
         todo = writing.open_batches()
         before = len(grid) - sum(len(indices) for indices in todo)
         meter = Meter(len(grid), before, report)
-        boxes = [[grid.box(int(i)) for i in indices] for indices in todo]
-        with TileReader(slide, grid.tile_px, threads=compute.readers) as reader:
+        margin = explainer.margin
+        boxes = [[grid.box(int(i), margin) for i in indices] for indices in todo]
+        side = grid.tile_px + 2 * margin
+        with TileReader(slide, side, threads=compute.readers) as reader:
             for indices, tiles in zip(todo, reader.batches(boxes), strict=True):
                 readable = np.array([error is None for error in tiles.errors])
                 # Every batch goes through the network whole, unreadable tiles as glass: the same
@@ -181,7 +186,7 @@ def _run(
                 places = [(int(y), int(x)) for y, x in grid.origins[indices]]
                 before = len(explainer.fallbacks)
                 try:
-                    result = explainer.explain(batch, places, stop)
+                    result = explainer.explain(batch, places, stop, margin=margin)
                 except Stopped:
                     break
                 for what in explainer.fallbacks[before:]:
@@ -220,7 +225,7 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
     return [
         SaliencyPyramid(
             spec.layer,
-            plan.map_grid(spec.layer),
+            _placed(plan, spec.layer, displacement),
             key,
             index,
             spec.reduction,
@@ -234,12 +239,32 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 "centre_px": list(layer.centre),
                 "centre_spread_px": layer.centre_spread,
                 "strided_convs_above": list(layer.strided_convs_above),
+                "displacement_px": list(displacement.px),
+                "displacement_spread_px": displacement.spread_px,
+                "displacement_compensated": displacement.compensated,
             },
         )
-        for index, (key, spec, label, layer, method) in enumerate(
-            zip(keys, explainer.specs, labels, explainer.layers, explainer.methods, strict=True)
+        for index, (key, spec, label, layer, method, displacement) in enumerate(
+            zip(
+                keys,
+                explainer.specs,
+                labels,
+                explainer.layers,
+                explainer.methods,
+                explainer.displacements,
+                strict=True,
+            )
         )
     ]
+
+
+def _placed(plan: RunPlan, layer: str, displacement: Displacement) -> MapGrid:
+    """Where the stitched map of a layer lies, displacement taken back where it can be."""
+    grid = plan.map_grid(layer)
+    if not displacement.compensated:
+        return grid
+    y, x = (grid.translate_px[a] - displacement.px[a] * plan.grid.scale[a] for a in (0, 1))
+    return replace(grid, translate_px=(y, x))
 
 
 def _class_pyramid(plan: RunPlan, model: Model) -> list[ClassPyramid]:

@@ -109,11 +109,12 @@ class TileGrid:
     def __len__(self) -> int:
         return len(self.origins)
 
-    def box(self, index: int) -> Box:
-        """Level-0 box of one tile."""
-        y, x = self.origins[index]
+    def box(self, index: int, margin: int = 0) -> Box:
+        """Level-0 box of one tile, with so many model px around it."""
+        y, x = self.origins[index] - margin
         dy, dx = self.scale
-        return Box(float(x * dx), float(y * dy), self.tile_px * dx, self.tile_px * dy)
+        side = self.tile_px + 2 * margin
+        return Box(float(x * dx), float(y * dy), side * dx, side * dy)
 
     def boxes(self) -> NDArray[np.float64]:
         """(N, 4): x, y, w, h of every tile in level-0 px."""
