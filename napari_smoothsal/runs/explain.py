@@ -11,7 +11,6 @@ import contextlib
 import datetime as dt
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,11 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer, Stopped
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
-from napari_smoothsal.denoise import Displacement
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
 from napari_smoothsal.runs.keys import map_keys
 from napari_smoothsal.runs.layout import FINISHED, PER_MAP, check_free_or_own, only_writer
-from napari_smoothsal.runs.plan import Region, RunPlan, plan_tiles
+from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, plan_tiles
 from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
 from napari_smoothsal.runs.run import Run
@@ -41,7 +39,6 @@ from napari_smoothsal.runs.store import (
 )
 from napari_smoothsal.runs.writing import Batch, WritingThread
 from napari_smoothsal.slides import Slide, open_slide
-from napari_smoothsal.slides.grid import MapGrid
 from napari_smoothsal.slides.reader import TileReader
 
 OVERVIEW_PX = 1024
@@ -105,7 +102,7 @@ def explain_slide(
         tiling, compute, path = tiling or Tiling(), compute or Compute(), Path(out)
         own = check_free_or_own(path)
         explainer = Explainer(model, specs, compute, scope="slide")
-        layers = list(dict.fromkeys(spec.layer for spec in specs))
+        layers = _placed_layers(explainer)
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
         if on_plan is not None:
             on_plan(plan)
@@ -224,8 +221,8 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
     keys = map_keys(explainer.specs, labels)
     return [
         SaliencyPyramid(
-            spec.layer,
-            _placed(plan, spec.layer, displacement),
+            placed.window,
+            plan.map_grid(placed.window),
             key,
             index,
             spec.reduction,
@@ -244,7 +241,7 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 "displacement_compensated": displacement.compensated,
             },
         )
-        for index, (key, spec, label, layer, method, displacement) in enumerate(
+        for index, (key, spec, label, layer, method, displacement, placed) in enumerate(
             zip(
                 keys,
                 explainer.specs,
@@ -252,19 +249,19 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 explainer.layers,
                 explainer.methods,
                 explainer.displacements,
+                _placed_layers(explainer),
                 strict=True,
             )
         )
     ]
 
 
-def _placed(plan: RunPlan, layer: str, displacement: Displacement) -> MapGrid:
-    """Where the stitched map of a layer lies, displacement taken back where it can be."""
-    grid = plan.map_grid(layer)
-    if not displacement.compensated:
-        return grid
-    y, x = (grid.translate_px[a] - displacement.px[a] * plan.grid.scale[a] for a in (0, 1))
-    return replace(grid, translate_px=(y, x))
+def _placed_layers(explainer: Explainer) -> list[PlacedLayer]:
+    """Where each spec's map belongs: displacement is taken back where it can be."""
+    return [
+        PlacedLayer(spec.layer, displacement.px if displacement.compensated else (0.0, 0.0))
+        for spec, displacement in zip(explainer.specs, explainer.displacements, strict=True)
+    ]
 
 
 def _class_pyramid(plan: RunPlan, model: Model) -> list[ClassPyramid]:

@@ -28,6 +28,35 @@ from napari_smoothsal.slides.grid import (
 from napari_smoothsal.slides.tissue import TissueMask, find_tissue
 
 Region = tuple[int, int, int, int]
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A layer whose maps are stitched, and where they belong.
+
+    Attributes
+    ----------
+    name
+        Of the layer.
+    moved_px
+        (y, x) tile px by which its maps lie beside what they show; the placement takes it back.
+    """
+
+    name: str
+    moved_px: Pair = (0.0, 0.0)
+
+    @property
+    def window(self) -> str:
+        """Key of its window in `TileGrid.windows`."""
+        y, x = self.moved_px
+        return self.name if (y, x) == (0, 0) else f"{self.name} moved by {y:g}, {x:g}"
+
+    def shape(self, model: Model, tile_px: int) -> LayerShape:
+        """What the grid must know of it."""
+        info = model.layer(self.name)
+        (y, x), (dy, dx) = info.centre, self.moved_px
+        return LayerShape(info.stride, (y - dy, x - dx), model.map_size(self.name, tile_px))
 
 
 @dataclass(frozen=True)
@@ -56,9 +85,9 @@ class RunPlan:
         """(N, 4): x, y, w, h of every tile in level-0 px."""
         return self.grid.boxes()
 
-    def map_grid(self, layer: str) -> MapGrid:
-        """Where the stitched map of a layer lies."""
-        return map_grid(self.region, self.grid.scale, self.grid.windows[layer])
+    def map_grid(self, window: str) -> MapGrid:
+        """Where the stitched map of a window lies."""
+        return map_grid(self.region, self.grid.scale, self.grid.windows[window])
 
 
 def plan_tiles(
@@ -66,7 +95,7 @@ def plan_tiles(
     model: Model,
     tiling: Tiling | None = None,
     *,
-    layers: Sequence[str] = (),
+    layers: Sequence[str | PlacedLayer] = (),
     region: Region | None = None,
 ) -> RunPlan:
     """Choose the tiles of a slide that a model looks at.
@@ -94,13 +123,11 @@ def plan_tiles(
     scale = model_scale(slide, model.card.input_mpp, tiling.upsample)
     _warn_outside_range(slide, model)
     tile_px = tiling.tile_px or model.card.input_size
-    stitched = [model.layer(name) for name in layers]
-    if model.output is not None:
-        stitched.append(model.output)
-    shapes = {
-        info.name: LayerShape(info.stride, info.centre, model.map_size(info.name, tile_px))
-        for info in stitched
-    }
+    placed = [PlacedLayer(layer) if isinstance(layer, str) else layer for layer in layers]
+    shapes = {layer.window: layer.shape(model, tile_px) for layer in placed}
+    if (output := model.output) is not None:
+        size = model.map_size(output.name, tile_px)
+        shapes[output.name] = LayerShape(output.stride, output.centre, size)
     halo, overlap = tiling.halo, tiling.overlap
     if halo is None:
         halo = model.halo(tile_px) if shapes else 0

@@ -12,6 +12,7 @@ import zarr
 
 from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.denoise import Displacement
 from napari_smoothsal.runs.class_map import ClassMap
 from napari_smoothsal.runs.class_pyramid import PREDICTION
 from napari_smoothsal.runs.layout import FORMAT, NAMESPACE, PER_MAP, own_attributes
@@ -34,6 +35,8 @@ class RunMap:
         In words: the class, ``a-b``, or ``auto``.
     positive, negative
         What values above and below zero say of the target, as a verb: "supports".
+    displacement
+        By how many tile px the denoising moves the map, and whether the placement takes it back.
     shape
         (h, w) of level 0 without its padding.
     scale_um, translate_um
@@ -49,6 +52,11 @@ class RunMap:
         self.target: str = own["target"]
         self.positive: str = own["positive"]
         self.negative: str = own["negative"]
+        self.displacement = Displacement(
+            (own["displacement_px"][0], own["displacement_px"][1]),
+            own["displacement_spread_px"],
+            own["displacement_compensated"],
+        )
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
         self._datasets = attributes["ome"]["multiscales"][0]["datasets"]
         scale, translation = self._datasets[0]["coordinateTransformations"]

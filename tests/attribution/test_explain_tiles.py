@@ -11,7 +11,7 @@ from torch import nn
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
 from napari_smoothsal.attribution.aggregation import Aggregation
 from napari_smoothsal.core.errors import ModelError, SettingError, SmoothsalError, UnknownNameError
-from napari_smoothsal.denoise.backward_hook import mean_of_four_rolls
+from napari_smoothsal.denoise.filters import mean_of_four_rolls
 
 FP64 = Compute(precision="fp64", device="cpu")
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.denoise import DENOISINGS, denoised, options_of
-from napari_smoothsal.denoise.backward_hook import mean_of_four_rolls
+from napari_smoothsal.denoise.filters import mean_of_four_rolls
 
 HOOK = DENOISINGS["backward_hook"]
 OPTIONS = options_of(HOOK, {})

@@ -4,24 +4,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import zarr
 from ome_zarr_models.v05.image import Image
 from unets import PositiveUNet, segmenter
 
-from napari_smoothsal import SaliencySpec, Tiling, explain_slide
+from napari_smoothsal import Compute, SaliencySpec, Tiling, explain_slide, explain_tiles
+from napari_smoothsal.slides.base import Box
 
 DOTS = ((123, 201), (402, 77), (301, 388))
 
 
+@pytest.mark.filterwarnings("ignore:no strided convolution")  # above the last layer, and of pooling
 @pytest.mark.parametrize("layout", ["resnet", "patchify", "pooling"])
 @pytest.mark.parametrize("slide_mpp", [0.5, 0.25, 0.37])
+@pytest.mark.parametrize("denoising", ["original", "centred_hook"])
 def test_a_dot_peaks_on_the_dot(
-    layout, slide_mpp, positive, black, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    denoising, layout, slide_mpp, positive, black, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_smoothsal.runs.layout.COARSEST_PX", 20)
     model = positive(layout)
     specs = [
-        SaliencySpec(layer=x, denoising="original", method="activation_x_gradient", samples=0)
+        SaliencySpec(layer=x, denoising=denoising, method="activation_x_gradient", samples=0)
         for x in ("input", "stem", "deep")
     ]
     slide = black(500, 470, *DOTS, mpp=slide_mpp)
@@ -96,7 +100,7 @@ def assert_peak_on(values, run_map, k: int, dot, mpp: float, spread_um: float = 
 
 def test_the_metadata_of_every_level_says_the_same(positive, black, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("napari_smoothsal.runs.layout.COARSEST_PX", 40)
-    spec = SaliencySpec(layer="input", samples=0)
+    spec = SaliencySpec(layer="input", denoising="original", samples=0)
     run = explain_slide(
         black(300, 300, (100, 100)),
         positive(),
@@ -137,3 +141,63 @@ def test_a_region_is_a_crop_of_the_slide(positive, noisy, tmp_path) -> None:
         inner = np.s_[rim:-rim, rim:-rim]
         assert np.isfinite(got).all() and got[inner].size > 400
         assert np.abs(got - expected)[inner].max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_displaced_gradient_is_laid_where_it_belongs(positive, noisy, tmp_path: Path) -> None:
+    """Half a pixel of the stem's output, 2 tile px, per strided convolution above it."""
+    specs = [
+        SaliencySpec(layer="stem", denoising="backward_hook", method=method, **given)
+        for method, given in (
+            ("gradient", {}),
+            ("gradient", {"denoising_options": {"compensate": False}}),
+            ("activation_x_gradient", {}),
+        )
+    ]
+    run = explain_slide(
+        noisy,
+        positive(),
+        [spec.model_copy(update={"samples": 1}) for spec in specs],
+        tmp_path / "s.zarr",
+        tiling=Tiling(tissue="all", overlap=0, halo=0),
+        progress=False,
+    )
+    placed, displaced, product = run.maps.values()
+    moved_um = 0.5 * 2 * 0.5
+    away = (np.array(placed.translate_um) - displaced.translate_um + moved_um) / 1.0
+    assert away == pytest.approx(np.round(away)), "whole layer px apart"
+    y, x = (int(v) for v in np.round(away))
+    same = displaced.levels[0][y + 40 : y + 110, x + 40 : x + 110]
+    assert np.ptp(same) > 0
+    # But for the seams, where the one or the other tile comes first.
+    assert (placed.levels[0][40:110, 40:110] == same).mean() > 0.9
+    assert product.translate_um == displaced.translate_um
+    said = [m.displacement for m in run.maps.values()]
+    assert [d.px for d in said] == [(1.0, 1.0)] * 3
+    assert [d.compensated for d in said] == [True, False, False]
+
+
+def test_jitter_sees_what_lies_around_a_tile(positive, noisy, tmp_path: Path) -> None:
+    """Inner tiles of a slide are explained as the same crops with their margin are."""
+    model, slide = positive(), noisy
+    spec = SaliencySpec(layer="stem", denoising="original", samples=4, sigma=0, jitter=True)
+    run = explain_slide(
+        slide,
+        model,
+        [spec],
+        tmp_path / "s.zarr",
+        tiling=Tiling(tissue="all", overlap=0, halo=0),
+        compute=Compute(precision="fp64"),
+        progress=False,
+    )
+    (key,) = run.maps
+    assert key == "stem.original+jitter.gradient.b"
+    values = run.maps[key].levels[0][:]
+    margin = 2
+    side = 64 + 2 * margin
+    crop = slide.read_box(Box(64 - margin, 128 - margin, side, side), (side, side))
+    image = torch.from_numpy(crop).permute(2, 0, 1)[None]
+    fp64 = Compute(precision="fp64")
+    named = spec.model_copy(update={"target": "b"})
+    alone = explain_tiles(model, image, named, fp64, margin=margin)
+    tile = values[64:96, 32:64]
+    assert np.allclose(tile, alone.reduced[0].numpy(), atol=1e-6 * float(np.abs(tile).max()))
