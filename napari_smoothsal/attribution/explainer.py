@@ -132,6 +132,8 @@ class Explainer:
         self._compute = compute
         looked_at = {spec.layer for spec in specs}
         looked_at |= {target.unit[0] for target in self.targets if target.unit is not None}
+        self._looked_at = looked_at
+        self._replaced: dict[tuple[tuple[str, ...], Network], Network] = {}
         self.network = Network(model, self.device, looked_at)
         self.wide_network = self.network
         if self.device.inside is not None:
@@ -228,6 +230,20 @@ class Explainer:
         self.rows.limit = self.device.batch_size(self._compute, needed)
         return self.rows.limit
 
+    def altered(self, walk: Walk, network: Network) -> Network:
+        """The network of a walk, of the device and format of another one.
+
+        Another where convolutions are replaced; what is attached to them is attached for the time
+        of a pass.
+        """
+        if not walk.denoising.replaces or not walk.changed:
+            return network
+        key = (walk.changed, network)
+        if key not in self._replaced:
+            made = Network(self.model, network.device, self._looked_at, walk.changed)
+            self._replaced[key] = made
+        return self._replaced[key]
+
     def _fall_back(self, what: str) -> None:
         self.fallbacks.append(what)
         warnings.warn(what, stacklevel=4)
@@ -239,7 +255,14 @@ class Explainer:
     def _walk_of(self, index: int, given: MethodOptions) -> Walk:
         spec, denoising = self.specs[index], self.denoisings[index]
         options = self.denoising_options[index]
-        if denoising.attach is None:  # what is done to the finished map changes no pass
+        if denoising.replaces and self.model.surrogate is None:
+            raise SettingError(
+                f"denoising = {spec.denoising!r}: model {self.model.card.name!r} has no surrogate; "
+                "train one with `smoothsal train-surrogate`, or give it (--surrogate, "
+                "load_model(..., surrogate=...))"
+            )
+        if not (denoising.attach or denoising.replaces):
+            # What is done to the finished map changes no pass.
             denoising, options = ORIGINAL, ORIGINAL.options()
         if isinstance(options, MovingOptions):
             options = options.model_copy(update={"compensate": False})
@@ -278,7 +301,7 @@ class Explainer:
     def _warn_if_nothing_to_do(self, index: int, walk: Walk) -> None:
         spec, convolutions = self.specs[index], self._convolutions_of(index)
         where = f"layer {spec.layer!r} of model {self.model.card.name!r}"
-        if walk.denoising.attach is not None and not convolutions:
+        if walk.denoising is not ORIGINAL and not convolutions:
             below = len(self.model.strided_convolutions)
             there = f"all {below} of the model lie below it" if below else "the model has none"
             warnings.warn(

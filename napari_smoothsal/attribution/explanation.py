@@ -188,11 +188,13 @@ class Explanation:
         Of the model, or of what a walk's denoising makes of it.
         """
         network = self._explainer.wide_network
+        if walk is not None:
+            network = self._explainer.altered(walk, network)
 
         def run(rows: Sequence[int]) -> torch.Tensor:
             return network.output(self._images[rows[0] : rows[-1] + 1])
 
-        altered = contextlib.nullcontext() if walk is None else self._altered(walk, network)
+        altered = contextlib.nullcontext() if walk is None else self._denoised(walk, network)
         with torch.no_grad(), altered:
             parts = self._explainer.rows.parts(range(len(self._images)), run)
             output = torch.cat([output for _, output in parts])
@@ -221,21 +223,19 @@ class Explanation:
         if known is not None:
             return known
         reference = Reference()
-        with torch.enable_grad(), self._altered(progress.walk), recorded(reference):
+        network = self._explainer.altered(progress.walk, self.network)
+        with torch.enable_grad(), self._denoised(progress.walk, network), recorded(reference):
             layers = self._layers(progress)
-            with captured(self.network.module, layers) as activations:
-                reference.output = self.network.output(baselines).detach()
+            with captured(network.module, layers) as activations:
+                reference.output = network.output(baselines).detach()
         reference.activations = {name: value.detach() for name, value in activations.items()}
         if shared:
             self._explainer.references[key] = reference
         return reference
 
-    def _altered(
-        self, walk: Walk, network: Network | None = None
-    ) -> contextlib.AbstractContextManager[None]:
-        module = (network or self.network).module
+    def _denoised(self, walk: Walk, network: Network) -> contextlib.AbstractContextManager[None]:
         convolutions = self._explainer.convolutions[walk]
-        return denoised(module, walk.denoising, convolutions, walk.options)
+        return denoised(network.module, walk.denoising, convolutions, walk.options)
 
     def _layers(self, progress: _Progress) -> list[str]:
         """Layers of the walk's specs, and those of the hidden units that they explain."""
@@ -279,7 +279,7 @@ class Explanation:
         """Attributions (n, C, h, w), and what they miss of the score (n,), by spec."""
         explainer, walk = self._explainer, progress.walk
         tiles = torch.tensor([tile for tile, _ in rows])
-        module, layers = self.network.module, self._layers(progress)
+        network, layers = explainer.altered(walk, self.network), self._layers(progress)
         images = self._noisy(self._windows(rows, walk), rows, walk, at_layer=None)
         reference = None if progress.reference is None else progress.reference.rows(tiles)
         disturbed = {}
@@ -291,11 +291,11 @@ class Explanation:
         rescaling = contextlib.nullcontext() if reference is None else rescaled(reference)
         with torch.enable_grad():
             with (
-                self._altered(walk),
-                captured(module, layers, disturbed) as activations,
+                self._denoised(walk, network),
+                captured(network.module, layers, disturbed) as activations,
                 rescaling,
             ):
-                output = self.network.output(images)
+                output = network.output(images)
             found: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
             targets = list(dict.fromkeys(explainer.targets[i] for i in progress.members))
             for target in targets:

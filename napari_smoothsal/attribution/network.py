@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import nn
@@ -26,6 +26,9 @@ class Network:
         Where it runs, and in which number format.
     keep
         Layers whose outputs must stay what they are: no BatchNorm is folded into them.
+    replaced
+        Convolutions in whose place the paths of the model's surrogate are put, before any
+        BatchNorm is folded: into their second convolutions, then.
 
     Attributes
     ----------
@@ -35,13 +38,18 @@ class Network:
         Number of BatchNorms that were folded into convolutions.
     """
 
-    def __init__(self, model: Model, device: Device, keep: Collection[str]) -> None:
+    def __init__(
+        self, model: Model, device: Device, keep: Collection[str], replaced: Sequence[str] = ()
+    ) -> None:
         self.model = model
         self.device = device
         # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs.
+        module = copy.deepcopy(model.module)
+        for name in replaced:
+            assert model.surrogate is not None
+            module.set_submodule(name, copy.deepcopy(model.surrogate.paths[name]))
         self.module: nn.Module = (
-            copy.deepcopy(model.module)
-            .to(device.device, device.dtype)
+            module.to(device.device, device.dtype)
             .eval()
             .requires_grad_(False)
             .to(memory_format=torch.channels_last)

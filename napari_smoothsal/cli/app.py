@@ -65,7 +65,14 @@ def _frame(
 
 def registered() -> typer.Typer:
     """The command with all its sub-commands."""
-    from napari_smoothsal.cli import demo, evaluate, info, layers, run  # noqa: F401 - they register
+    from napari_smoothsal.cli import (  # noqa: F401 - they register
+        demo,
+        evaluate,
+        info,
+        layers,
+        run,
+        train_surrogate,
+    )
 
     return app
 

@@ -27,6 +27,13 @@ def run(
     model: Annotated[
         str, typer.Option(help="A built-in name or a model folder.")
     ] = "demo-classifier",
+    surrogate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Surrogate of the model, for --denoising bilinear_surrogate. Unset: the one "
+            "beside the model."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Store of one slide, or folder for the stores of several."),
@@ -56,7 +63,7 @@ def run(
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.find import slides_among
 
-    loaded = load_model(model)
+    loaded = load_model(model, surrogate)
     found = slides_among(slides)
     if len(found) == 1 and len(slides) == 1 and found[0] == slides[0]:
         with open_slide(found[0], mpp=mpp) as slide:

@@ -2,6 +2,7 @@
 
 from napari_smoothsal.denoise import (  # noqa: F401 - registers them
     backward_hook,
+    bilinear_surrogate,
     centred_hook,
     forward_hook,
     gaussian_blur,

@@ -35,7 +35,7 @@ class MovingOptions(Settings):
     )
 
 
-class NetworkOptions(MovingOptions):
+class ScopedOptions(Settings):
     """Options of a denoising that changes the forward pass, too."""
 
     scope: Literal["above", "paper"] = Field(
@@ -69,6 +69,8 @@ class Denoising:
         The same of what it hands up.
     changes_network
         Whether the forward pass, and so what is explained, is another one than the model's.
+    replaces
+        Whether the convolutions are replaced by the paths of the model's surrogate.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Denoising:
     moves_gradient_px: float = 0.0
     moves_activation_px: float = 0.0
     changes_network: bool = False
+    replaces: bool = False
 
 
 DENOISINGS: Registry[Denoising] = Registry("denoising")

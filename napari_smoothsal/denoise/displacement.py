@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_smoothsal.core.settings import Settings
-from napari_smoothsal.denoise.base import Denoising, MovingOptions, NetworkOptions
+from napari_smoothsal.denoise.base import Denoising, MovingOptions, ScopedOptions
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.tracing import Reach
 
@@ -16,7 +16,7 @@ def convolutions_of(
     model: Model, layer: LayerInfo, denoising: Denoising, options: Settings
 ) -> tuple[str, ...]:
     """Names of the strided convolutions that a denoising changes for a layer."""
-    if denoising.attach is None:
+    if denoising.attach is None and not denoising.replaces:
         return ()
     if _whole_network(options):
         return model.strided_convolutions[1:]
@@ -63,7 +63,7 @@ def displacement_of(
         one of two things at different places, and moving it would not make it right.
     """
     parts = [(model.reach(layer.name, below) or Reach(), denoising.moves_gradient_px)]
-    if _whole_network(options):
+    if denoising.moves_activation_px and _whole_network(options):
         first = model.strided_convolutions[0]
         parts.append((model.reach(first, layer.name) or Reach(), denoising.moves_activation_px))
     centres, spreads = [], []
@@ -78,4 +78,4 @@ def displacement_of(
 
 
 def _whole_network(options: Settings) -> bool:
-    return isinstance(options, NetworkOptions) and options.scope == "paper"
+    return isinstance(options, ScopedOptions) and options.scope == "paper"

@@ -5,8 +5,18 @@ from __future__ import annotations
 from torch import nn
 
 from napari_smoothsal.core.settings import Settings
-from napari_smoothsal.denoise.base import DENOISINGS, Denoising, Handle, NetworkOptions
+from napari_smoothsal.denoise.base import (
+    DENOISINGS,
+    Denoising,
+    Handle,
+    MovingOptions,
+    ScopedOptions,
+)
 from napari_smoothsal.denoise.filters import filter_input, mean_of_four_rolls
+
+
+class ForwardOptions(ScopedOptions, MovingOptions):
+    """What the forward hook can be told."""
 
 
 def _attach(convolution: nn.Conv2d, _options: Settings) -> Handle:
@@ -21,7 +31,7 @@ FORWARD_HOOK = DENOISINGS.register(
         title="Strided convolutions see a 2x2 mean of their input (Herdt et al.): smooth; explains "
         "a changed network, whose predictions differ",
         attach=_attach,
-        options=NetworkOptions,
+        options=ForwardOptions,
         # The gradient of a mean of rolls to one side is a mean of rolls to the other.
         moves_gradient_px=-0.5,
         moves_activation_px=0.5,

@@ -17,17 +17,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from napari_smoothsal.core.errors import ComputeError, ModelError, SettingError
 from napari_smoothsal.core.files import replaced_at_once
-from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.training import SurrogateTraining
 from napari_smoothsal.denoise.least_squares import start_by_least_squares
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.fitting import padded_to_fit
@@ -37,39 +36,8 @@ CHECKPOINT = "checkpoint.safetensors"
 _FORMAT = "1"
 _MOST_VALIDATION = 64
 _LEAST_TILES = 4
-
-
-class SurrogateTraining(Settings):
-    """How a surrogate is trained."""
-
-    steps: int = Field(3000, ge=1, description="Batches, at most.")
-    batch_tiles: int = Field(16, ge=1, description="Tiles of a batch.")
-    rate: float = Field(1e-3, gt=0, le=1, description="Learning rate of Adam, at its highest.")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="Whether the learning rate falls to zero along a `cosine`, or stays."
-    )
-    start: Literal["least_squares", "random"] = Field(
-        "least_squares",
-        description="First weights: fitted by alternating `least_squares`, or `random`.",
-    )
-    start_rounds: int = Field(3, ge=1, le=100, description="Rounds of that fit.")
-    compare_steps: int = Field(
-        300,
-        ge=0,
-        description="For so many steps a surrogate of the other start learns beside it, for its "
-        "curve in the picture.",
-    )
-    validation: float = Field(
-        0.1, gt=0, lt=1, description="Share of the tiles that are held out and measured on."
-    )
-    validate_every: int = Field(50, ge=1, description="Steps between two such measurements.")
-    patience: int = Field(
-        20, ge=1, description="It stops after so many measurements without a better one."
-    )
-    checkpoint_every: int = Field(
-        200, ge=1, description="Steps between two checkpoints, from which it resumes."
-    )
-    seed: int = Field(0, ge=0, lt=2**31, description="Of first weights, batches and hold-out.")
+_WARM_UP = 50
+_START_BATCHES = 4
 
 
 class TileSource(Protocol):
@@ -276,12 +244,15 @@ class _Trainer:
             def fit(name: str, image: torch.Tensor, output: torch.Tensor) -> None:
                 start_by_least_squares(paths[name], image, output, rounds)
 
-            self._run(self._batch(-1), fit)
+            tiles = torch.cat([self._batch(-1 - i) for i in range(_START_BATCHES)])
+            self._run(tiles, fit)
         self.validate()
 
     def step(self) -> None:
         """Learn from one batch."""
         rate = self._options.rate
+        # A fitted start is close to where it goes: full steps at once would throw it away.
+        rate *= min(1.0, (self.done + 1) / _WARM_UP)
         if self._options.schedule == "cosine":
             rate *= 0.5 * (1 + math.cos(math.pi * self.done / self._options.steps))
         learners = [self._learner, *([self._other] if self._compares else [])]
@@ -346,7 +317,8 @@ class _Trainer:
         # Of the step alone: a training that is gone on with sees the same batches.
         chance = random.Random(f"{self._options.seed} {step}")
         size = self._options.batch_tiles
-        chosen = [chance.choice(self._groups[(step + i) % len(self._groups)]) for i in range(size)]
+        groups = [self._groups[(step * size + i) % len(self._groups)] for i in range(size)]
+        chosen = [chance.choice(group) for group in groups]
         return self._source.draw(chosen, chance)
 
     @torch.no_grad()

@@ -6,8 +6,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from napari_smoothsal.core.errors import ModelError, UnknownNameError, UnsafeModelError
+from napari_smoothsal.models import surrogate as surrogates
 from napari_smoothsal.models.folder import WEIGHTS, load_folder
 from napari_smoothsal.models.model import Model
+from napari_smoothsal.models.surrogate import load_surrogate
 
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 
@@ -18,7 +20,7 @@ def builtin_models() -> list[str]:
     return sorted(entry.name for entry in shipped.iterdir() if entry.is_dir())
 
 
-def load_model(source: str | Path) -> Model:
+def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model:
     """Load a model by its built-in name or from a folder.
 
     Parameters
@@ -26,22 +28,26 @@ def load_model(source: str | Path) -> Model:
     source
         A name such as ``"demo-classifier"``, or a folder with ``card.json`` and
         ``model.safetensors``.
+    surrogate
+        ``surrogate.safetensors`` of this model, or the folder that holds it; None: the one beside
+        the model, where there is one.
 
     Raises
     ------
     UnsafeModelError
         For pickled files, which can run code when they are read.
     ModelError
-        If the folder does not hold a complete, consistent model.
+        If the folder does not hold a complete, consistent model, or the surrogate is of another
+        one.
     UnknownNameError
         If it is neither a built-in name nor a folder.
     """
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
-            return load_folder(folder)
+            return _with_surrogate(load_folder(folder), folder, surrogate)
     path = Path(source)
     if path.is_dir():
-        return load_folder(path)
+        return _with_surrogate(load_folder(path), path, surrogate)
     if path.suffix.lower() in _PICKLES:
         raise UnsafeModelError(
             f"{path.name!r} is a pickle, which can run code when it is read. Convert its state "
@@ -52,3 +58,11 @@ def load_model(source: str | Path) -> Model:
             f"{path.name!r} is a file; a model is a folder with card.json and {WEIGHTS}"
         )
     raise UnknownNameError("model or model folder", str(source), builtin_models())
+
+
+def _with_surrogate(model: Model, folder: Path, given: str | Path | None) -> Model:
+    if given is not None:
+        model.surrogate = load_surrogate(Path(given), model)
+    elif (folder / surrogates.WEIGHTS).is_file():
+        model.surrogate = load_surrogate(folder, model)
+    return model

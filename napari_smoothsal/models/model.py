@@ -15,6 +15,7 @@ from napari_smoothsal.models.fitting import fitting_size, kept_pixels
 from napari_smoothsal.models.halo import energy_radius
 from napari_smoothsal.models.layers import LayerInfo, layers_of
 from napari_smoothsal.models.readout import Readout
+from napari_smoothsal.models.surrogate import Surrogate
 from napari_smoothsal.models.tracing import Reach, Trace, trace
 
 OUTPUT = "(output)"
@@ -42,6 +43,8 @@ class Model:
         single-logit model. It is never changed: explaining works on a copy.
     card
         What the network is; see `ModelCard`.
+    surrogate
+        Trained paths for ``denoising="bilinear_surrogate"``; None where there are none.
 
     Raises
     ------
@@ -49,7 +52,9 @@ class Model:
         Where the module is scripted: hidden layers of TorchScript cannot be reached.
     """
 
-    def __init__(self, module: nn.Module, card: ModelCard) -> None:
+    def __init__(
+        self, module: nn.Module, card: ModelCard, surrogate: Surrogate | None = None
+    ) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError(
                 f"model {card.name!r} is TorchScript, whose hidden layers cannot be reached; "
@@ -57,6 +62,7 @@ class Model:
             )
         self.module = module
         self.card = card
+        self.surrogate = surrogate
         self._traces: dict[int, Trace] = {}
         self._radii: dict[int, int] = {}
 

@@ -182,6 +182,7 @@ def save_surrogate(
     state = {k: v.detach().contiguous().cpu() for k, v in surrogate.state().items()}
     with replaced_at_once(weights) as part:
         save_file(state, part)
+        part.chmod(0o644)  # safetensors writes files that only their owner can read
     card = SurrogateCard(
         model=model.card.name,
         parameters_sha256=model.parameters_sha256,

@@ -48,6 +48,7 @@ def identity(
             "mean": list(card.mean),
             "std": list(card.std),
         },
+        "surrogate": _surrogate(model, explainer),
         "specs": [spec.model_dump(mode="json") for spec in specs],
         "targets": [target.label for target in explainer.targets],
         "region": list(plan.region),
@@ -67,6 +68,12 @@ def identity(
             "precision": explainer.device.precision,
         },
     }
+
+
+def _surrogate(model: Model, explainer: Explainer) -> str | None:
+    """Hash of the surrogate's weights, where a map is of the network with it."""
+    used = any(denoising.replaces for denoising in explainer.denoisings)
+    return model.surrogate.sha256 if used and model.surrogate is not None else None
 
 
 def public_card(card: ModelCard) -> dict[str, Any]:

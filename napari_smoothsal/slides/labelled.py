@@ -61,7 +61,7 @@ def masked_tiles(images: Path, masks: Path) -> Iterator[MaskedTile]:
             f"{masks.name!r}"
         )
     for name in sorted(pictures):
-        yield MaskedTile(name, _picture(pictures[name]), _labels(labels[name]))
+        yield MaskedTile(name, read_picture(pictures[name]), _labels(labels[name]))
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -75,7 +75,8 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _picture(path: Path) -> NDArray[np.uint8]:
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) of an image file; raises SlideError where it cannot be read."""
     with _opened(path) as image:
         return np.asarray(image.convert("RGB"))
 

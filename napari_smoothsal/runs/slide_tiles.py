@@ -1,0 +1,67 @@
+"""SlideTiles: the tiles with tissue of some slides, to draw from."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+
+import torch
+
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Tiling
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.plan import plan_tiles
+from napari_smoothsal.slides import Slide
+from napari_smoothsal.slides.turning import turned
+
+
+class SlideTiles:
+    """Tiles of the model's size and resolution that lie on tissue.
+
+    Parameters
+    ----------
+    slides
+        Open; they stay open.
+    model
+        Gives size and resolution.
+    tiling
+        Tissue, and how much of it a tile needs.
+
+    Raises
+    ------
+    SmoothsalError
+        If a slide does not fit the model, or none has tissue.
+    """
+
+    def __init__(self, slides: Sequence[Slide], model: Model, tiling: Tiling) -> None:
+        plans = [plan_tiles(slide, model, tiling) for slide in slides]
+        self._boxes = [
+            (slide, plan.grid.box(index))
+            for slide, plan in zip(slides, plans, strict=True)
+            for index in range(len(plan))
+        ]
+        if not self._boxes:
+            raise SettingError("no tissue was found, so there are no tiles to train on")
+        self._side = plans[0].grid.tile_px
+        digest = hashlib.sha256(str(self._side).encode())
+        for slide, plan in zip(slides, plans, strict=True):
+            digest.update(slide.fingerprint.encode() + plan.grid.origins.tobytes())
+        self._fingerprint = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the slides and of where the tiles lie."""
+        return self._fingerprint
+
+    def draw(self, indices: Sequence[int], chance: random.Random | None) -> torch.Tensor:
+        """(n, 3, side, side) uint8, turned by chance."""
+        tiles = []
+        for index in indices:
+            slide, box = self._boxes[index]
+            pixels = torch.from_numpy(slide.read_box(box, (self._side, self._side)))
+            tiles.append(turned(pixels.permute(2, 0, 1), chance))
+        return torch.stack(tiles)

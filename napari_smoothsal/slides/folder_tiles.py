@@ -1,0 +1,94 @@
+"""FolderTiles: tiles cut from the images of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_smoothsal.core.errors import SettingError, SlideError
+from napari_smoothsal.slides.labelled import SUFFIXES, read_picture
+from napari_smoothsal.slides.turning import turned
+
+_KEPT_IMAGES = 256
+
+
+class FolderTiles:
+    """Square tiles of the images in a folder and its sub-folders, one of each at a time.
+
+    Parameters
+    ----------
+    folder
+        Its images are read when they are asked for.
+    side
+        Of a tile, in px at the model's resolution.
+    scale
+        Px of the images per px of a tile: 2 for images at 0.25 um per pixel and a model at 0.5.
+
+    Raises
+    ------
+    SlideError
+        If there is no image, or one is unreadable or smaller than a quarter of a tile.
+    """
+
+    def __init__(self, folder: Path, side: int, scale: float = 1.0) -> None:
+        if not scale > 0:
+            raise SettingError(f"scale = {scale}: give a number above 0")
+        if not folder.is_dir():
+            raise SlideError(f"there is no folder {folder.name!r}")
+        files = (f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+        self.files = sorted(files)
+        if not self.files:
+            raise SlideError(
+                f"folder {folder.name!r} has no images; give {', '.join(sorted(SUFFIXES))}"
+            )
+        self._side, self._scale = side, scale
+        self._read = lru_cache(_KEPT_IMAGES)(self._reread)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the files' names and sizes."""
+        digest = hashlib.sha256(f"{self._side} {self._scale}".encode())
+        for file in self.files:
+            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        return digest.hexdigest()
+
+    def draw(self, indices: Sequence[int], chance: random.Random | None) -> torch.Tensor:
+        """(n, 3, side, side) uint8: cut and turned by chance, or from the middle."""
+        return torch.stack([self._tile(self._read(index), chance) for index in indices])
+
+    def _tile(self, image: NDArray[np.uint8], chance: random.Random | None) -> torch.Tensor:
+        y, x = (
+            chance.randint(0, n - self._side) if chance else (n - self._side) // 2
+            for n in image.shape[:2]
+        )
+        tile = torch.from_numpy(image[y : y + self._side, x : x + self._side]).permute(2, 0, 1)
+        return turned(tile, chance)
+
+    def _reread(self, index: int) -> NDArray[np.uint8]:
+        path = self.files[index]
+        image = read_picture(path)
+        if self._scale != 1:
+            height, width = (max(1, round(n / self._scale)) for n in image.shape[:2])
+            resized = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
+            image = np.asarray(resized)
+        missing = [max(0, self._side - n) for n in image.shape[:2]]
+        if any(missing):
+            if min(image.shape[:2]) * 4 < self._side:
+                raise SlideError(
+                    f"{path.name}: {image.shape[1]} x {image.shape[0]} px at the model's "
+                    f"resolution is too little for tiles of {self._side} px"
+                )
+            rims = [(m // 2, m - m // 2) for m in missing]
+            image = np.pad(image, (*rims, (0, 0)), mode="symmetric")
+        return image
