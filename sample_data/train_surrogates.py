@@ -81,11 +81,10 @@ def tiles_of(model: Model) -> tuple[Tiles, list[int]]:
 
 
 def _told(step: int, history: History) -> None:
-    other = history.other_start[-1][1] if step <= OPTIONS.compare_steps else float("nan")
-    print(
-        f"step {step}: held out {history.validation[-1][1]:.4f}, random start {other:.4f}",
-        flush=True,
-    )
+    beside = ""
+    if step <= OPTIONS.compare_steps:
+        beside = f", random start {history.other_start[-1][1]:.4f}"
+    print(f"step {step}: held out {history.validation[-1][1]:.4f}{beside}", flush=True)
 
 
 def main() -> None:

@@ -150,10 +150,22 @@ class Explanation:
                 if progress.open_tiles:
                     self._advance(progress, most)
 
+    @property
+    def decision(self) -> Decision:
+        """What the model decides, without noise, on the CPU."""
+        return self._decision.cpu()
+
+    @property
+    def explained(self) -> list[Decision]:
+        """What the network that each spec explains decides, without noise, on the CPU."""
+        by_walk = {walk: decision.cpu() for walk, decision in self._decisions.items()}
+        found = {i: by_walk[w] for w, members in self._explainer.walks.items() for i in members}
+        return [found[i] for i in range(len(found))]
+
     def result(self) -> BatchMaps:
         """Maps of the samples drawn so far."""
         explainer = self._explainer
-        explained = {i: self._decisions[w].cpu() for w, m in explainer.walks.items() for i in m}
+        explained = self.explained
         specs = []
         for index, aggregate in enumerate(self._aggregates):
             question = self._questions[explainer.targets[index]]
@@ -180,7 +192,7 @@ class Explanation:
                     probabilities=explained[index].probabilities,
                 )
             )
-        return BatchMaps(specs=specs, decision=self._decision.cpu())
+        return BatchMaps(specs=specs, decision=self.decision)
 
     def _decide(self, walk: Walk | None = None) -> Decision:
         """One noise-free pass, of the wider format where the samples take a narrow one.

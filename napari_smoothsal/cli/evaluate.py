@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_smoothsal.cli.app import DONE, command, complain
+from napari_smoothsal.cli.evaluate_paper import PaperChoice, evaluate_paper
 from napari_smoothsal.cli.flags import fields_of, settings_flags
 from napari_smoothsal.cli.run import failures
 from napari_smoothsal.cli.specs import COMBINED, explained, run_settings, specs_from
@@ -49,7 +50,31 @@ def evaluate(
         ),
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of images at the model's resolution.")
+        Path | None,
+        typer.Option(
+            help="Folder of images at the model's resolution: with --masks, or with one sub-folder "
+            "per class, or with --labels."
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns `file` and `label`, in place of sub-folders."),
+    ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(help="A label and the model's class that it means, as label=class."),
+    ] = None,
+    map_tiles: Annotated[
+        int,
+        typer.Option(min=1, help="Maps are made of so many tiles, drawn by chance, at most."),
+    ] = 500,
+    blocks: Annotated[
+        bool,
+        typer.Option("--blocks/--no-blocks", help="Total variation at every block as well."),
+    ] = True,
+    surrogate: Annotated[
+        Path | None,
+        typer.Option(help="Surrogate of the model. Unset: the one beside the model."),
     ] = None,
     masks: Annotated[
         Path | None,
@@ -94,13 +119,27 @@ def evaluate(
     *,
     given: dict[str, Any],
 ) -> None:
-    """Measure the maps of a store, or of a slide that is explained first; or a model's classes.
+    """Measure maps: a store's, a slide's that is explained first, or those of labelled images.
+
+    With --model and --data alone it is the evaluation of Smooth Deep Saliency: accuracy,
+    prediction difference and total variation of every denoising, as tables beside the paper's.
 
     --localisation writes localisation.csv, one row per map, and localisation.png; --dice
     writes dice.csv, one row per class. Both print their table.
     """
-    if localisation == dice:
+    if localisation and dice:
         raise SettingError("choose one evaluation: --localisation or --dice")
+    if not (localisation or dice):
+        if model is None or data is None:
+            raise SettingError(
+                "choose what to evaluate: --localisation or --dice, or give --model and --data for "
+                "the tables of Smooth Deep Saliency"
+            )
+        choice = PaperChoice(
+            model, surrogate, data, labels, tuple(rename or ()), mpp, map_tiles, blocks, out
+        )
+        evaluate_paper(choice, given)
+        return
     if dice:
         if model is None or data is None or masks is None:
             raise SettingError("--dice needs --model, --data and --masks")

@@ -133,7 +133,7 @@ def _source(
 ) -> TileSource:
     side = model.card.input_size
     if data is not None:
-        from napari_smoothsal.slides.folder_tiles import FolderTiles
+        from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
 
         scale = 1.0
         if mpp is not None:
@@ -143,7 +143,7 @@ def _source(
                     "compare it with; leave --mpp away where images are as the model takes them"
                 )
             scale = model.card.input_mpp / mpp
-        return FolderTiles(data, side, scale)
+        return FolderTiles(images_in(data), side, scale)
     from napari_smoothsal.runs.slide_tiles import SlideTiles
     from napari_smoothsal.slides import open_slide
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_smoothsal.models.tracing import Trace
@@ -35,6 +36,25 @@ class LayerInfo:
     centre: tuple[float, float]
     centre_spread: float
     strided_convs_above: tuple[str, ...]
+
+
+LARGEST_SPREAD_PX = 0.5
+"""Of a layer that is offered first: above it, where its map belongs is anybody's guess."""
+
+COARSEST_STRIDE = 64
+
+
+def main_layers(layers: Sequence[LayerInfo]) -> list[str]:
+    """The last of the least nested modules of each stride: a stage's output in usual networks."""
+    main: dict[float, str] = {}
+    depth: dict[float, int] = {}
+    for info in layers:
+        stride, level = max(info.stride), info.name.count(".")
+        if info.name == "input" or info.centre_spread > LARGEST_SPREAD_PX:
+            continue
+        if stride <= COARSEST_STRIDE and level <= depth.get(stride, level):
+            depth[stride], main[stride] = level, info.name
+    return list(main.values())
 
 
 def layers_of(trace: Trace) -> list[LayerInfo]:

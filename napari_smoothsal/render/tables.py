@@ -98,6 +98,17 @@ def localisation_tables(frame: pd.DataFrame) -> tuple[Table, Table]:
     return right, where
 
 
+def frame_table(title: str, frame: pd.DataFrame) -> Table:
+    """Any small frame as it is."""
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for name in frame.columns:
+        numbers = frame[name].dtype.kind in "fiu"
+        table.add_column(plain(str(name)), justify="right" if numbers else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else plain(str(v)) for v in row))
+    return table
+
+
 def _narrow(title: str, caption: str, headings: Sequence[str]) -> Table:
     """A table whose numbers fit into 80 columns uncut."""
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False)

@@ -1,4 +1,4 @@
-"""FolderTiles: tiles cut from the images of a folder."""
+"""FolderTiles: tiles cut from image files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _KEPT_IMAGES = 256
 
 
 class FolderTiles:
-    """Square tiles of the images in a folder and its sub-folders, one of each at a time.
+    """Square tiles of image files, one of each at a time.
 
     Parameters
     ----------
-    folder
-        Its images are read when they are asked for.
+    files
+        Read when they are asked for; see `images_in`.
     side
         Of a tile, in px at the model's resolution.
     scale
@@ -35,20 +35,13 @@ class FolderTiles:
     Raises
     ------
     SlideError
-        If there is no image, or one is unreadable or smaller than a quarter of a tile.
+        If an image is unreadable or smaller than a quarter of a tile, when it is asked for.
     """
 
-    def __init__(self, folder: Path, side: int, scale: float = 1.0) -> None:
+    def __init__(self, files: Sequence[Path], side: int, scale: float = 1.0) -> None:
         if not scale > 0:
             raise SettingError(f"scale = {scale}: give a number above 0")
-        if not folder.is_dir():
-            raise SlideError(f"there is no folder {folder.name!r}")
-        files = (f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-        self.files = sorted(files)
-        if not self.files:
-            raise SlideError(
-                f"folder {folder.name!r} has no images; give {', '.join(sorted(SUFFIXES))}"
-            )
+        self.files = list(files)
         self._side, self._scale = side, scale
         self._read = lru_cache(_KEPT_IMAGES)(self._reread)
 
@@ -92,3 +85,22 @@ class FolderTiles:
             rims = [(m // 2, m - m // 2) for m in missing]
             image = np.pad(image, (*rims, (0, 0)), mode="symmetric")
         return image
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files of a folder and its sub-folders.
+
+    Raises
+    ------
+    SlideError
+        If there are none.
+    """
+    if not folder.is_dir():
+        raise SlideError(f"there is no folder {folder.name!r}")
+    files = (f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    found = sorted(files)
+    if not found:
+        raise SlideError(
+            f"folder {folder.name!r} has no images; give {', '.join(sorted(SUFFIXES))}"
+        )
+    return found

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_smoothsal.models.layers import main_layers
 from napari_smoothsal.viewer.messages import LayerChoice
 
 if TYPE_CHECKING:
     from napari_smoothsal.models import LayerInfo
 
-LARGEST_SPREAD_PX = 0.5
-COARSEST_STRIDE = 64
 START_STRIDE = 8
 """At 0.5 um per pixel a stride of 8 is 4 um: a few pixels across a tumour nucleus, and enough
 strided convolutions above for the denoising to matter."""
@@ -25,15 +24,7 @@ def layer_choices(
     First come the *main* ones: of each stride the last of the least nested modules, which is a
     stage's output in the usual networks; then all others in order of execution.
     """
-    main: dict[float, str] = {}
-    depth: dict[float, int] = {}
-    for info in layers:
-        stride, level = max(info.stride), info.name.count(".")
-        if info.name == "input" or info.centre_spread > LARGEST_SPREAD_PX:
-            continue
-        if stride <= COARSEST_STRIDE and level <= depth.get(stride, level):
-            depth[stride], main[stride] = level, info.name
-    names = set(main.values())
+    names = set(main_layers(layers))
     ordered = sorted(layers, key=lambda info: info.name not in names)
     offered = [
         LayerChoice(
@@ -46,5 +37,9 @@ def layer_choices(
         )
         for info in ordered
     ]
-    start = min(main, key=lambda stride: abs(stride - START_STRIDE), default=None)
-    return offered, main[start] if start is not None else layers[0].name
+    start = min(
+        (choice for choice in offered if choice.main),
+        key=lambda choice: abs(choice.stride - START_STRIDE),
+        default=offered[0],
+    )
+    return offered, start.name

@@ -1,0 +1,162 @@
+"""``smoothsal evaluate --model --data``: the tables of Smooth Deep Saliency."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from napari_smoothsal.cli.flags import fields_of
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute, SaliencySpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_smoothsal.models import Model
+    from napari_smoothsal.slides.labelled_folder import LabelledFolder
+
+
+class PaperChoice(NamedTuple):
+    """Which model, which images, where to."""
+
+    model: str
+    surrogate: Path | None
+    data: Path
+    labels: Path | None
+    renamed: tuple[str, ...]
+    mpp: float | None
+    map_tiles: int
+    blocks: bool
+    out: Path
+
+
+def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
+    """Measure, print and write."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from napari_smoothsal.evaluation import paper
+    from napari_smoothsal.models import load_model
+    from napari_smoothsal.render.paper_report import PaperReport
+    from napari_smoothsal.render.tables import frame_table
+
+    compute = Compute(**fields_of(Compute, given))
+    model = load_model(choice.model, choice.surrogate)
+    wanted = _wanted(model, fields_of(SaliencySpec, given))
+    tiles = _tiles(model, choice)
+    some = _Some(
+        tiles,
+        sorted(
+            random.Random(wanted.seed).sample(range(len(tiles)), min(choice.map_tiles, len(tiles)))
+        ),
+    )
+    blocks = None
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("")
+
+        def told(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        predicted = paper.predictions(model, tiles, compute, told)
+        rough = paper.roughness(model, some, wanted, compute, told)
+        if choice.blocks and (names := paper.block_layers(model)):
+            every = wanted._replace(layers=tuple(names))
+            blocks = paper.roughness(model, some, every, compute, told)
+    per_class = ", ".join(
+        f"{tiles.labels.count(i)} {name}" for i, name in enumerate(model.readout.outcomes)
+    )
+    how = [
+        f"{len(tiles)} labelled tiles ({per_class}); maps of {len(some)} of them, explaining the "
+        f"label, {wanted.samples} noise samples of sigma {wanted.sigma:g}.",
+        "Total variation is of the raw maps, channel by channel, as the paper has it.",
+    ]
+    if model.surrogate is None:
+        how.append("The model has no surrogate, so that there is no row of it.")
+    report = PaperReport(model.card.name, how, predicted, rough, blocks).write(choice.out)
+    console = Console()
+    for title, table in (
+        ("accuracy", paper.accuracy_table(predicted)),
+        ("prediction difference", paper.difference_table(predicted)),
+        ("mean reduction of total variation", paper.reduction_table(paper.roughness_table(rough))),
+    ):
+        console.print(frame_table(title, table))
+    typer.echo(f"report: {report}")
+
+
+def _wanted(model: Model, given: dict[str, Any]) -> Any:
+    from napari_smoothsal.evaluation import paper
+    from napari_smoothsal.models.layers import main_layers
+
+    layers = given.get("layer")
+    if layers is None:
+        there = {info.name: info for info in model.layers()}
+        # The paper has layers 1 to 3: the last three stages with a stride above them.
+        layers = [n for n in main_layers(list(there.values())) if there[n].strided_convs_above][-3:]
+    if not layers:
+        raise SettingError(
+            f"model {model.card.name!r} has no layer below a strided convolution (nn.Conv2d with "
+            "a stride above 1), so no denoising has anything to do"
+        )
+    denoisings = given.get("denoising") or paper.evaluated_denoisings(model)
+    if "original" not in denoisings:
+        denoisings = ["original", *denoisings]  # what the others are compared with
+    fields = {n: given[n] for n in ("samples", "sigma", "seed") if n in given}
+    checked = SaliencySpec(layer=layers[0], **fields)
+    if checked.samples == "auto":
+        raise SettingError("samples = 'auto': the tables compare maps of as many samples each")
+    return paper.Wanted(
+        layers=tuple(layers),
+        methods=tuple(given.get("method") or ("gradient", "deeplift")),
+        denoisings=tuple(denoisings),
+        samples=checked.samples,
+        sigma=checked.sigma,
+        seed=checked.seed,
+    )
+
+
+def _tiles(model: Model, choice: PaperChoice) -> LabelledFolder:
+    from napari_smoothsal.slides.labelled_folder import LabelledFolder
+
+    scale = 1.0
+    if choice.mpp is not None:
+        if model.card.input_mpp is None:
+            raise SettingError(
+                f"--mpp {choice.mpp}: the card of model {model.card.name!r} gives no input_mpp to "
+                "compare it with"
+            )
+        scale = model.card.input_mpp / choice.mpp
+    renamed = {}
+    for pair in choice.renamed:
+        label, equals, name = pair.partition("=")
+        if not equals:
+            raise SettingError(f"--rename {pair!r} is not of the form label=class")
+        renamed[label] = name
+    return LabelledFolder(
+        choice.data,
+        model.readout.outcomes,
+        model.card.input_size,
+        scale,
+        labels=choice.labels,
+        renamed=renamed,
+    )
+
+
+class _Some:
+    """Some of the tiles."""
+
+    def __init__(self, tiles: LabelledFolder, chosen: Sequence[int]) -> None:
+        self._tiles, self._chosen = tiles, list(chosen)
+        self.labels = [tiles.labels[i] for i in chosen]
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def name(self, index: int) -> str:
+        return self._tiles.name(self._chosen[index])
+
+    def images(self, indices: Sequence[int]) -> torch.Tensor:
+        return self._tiles.images([self._chosen[i] for i in indices])

@@ -1,0 +1,109 @@
+"""LabelledFolder: images with one class each, by sub-folder or by a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+
+from napari_smoothsal.core.errors import SlideError
+from napari_smoothsal.slides.folder_tiles import FolderTiles
+from napari_smoothsal.slides.labelled import SUFFIXES
+
+
+class LabelledFolder:
+    """Tiles with the class that each is of.
+
+    Parameters
+    ----------
+    folder
+        One sub-folder per class, of its name; or images, with ``labels``.
+    class_names
+        Of the model.
+    side, scale
+        See `FolderTiles`; tiles are cut from the middle.
+    labels
+        CSV with the columns ``file`` (relative to the folder) and ``label``.
+    renamed
+        Class names by the names that stand for them here: ``{"tumor": "tumour"}``.
+
+    Raises
+    ------
+    SlideError
+        If a name is no class of the model, a file is missing, or there are no images.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        side: int,
+        scale: float = 1.0,
+        *,
+        labels: Path | None = None,
+        renamed: Mapping[str, str] | None = None,
+    ) -> None:
+        names = {name.casefold(): index for index, name in enumerate(class_names)}
+        given = {old.casefold(): new for old, new in (renamed or {}).items()}
+
+        def index_of(name: str, where: str) -> int:
+            wanted = given.get(name.casefold(), name).casefold()
+            if wanted not in names:
+                near = get_close_matches(wanted, names, 1)
+                hint = f"; did you mean --rename {name}={near[0]}?" if near else ""
+                raise SlideError(
+                    f"{where}: {name!r} is no class of the model ({', '.join(class_names)}){hint}"
+                )
+            return names[wanted]
+
+        pairs = _table(folder, labels) if labels is not None else _sub_folders(folder)
+        found = [(path, index_of(name, where)) for path, name, where in pairs]
+        if not found:
+            raise SlideError(
+                f"folder {folder.name!r} has no sub-folders with images; give one for each class, "
+                "or --labels CSV"
+            )
+        self.labels = [label for _, label in found]
+        self._tiles = FolderTiles([path for path, _ in found], side, scale)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def name(self, index: int) -> str:
+        """Base name of a tile's file."""
+        return self._tiles.files[index].stem
+
+    def images(self, indices: Sequence[int]) -> torch.Tensor:
+        """(n, 3, side, side) uint8."""
+        return self._tiles.draw(indices, None)
+
+
+def _sub_folders(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    if not folder.is_dir():
+        raise SlideError(f"there is no folder {folder.name!r}")
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.parent != folder:
+            name = path.relative_to(folder).parts[0]
+            yield path, name, f"sub-folder of {folder.name!r}"
+
+
+def _table(folder: Path, table: Path) -> Iterator[tuple[Path, str, str]]:
+    if not table.is_file():
+        raise SlideError(f"there is no table {table.name!r}")
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not {"file", "label"} <= set(reader.fieldnames or ()):
+            raise SlideError(
+                f"{table.name!r} has the columns {', '.join(reader.fieldnames or ())}; it needs "
+                "'file' and 'label'"
+            )
+        for number, row in enumerate(reader, start=2):
+            path = folder / row["file"]
+            if not path.is_file():
+                raise SlideError(
+                    f"{table.name!r}, line {number}: there is no {row['file']!r} in {folder.name!r}"
+                )
+            yield path, row["label"], f"{table.name!r}, line {number}"
