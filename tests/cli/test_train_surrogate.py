@@ -1,0 +1,156 @@
+"""``smoothsal train-surrogate`` and what its surrogate is for, from images to tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import Result
+from PIL import Image
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from napari_smoothsal import open_run
+from napari_smoothsal.cli import registered
+from napari_smoothsal.slides.sample import sample_slide_path
+
+QUICK = ("--steps", 4, "--batch-tiles", 2, "--validate-every", 2, "--start-rounds", 1)
+
+
+def smoothsal(*arguments: object) -> Result:
+    return CliRunner().invoke(registered(), [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    with sample_slide_path() as path:
+        picture = np.asarray(Image.open(path).convert("RGB"))
+    for i in range(6):
+        place = folder / ("tumour" if i % 2 else "normal") / f"{i}.png"
+        place.parent.mkdir(exist_ok=True)
+        top, left = 400 + 120 * i, 300 + 150 * i
+        Image.fromarray(picture[top : top + 224, left : left + 224]).save(place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(images: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("surrogate")
+    done = smoothsal(
+        "train-surrogate", "--model", "demo-classifier", "--data", images, "--out", out, *QUICK
+    )
+    assert done.exit_code == 0, done.output
+    assert "predicted:" in done.output and "best: step" in done.output
+    return out
+
+
+def test_it_writes_a_surrogate_its_curves_and_a_picture(trained: Path) -> None:
+    curves = pd.read_csv(trained / "training.csv")
+    held_out = curves[curves["curve"] == "held out, least squares start"]
+    assert held_out["step"].tolist() == [0, 2, 4]
+    assert (curves["curve"] == "held out, random start").sum() == 3
+    with Image.open(trained / "training.png") as picture:
+        assert picture.width > 800
+    assert {"surrogate.safetensors", "surrogate.json"} <= {f.name for f in trained.iterdir()}
+
+
+def test_the_same_command_again_changes_nothing(trained: Path, images: Path) -> None:
+    before = load_file(trained / "surrogate.safetensors")
+    again = smoothsal(
+        "train-surrogate", "--model", "demo-classifier", "--data", images, "--out", trained, *QUICK
+    )
+    assert again.exit_code == 0, again.output
+    after = load_file(trained / "surrogate.safetensors")
+    assert all((after[name] == value).all() for name, value in before.items())
+
+
+def test_tiles_of_a_slide(tmp_path: Path) -> None:
+    with sample_slide_path() as slide:
+        done = smoothsal(
+            *("train-surrogate", "--model", "demo-classifier", "--slide", slide),
+            *("--out", tmp_path, "--steps", 1, "--batch-tiles", 2, "--start", "random"),
+            *("--compare-steps", 0),
+        )
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "surrogate.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "give tiles: either --data FOLDER or --slide SLIDE"),
+        (("--data", "nowhere"), "no folder 'nowhere'"),
+        (("--data", ".", "--steps", 0), "SurrogateTraining.steps = 0"),
+        (("--data", ".", "--start", "warm"), "SurrogateTraining.start = 'warm'"),
+    ],
+)
+def test_bad_input(arguments, words: str) -> None:
+    refused = smoothsal("train-surrogate", "--model", "demo-classifier", *arguments)
+    assert refused.exit_code == 2 and words in refused.output.replace("\n", " ")
+
+
+def test_an_unreadable_image_is_named_before_anything_is_trained(
+    images: Path, tmp_path: Path
+) -> None:
+    for file in images.rglob("*.png"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    refused = smoothsal(
+        *("train-surrogate", "--model", "demo-classifier"),
+        *("--data", tmp_path, "--out", tmp_path / "out"),
+    )
+    assert refused.exit_code == 2 and "broken.png" in refused.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_with_it_says_whose_weights_it_used(trained: Path, tmp_path: Path) -> None:
+    with sample_slide_path() as slide:
+        done = smoothsal(
+            *("run", slide, "--layer", "layer2", "--denoising", "bilinear_surrogate"),
+            *("--surrogate", trained, "--samples", 1, "--region", "800,800,448,448"),
+            *("--out", tmp_path / "s.zarr"),
+        )
+    assert done.exit_code == 0, done.output
+    run = open_run(tmp_path / "s.zarr")
+    assert len(run.provenance["surrogate"]) == 64
+    assert "layer2.bilinear_surrogate.gradient.tumour" in run.maps
+
+
+def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) -> None:
+    done = smoothsal(
+        *("evaluate", "--model", "demo-classifier", "--surrogate", trained, "--data", images),
+        *("--out", tmp_path, "--samples", 1, "--map-tiles", 2, "--layer", "layer2"),
+        *("--method", "gradient"),
+    )
+    assert done.exit_code == 0, done.output
+    accuracy = pd.read_csv(tmp_path / "table2_accuracy.csv")
+    assert accuracy["denoising"].tolist() == ["original", "bilinear_surrogate", "forward_hook"]
+    assert accuracy["tiles"].tolist() == [6] * 3
+    rough = pd.read_csv(tmp_path / "table4_total_variation.csv")
+    assert set(rough["denoising"]) == {
+        "original",
+        "bilinear_surrogate",
+        "backward_hook",
+        "forward_hook",
+        "centred_hook",
+    }
+    assert (rough["tiles"] == 2).all()
+    text = (tmp_path / "report.md").read_text()
+    assert "ResNet18 Camelyon16" in text and "figure4.png" in text
+    with Image.open(tmp_path / "figure4.png") as picture:
+        assert picture.width > 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "demo-classifier"), "give --model and --data"),
+        (("--model", "demo-vgg", "--data", "."), "no layer below a strided convolution"),
+        (("--model", "demo-classifier", "--data", ".", "--rename", "x"), "label=class"),
+        (("--model", "demo-classifier", "--data", ".", "--samples", "auto"), "as many samples"),
+    ],
+)
+def test_what_cannot_be_evaluated(arguments, words: str) -> None:
+    refused = smoothsal("evaluate", *arguments)
+    assert refused.exit_code == 2 and words in refused.output.replace("\n", " ")

@@ -1,0 +1,105 @@
+"""Tiles from image files, with classes and without."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_smoothsal.core.errors import SettingError, SlideError
+from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
+from napari_smoothsal.slides.labelled_folder import LabelledFolder
+
+
+def write(path: Path, height: int = 40, width: int = 48, seed: int = 0) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_tiles_are_cut_from_the_middle_or_by_chance(tmp_path: Path) -> None:
+    pixels = write(tmp_path / "deep" / "a.png")
+    tiles = FolderTiles(images_in(tmp_path), 16)
+    (middle,) = tiles.draw([0], None)
+    assert np.array_equal(middle.permute(1, 2, 0).numpy(), pixels[12:28, 16:32])
+    cuts = torch.stack([tiles.draw([0], random.Random(i))[0] for i in range(8)])
+    assert len({cut.numpy().tobytes() for cut in cuts}) == 8
+    again = tiles.draw([0], random.Random(3))[0]
+    assert torch.equal(again, cuts[3])
+
+
+def test_images_of_another_resolution_are_reduced(tmp_path: Path) -> None:
+    pixels = write(tmp_path / "a.png", 32, 32)
+    (tile,) = FolderTiles(images_in(tmp_path), 16, scale=2).draw([0], None)
+    means = pixels.reshape(16, 2, 16, 2, 3).mean((1, 3))
+    assert np.abs(tile.permute(1, 2, 0).numpy() - means).max() <= 1  # rounded after each axis
+
+
+def test_small_images_are_mirrored_out_and_tiny_ones_refused(tmp_path: Path) -> None:
+    pixels = write(tmp_path / "a.png", 12, 16)
+    (tile,) = FolderTiles(images_in(tmp_path), 16).draw([0], None)
+    assert np.array_equal(tile[:, 2:14].permute(1, 2, 0).numpy(), pixels)
+    write(tmp_path / "b.png", 3, 16)
+    with pytest.raises(SlideError, match=r"b\.png: 16 x 3 px"):
+        FolderTiles(images_in(tmp_path), 16).draw([1], None)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SlideError, match="has no images"):
+        images_in(tmp_path)
+    with pytest.raises(SlideError, match="no folder 'missing'"):
+        images_in(tmp_path / "missing")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(SlideError, match=r"bad\.png"):
+        FolderTiles(images_in(tmp_path), 16).draw([0], None)
+    with pytest.raises(SettingError, match="scale = 0"):
+        FolderTiles(images_in(tmp_path), 16, scale=0)
+
+
+def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
+    write(tmp_path / "a.png")
+    before = FolderTiles(images_in(tmp_path), 16).fingerprint
+    assert FolderTiles(images_in(tmp_path), 16).fingerprint == before
+    assert FolderTiles(images_in(tmp_path), 8).fingerprint != before
+    write(tmp_path / "b.png")
+    assert FolderTiles(images_in(tmp_path), 16).fingerprint != before
+
+
+def test_sub_folders_are_classes(tmp_path: Path) -> None:
+    write(tmp_path / "Tumour" / "deep" / "a.png")
+    write(tmp_path / "normal" / "b.png")
+    tiles = LabelledFolder(tmp_path, ("normal", "tumour"), 16)
+    assert [(tiles.name(i), tiles.labels[i]) for i in range(2)] == [("a", 1), ("b", 0)]
+    assert tiles.images([1, 0]).shape == (2, 3, 16, 16)
+
+
+def test_names_that_are_no_class_are_told_and_can_be_renamed(tmp_path: Path) -> None:
+    write(tmp_path / "tumor" / "a.png")
+    with pytest.raises(SlideError, match="--rename tumor=tumour"):
+        LabelledFolder(tmp_path, ("normal", "tumour"), 16)
+    renamed = LabelledFolder(tmp_path, ("normal", "tumour"), 16, renamed={"tumor": "tumour"})
+    assert renamed.labels == [1]
+
+
+def test_a_table_of_labels(tmp_path: Path) -> None:
+    write(tmp_path / "x" / "a.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\nx/a.png,tumour\n", encoding="utf-8")
+    assert LabelledFolder(tmp_path, ("normal", "tumour"), 16, labels=table).labels == [1]
+    for text, words in (
+        ("file,label\nx/b.png,tumour\n", r"line 2: there is no 'x/b\.png'"),
+        ("file,label\nx/a.png,cat\n", r"line 2: 'cat' is no class"),
+        ("name,label\n", "it needs 'file' and 'label'"),
+    ):
+        table.write_text(text, encoding="utf-8")
+        with pytest.raises(SlideError, match=words):
+            LabelledFolder(tmp_path, ("normal", "tumour"), 16, labels=table)
+
+
+def test_a_folder_without_sub_folders_needs_a_table(tmp_path: Path) -> None:
+    write(tmp_path / "a.png")
+    with pytest.raises(SlideError, match="no sub-folders"):
+        LabelledFolder(tmp_path, ("normal", "tumour"), 16)
