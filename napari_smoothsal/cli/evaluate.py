@@ -13,6 +13,7 @@ from napari_smoothsal.cli.flags import fields_of, settings_flags
 from napari_smoothsal.cli.run import failures
 from napari_smoothsal.cli.specs import COMBINED, explained, run_settings, specs_from
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Classes(NamedTuple):
 
 
 @command("evaluate")
-@settings_flags(SaliencySpec, Tiling, Compute, repeated=COMBINED)
+@settings_flags(SaliencySpec, Tiling, Compute, Perturbation, repeated=COMBINED)
 def evaluate(
     store: Annotated[
         Path | None,
@@ -68,6 +69,12 @@ def evaluate(
         int,
         typer.Option(min=1, help="Maps are made of so many tiles, drawn by chance, at most."),
     ] = 500,
+    faithfulness_tiles: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Insertion and deletion are measured on so many of them; 0: not at all."
+        ),
+    ] = 0,
     blocks: Annotated[
         bool,
         typer.Option("--blocks/--no-blocks", help="Total variation at every block as well."),
@@ -136,7 +143,16 @@ def evaluate(
                 "the tables of Smooth Deep Saliency"
             )
         choice = PaperChoice(
-            model, surrogate, data, labels, tuple(rename or ()), mpp, map_tiles, blocks, out
+            model,
+            surrogate,
+            data,
+            labels,
+            tuple(rename or ()),
+            mpp,
+            map_tiles,
+            faithfulness_tiles,
+            blocks,
+            out,
         )
         evaluate_paper(choice, given)
         return

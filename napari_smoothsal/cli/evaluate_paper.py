@@ -11,6 +11,7 @@ import typer
 
 from napari_smoothsal.cli.flags import fields_of
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class PaperChoice(NamedTuple):
     renamed: tuple[str, ...]
     mpp: float | None
     map_tiles: int
+    faithfulness_tiles: int
     blocks: bool
     out: Path
 
@@ -40,8 +42,9 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
     from rich.progress import Progress
 
     from napari_smoothsal.evaluation import paper
+    from napari_smoothsal.evaluation.faithfulness import faithfulness
     from napari_smoothsal.models import load_model
-    from napari_smoothsal.render.paper_report import PaperReport
+    from napari_smoothsal.render.paper_report import Faithfulness, PaperReport
     from napari_smoothsal.render.tables import frame_table
 
     compute = Compute(**fields_of(Compute, given))
@@ -66,17 +69,30 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
         if choice.blocks and (names := paper.block_layers(model)):
             every = wanted._replace(layers=tuple(names))
             blocks = paper.roughness(model, some, every, compute, told)
+        faithful = None
+        if choice.faithfulness_tiles:
+            few = _Some(
+                tiles,
+                random.Random(wanted.seed).sample(
+                    some.chosen, min(choice.faithfulness_tiles, len(some))
+                ),
+            )
+            how = Perturbation(**fields_of(Perturbation, given))
+            areas, courses = faithfulness(model, few, wanted, how, compute, told)
+            faithful = Faithfulness(how, len(few), areas, courses)
     per_class = ", ".join(
         f"{tiles.labels.count(i)} {name}" for i, name in enumerate(model.readout.outcomes)
     )
-    how = [
+    told_how = [
         f"{len(tiles)} labelled tiles ({per_class}); maps of {len(some)} of them, explaining the "
         f"label, {wanted.samples} noise samples of sigma {wanted.sigma:g}.",
         "Total variation is of the raw maps, channel by channel, as the paper has it.",
     ]
     if model.surrogate is None:
-        how.append("The model has no surrogate, so that there is no row of it.")
-    report = PaperReport(model.card.name, how, predicted, rough, blocks).write(choice.out)
+        told_how.append("The model has no surrogate, so that there is no row of it.")
+    report = PaperReport(model.card.name, told_how, predicted, rough, blocks, faithful).write(
+        choice.out
+    )
     console = Console()
     for title, table in (
         ("accuracy", paper.accuracy_table(predicted)),
@@ -149,14 +165,14 @@ class _Some:
     """Some of the tiles."""
 
     def __init__(self, tiles: LabelledFolder, chosen: Sequence[int]) -> None:
-        self._tiles, self._chosen = tiles, list(chosen)
+        self._tiles, self.chosen = tiles, list(chosen)
         self.labels = [tiles.labels[i] for i in chosen]
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self.chosen)
 
     def name(self, index: int) -> str:
-        return self._tiles.name(self._chosen[index])
+        return self._tiles.name(self.chosen[index])
 
     def images(self, indices: Sequence[int]) -> torch.Tensor:
-        return self._tiles.images([self._chosen[i] for i in indices])
+        return self._tiles.images([self.chosen[i] for i in indices])

@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation import paper
+from napari_smoothsal.evaluation.faithfulness import CONTROL, RANDOM, comparison
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain
 
 COLOURS = {
@@ -26,6 +28,54 @@ _MARKS = {"gradient": ("o", "-"), "deeplift": ("s", "--"), "activation_x_gradien
 
 
 @dataclass(frozen=True)
+class Faithfulness:
+    """Insertion and deletion; see `napari_smoothsal.evaluation.faithfulness`."""
+
+    how: Perturbation
+    tiles: int
+    areas: pd.DataFrame
+    courses: pd.DataFrame
+
+    def write(self, folder: Path) -> list[str]:
+        """Write tables and picture; returns paragraphs for the report."""
+        denoisings = [
+            name
+            for name in dict.fromkeys(self.areas["denoising"])
+            if name not in ("original", RANDOM) and not name.startswith(CONTROL)
+        ]
+        pairs = [(name, other) for name in denoisings for other in ("original", CONTROL + name)]
+        if {"centred_hook", "backward_hook"} <= set(denoisings):
+            pairs.append(("centred_hook", "backward_hook"))
+        means = self.areas.groupby(["method", "layer", "denoising", "placed"], sort=False)
+        table = means[["insertion", "deletion", "tv"]].mean().reset_index()
+        compared = comparison(self.areas, pairs)
+        for name, frame in {
+            "insertion_deletion": table,
+            "insertion_deletion_compared": compared,
+            "insertion_deletion_by_tile": self.areas,
+            "insertion_deletion_curves": self.courses,
+        }.items():
+            frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        curves_figure(self.courses, folder / "insertion_deletion.png")
+        floor = self.areas[self.areas["denoising"] == RANDOM]
+        return [
+            "## Insertion and deletion",
+            f"{self.tiles} tiles, {self.how.cells} x {self.how.cells} cells in {self.how.steps} "
+            f"steps; deleted cells show the baseline {self.how.deletion!r}, insertion starts from "
+            f"{self.how.insertion!r}. Insertion is better when larger, deletion when smaller. All "
+            "maps are scored on the original model. A random order has insertion "
+            f"{floor['insertion'].mean():.3f} and deletion {floor['deletion'].mean():.3f}: that is "
+            "the floor. *placed*: displacement compensated.",
+            _markdown(table[table["denoising"] != RANDOM], 3),
+            "Each against the original, and against the original's map blurred until it is as "
+            "smooth: mean difference over tiles, 95 % bootstrap interval, p of Wilcoxon's "
+            "signed-rank test (not corrected for the number of comparisons), uncompensated.",
+            _markdown(compared, 3),
+            "![Insertion and deletion](insertion_deletion.png)",
+        ]
+
+
+@dataclass(frozen=True)
 class PaperReport:
     """What was measured of one model.
 
@@ -37,6 +87,8 @@ class PaperReport:
         Sentences on what was measured, and on what.
     predictions, roughness, blocks
         See `napari_smoothsal.evaluation.paper`; the last is the second one of more layers.
+    faithfulness
+        Insertion and deletion, where they were measured.
     """
 
     model: str
@@ -44,6 +96,7 @@ class PaperReport:
     predictions: pd.DataFrame
     roughness: pd.DataFrame
     blocks: pd.DataFrame | None
+    faithfulness: Faithfulness | None = None
 
     def write(self, folder: Path) -> Path:
         """Write everything into a folder; returns the Markdown file."""
@@ -87,6 +140,8 @@ class PaperReport:
             self.blocks.to_csv(folder / "figure4_by_tile.csv", index=False, float_format="%.6g")
             blocks_figure(paper.roughness_table(self.blocks), self.model, folder / "figure4.png")
             parts += ["## Figure 4: total variation at every block", "![Figure 4](figure4.png)"]
+        if self.faithfulness is not None:
+            parts += self.faithfulness.write(folder)
         report = folder / "report.md"
         report.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
         return report
@@ -130,6 +185,45 @@ def blocks_figure(table: pd.DataFrame, model: str, path: Path) -> None:
     axis.set_title(f"{model}: total variation at every block, mean +- std over tiles", fontsize=11)
     axis.grid(alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def curves_figure(courses: pd.DataFrame, path: Path) -> None:
+    """Draw mean curves of insertion and deletion, one row per method, one column per layer.
+
+    Parameters
+    ----------
+    courses
+        From `napari_smoothsal.evaluation.faithfulness`.
+    path
+        PNG, PDF or SVG file.
+    """
+    floor = courses[courses["denoising"] == RANDOM]
+    maps = courses[(courses["denoising"] != RANDOM) & ~courses["placed"]]
+    maps = maps[~maps["denoising"].str.startswith(CONTROL)]
+    layers, methods = (list(dict.fromkeys(maps[name])) for name in ("layer", "method"))
+    rows = [(method, score) for method in methods for score in ("insertion", "deletion")]
+    size = (3.4 * len(layers) + 2.2, 2.6 * len(rows))
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), len(layers), squeeze=False, sharex=True, sharey=True)
+    for line, (method, score) in zip(axes, rows, strict=True):
+        for axis, layer in zip(line, layers, strict=True):
+            chosen = maps[(maps["layer"] == layer) & (maps["method"] == method)]
+            for name, curve in chosen.groupby("denoising", sort=False):
+                share = curve["step"] / curve["step"].max()
+                colour = COLOURS.get(str(name), "#999999")
+                axis.plot(share, curve[score], color=colour, linewidth=1.3, label=plain(str(name)))
+            share = floor["step"] / floor["step"].max()
+            axis.plot(share, floor[score], color="#999999", linestyle=":", label=RANDOM)
+            axis.set_title(f"{plain(method)}, {layer}: {score}", fontsize=9)
+            axis.grid(alpha=0.3)
+        line[0].set_ylabel("probability of the label", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("share of cells, most important first", fontsize=8)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

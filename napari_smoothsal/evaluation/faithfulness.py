@@ -1,0 +1,218 @@
+"""Insertion and deletion of every denoising, against the blur that is as smooth and a random order.
+
+Every map is scored on the original model, also those that explain a changed network: what counts is
+what the model that is used rests its decision on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import wilcoxon
+
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.batch_maps import BatchMaps
+from napari_smoothsal.core.perturbation import Perturbation
+from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.evaluation.blur_control import blurred_to
+from napari_smoothsal.evaluation.insertion_deletion import (
+    Curves,
+    area_under,
+    cells_of,
+    curves,
+)
+from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
+from napari_smoothsal.evaluation.total_variation import total_variation
+from napari_smoothsal.models import Model
+
+RANDOM = "random order"
+CONTROL = "blur as smooth as "
+_RANDOM_ORDERS = 5
+_RESAMPLES = 2000
+
+
+def faithfulness(
+    model: Model,
+    tiles: Labelled,
+    wanted: Wanted,
+    how: Perturbation,
+    compute: Compute,
+    told: Told = lambda *_: None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Areas under the curves of every map of every tile; the label is explained and followed.
+
+    Returns
+    -------
+    areas
+        One row per tile and map: ``insertion`` (more is better), ``deletion`` (less is), ``tv``,
+        ``placed``: whether displacement was compensated.
+    courses
+        Mean curves: ``step``, ``insertion``, ``deletion`` by layer, method and denoising.
+    """
+    scores = _Scores(model, how, compute)
+    labels = np.asarray(tiles.labels)
+    done = 0
+    for label in np.unique(labels).tolist():
+        target = label if len(model.card.class_names) > 1 else 0
+        explainer = Explainer(model, wanted.specs(target), compute, scope="tiles", warn=False)
+        for index in np.flatnonzero(labels == label).tolist():
+            told("insertion and deletion", done, len(tiles))
+            done += 1
+            images = tiles.images([index])
+            tile = _Tile(tiles.name(index), label, images[0].float() / 255)
+            scores.add_maps(tile, explainer, explainer.explain(images, [(index,)]))
+            scores.add_random(tile, index)
+    return pd.DataFrame(scores.rows), _mean_courses(scores.courses)
+
+
+class _Tile(NamedTuple):
+    name: str
+    label: int
+    image: torch.Tensor
+
+
+class _Key(NamedTuple):
+    layer: str
+    method: str
+    denoising: str
+    placed: bool = False
+
+
+class _Scores:
+    """Curves of one map after the other, all on the model as it is."""
+
+    def __init__(self, model: Model, how: Perturbation, compute: Compute) -> None:
+        self.rows: list[dict[str, object]] = []
+        self.courses: dict[_Key, list[Curves]] = {}
+        self._model, self._how = model, how
+        self._mean = torch.tensor(model.card.mean)
+        exact = Compute(device=compute.device, precision="fp32")
+        self._asked = Explainer(model, [], exact, scope="tiles")
+
+    def add_maps(self, tile: _Tile, explainer: Explainer, found: BatchMaps) -> None:
+        """All maps of one tile, each with the blur of the original that is as smooth."""
+        originals = {
+            (spec.layer, spec.method): maps.maps
+            for spec, maps in zip(explainer.specs, found.specs, strict=True)
+            if spec.denoising == "original"
+        }
+        for number, (spec, maps) in enumerate(zip(explainer.specs, found.specs, strict=True)):
+            key = _Key(spec.layer, spec.method, spec.denoising)
+            self._add(tile, key, maps.maps, (0.0, 0.0))
+            moved = explainer.displacements[number]
+            if moved.compensated:
+                self._add(tile, key._replace(placed=True), maps.maps, moved.px)
+            if spec.denoising != "original":
+                raw = originals[spec.layer, spec.method]
+                smooth, _ = blurred_to(raw, total_variation(maps.maps))
+                control = key._replace(denoising=CONTROL + spec.denoising)
+                self._add(tile, control, smooth, (0.0, 0.0))
+
+    def add_random(self, tile: _Tile, seed: int) -> None:
+        """Random orders: the floor."""
+        cells = self._how.cells
+        for order in range(_RANDOM_ORDERS):
+            generator = torch.Generator().manual_seed(1000 * seed + order)
+            importance = torch.rand(cells, cells, generator=generator)
+            self._follow(tile, _Key("", "", RANDOM), importance, np.nan)
+
+    def _add(self, tile: _Tile, key: _Key, maps: torch.Tensor, moved: tuple[float, float]) -> None:
+        info = self._model.layer(key.layer)
+        centre = (info.centre[0] - moved[0], info.centre[1] - moved[1])
+        reduced = maps.sum(1)
+        if len(self._model.card.class_names) == 1 and tile.label == 1:
+            reduced = -reduced  # what speaks for the one class speaks against the other outcome
+        side = tile.image.shape[-1]
+        cells = cells_of(reduced, info.stride, centre, side, self._how.cells)[0]
+        self._follow(tile, key, cells, float(total_variation(maps)[0]))
+
+    def _follow(self, tile: _Tile, key: _Key, importance: torch.Tensor, tv: float) -> None:
+        def predict(images: torch.Tensor) -> torch.Tensor:
+            places = [(i,) for i in range(len(images))]
+            decision = self._asked.explain(images.clamp(0, 1), places).decision
+            probabilities = decision.probabilities
+            if probabilities.shape[1] == 1:
+                probabilities = torch.cat([probabilities, 1 - probabilities], 1)
+            return probabilities[:, tile.label]
+
+        taken = curves(predict, tile.image, importance, self._mean, self._how)
+        self.courses.setdefault(key, []).append(taken)
+        areas = {"insertion": area_under(taken.insertion), "deletion": area_under(taken.deletion)}
+        self.rows.append(
+            {"tile": tile.name, "label": tile.label, **key._asdict(), **areas, "tv": tv}
+        )
+
+
+def comparison(
+    areas: pd.DataFrame, pairs: Sequence[tuple[str, str]], seed: int = 0
+) -> pd.DataFrame:
+    """Paired differences of denoisings on the same tiles, with intervals and tests.
+
+    Parameters
+    ----------
+    areas
+        From `faithfulness`.
+    pairs
+        Names of denoisings: the first less the second.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By layer, method and pair: mean difference, 95 % bootstrap interval over tiles, and the
+        p-value of Wilcoxon's signed-rank test (two-sided, of one comparison).
+    """
+    rows = []
+    generator = np.random.default_rng(seed)
+    uncompensated = areas[~areas["placed"]]
+    for (layer, method), part in uncompensated.groupby(["layer", "method"], sort=False):
+        wide = {
+            name: part.pivot_table(index="tile", columns="denoising", values=name)
+            for name in ("insertion", "deletion")
+        }
+        for one, other in pairs:
+            for name, values in wide.items():
+                if one not in values or other not in values:
+                    continue
+                difference = (values[one] - values[other]).dropna().to_numpy()
+                draws = generator.integers(0, len(difference), (_RESAMPLES, len(difference)))
+                low, high = np.percentile(difference[draws].mean(1), [2.5, 97.5])
+                p = wilcoxon(difference).pvalue if np.any(difference) else 1.0
+                rows.append(
+                    {
+                        "layer": layer,
+                        "method": method,
+                        "denoising": one,
+                        "against": other,
+                        "score": name,
+                        "difference": difference.mean(),
+                        "low": low,
+                        "high": high,
+                        "p": float(p),
+                        "tiles": len(difference),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _mean_courses(courses: dict[_Key, list[Curves]]) -> pd.DataFrame:
+    frames = []
+    for (layer, method, denoising, placed), taken in courses.items():
+        insertion = torch.stack([c.insertion for c in taken]).mean(0).numpy()
+        frames.append(
+            pd.DataFrame(
+                {
+                    "layer": layer,
+                    "method": method,
+                    "denoising": denoising,
+                    "placed": placed,
+                    "step": np.arange(len(insertion)),
+                    "insertion": insertion,
+                    "deletion": torch.stack([c.deletion for c in taken]).mean(0).numpy(),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
