@@ -21,6 +21,7 @@ from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.evaluation.blur_control import blurred_to
 from napari_smoothsal.evaluation.insertion_deletion import (
     Curves,
+    Pieces,
     area_under,
     cells_of,
     curves,
@@ -63,7 +64,8 @@ def faithfulness(
             told("insertion and deletion", done, len(tiles))
             done += 1
             images = tiles.images([index])
-            tile = _Tile(tiles.name(index), label, images[0].float() / 255)
+            pieces = Pieces.of(images[0].float() / 255, torch.tensor(model.card.mean), how)
+            tile = _Tile(tiles.name(index), label, pieces)
             scores.add_maps(tile, explainer, explainer.explain(images, [(index,)]))
             scores.add_random(tile, index)
     return pd.DataFrame(scores.rows), _mean_courses(scores.courses)
@@ -72,7 +74,7 @@ def faithfulness(
 class _Tile(NamedTuple):
     name: str
     label: int
-    image: torch.Tensor
+    pieces: Pieces
 
 
 class _Key(NamedTuple):
@@ -89,7 +91,6 @@ class _Scores:
         self.rows: list[dict[str, object]] = []
         self.courses: dict[_Key, list[Curves]] = {}
         self._model, self._how = model, how
-        self._mean = torch.tensor(model.card.mean)
         exact = Compute(device=compute.device, precision="fp32")
         self._asked = Explainer(model, [], exact, scope="tiles")
 
@@ -126,7 +127,7 @@ class _Scores:
         reduced = maps.sum(1)
         if len(self._model.card.class_names) == 1 and tile.label == 1:
             reduced = -reduced  # what speaks for the one class speaks against the other outcome
-        side = tile.image.shape[-1]
+        side = tile.pieces.image.shape[-1]
         cells = cells_of(reduced, info.stride, centre, side, self._how.cells)[0]
         self._follow(tile, key, cells, float(total_variation(maps)[0]))
 
@@ -139,7 +140,7 @@ class _Scores:
                 probabilities = torch.cat([probabilities, 1 - probabilities], 1)
             return probabilities[:, tile.label]
 
-        taken = curves(predict, tile.image, importance, self._mean, self._how)
+        taken = curves(predict, tile.pieces, importance, self._how)
         self.courses.setdefault(key, []).append(taken)
         areas = {"insertion": area_under(taken.insertion), "deletion": area_under(taken.deletion)}
         self.rows.append(

@@ -81,41 +81,52 @@ def cells_of(
     return F.adaptive_avg_pool2d(fine, cells)[:, 0]
 
 
-def curves(
-    predict: Predict,
-    image: torch.Tensor,
-    importance: torch.Tensor,
-    mean: torch.Tensor,
-    how: Perturbation,
-) -> Curves:
+@dataclass(frozen=True)
+class Pieces:
+    """One tile, and what its cells show without it.
+
+    Attributes
+    ----------
+    image, removed, empty
+        (1, C, H, W), 0..1: the tile, what deletion ends at, and what insertion starts from.
+    """
+
+    image: torch.Tensor
+    removed: torch.Tensor
+    empty: torch.Tensor
+
+    @classmethod
+    def of(cls, image: torch.Tensor, mean: torch.Tensor, how: Perturbation) -> Pieces:
+        """Of an image (C, H, W), 0..1, and the mean (C,) of the card, for the baseline ``zero``."""
+        tile, colour = image[None], mean.reshape(1, -1, 1, 1)
+        removed = BASELINES[how.deletion].make(tile, colour)
+        return cls(tile, removed, BASELINES[how.insertion].make(tile, colour))
+
+
+def curves(predict: Predict, pieces: Pieces, importance: torch.Tensor, how: Perturbation) -> Curves:
     """Take one tile apart and put it together, the most important cells first.
 
     Parameters
     ----------
     predict
         Of the model that is asked.
-    image
-        (C, H, W), 0..1.
+    pieces
+        The tile.
     importance
         (cells, cells); equal values in the order of their place.
-    mean
-        (C,) of the card: what the baseline ``zero`` shows.
     how
         Cells, steps, baselines.
     """
     order = importance.flatten().argsort(descending=True, stable=True)
     shown = _shown(order, how)
     masks = shown.reshape(-1, 1, how.cells, how.cells)
-    size = image.shape[1:]
+    size = pieces.image.shape[2:]
     if how.edges == "nearest":
         masks = F.interpolate(masks, size, mode="nearest-exact")
     else:
         masks = F.interpolate(masks, size, mode="bilinear", align_corners=True)
-    tile, colour = image[None], mean.reshape(1, -1, 1, 1)
-    removed = BASELINES[how.deletion].make(tile, colour)
-    empty = BASELINES[how.insertion].make(tile, colour)
-    deleted = predict(tile * (1 - masks) + removed * masks)
-    inserted = predict(tile * masks + empty * (1 - masks))
+    deleted = predict(torch.lerp(pieces.image, pieces.removed, masks))
+    inserted = predict(torch.lerp(pieces.empty, pieces.image, masks))
     return Curves(deleted, inserted)
 
 

@@ -14,6 +14,7 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation.blur_control import blurred_to
 from napari_smoothsal.evaluation.faithfulness import CONTROL, RANDOM, comparison, faithfulness
 from napari_smoothsal.evaluation.insertion_deletion import (
+    Pieces,
     area_under,
     cells_of,
     curves,
@@ -21,6 +22,7 @@ from napari_smoothsal.evaluation.insertion_deletion import (
 from napari_smoothsal.evaluation.paper import Wanted
 
 QUARTERS = Perturbation(cells=2, steps=4, deletion="black", insertion="black")
+WHITE = Pieces.of(torch.ones(3, 8, 8), torch.zeros(3), QUARTERS)
 
 
 def weighted(*weights: float):
@@ -36,18 +38,18 @@ def weighted(*weights: float):
 def test_curves_follow_the_cells_in_their_order() -> None:
     predict = weighted(0.4, 0.3, 0.2, 0.1)
     importance = torch.tensor([[4.0, 3.0], [2.0, 1.0]])
-    taken = curves(predict, torch.ones(3, 8, 8), importance, torch.zeros(3), QUARTERS)
+    taken = curves(predict, WHITE, importance, QUARTERS)
     assert torch.allclose(taken.deletion, torch.tensor([1.0, 0.6, 0.3, 0.1, 0.0]), atol=1e-6)
     assert torch.allclose(taken.insertion, torch.tensor([0.0, 0.4, 0.7, 0.9, 1.0]), atol=1e-6)
     best = area_under(taken.insertion)
     assert best == pytest.approx((0 / 2 + 0.4 + 0.7 + 0.9 + 1 / 2) / 4)
-    worst = curves(predict, torch.ones(3, 8, 8), -importance, torch.zeros(3), QUARTERS)
+    worst = curves(predict, WHITE, -importance, QUARTERS)
     assert area_under(worst.insertion) == pytest.approx(1 - best)
 
 
 def test_equal_cells_are_taken_in_the_order_of_their_place() -> None:
     predict = weighted(0.4, 0.3, 0.2, 0.1)
-    taken = curves(predict, torch.ones(3, 8, 8), torch.zeros(2, 2), torch.zeros(3), QUARTERS)
+    taken = curves(predict, WHITE, torch.zeros(2, 2), QUARTERS)
     assert torch.allclose(taken.deletion, torch.tensor([1.0, 0.6, 0.3, 0.1, 0.0]), atol=1e-6)
 
 
@@ -76,7 +78,7 @@ def test_the_first_and_last_image_are_whole(edges: str) -> None:
         return images.mean((1, 2, 3))
 
     image = torch.rand(3, 16, 16)
-    curves(predict, image, torch.rand(4, 4), torch.zeros(3), how)
+    curves(predict, Pieces.of(image, torch.zeros(3), how), torch.rand(4, 4), how)
     deleted, inserted = seen
     assert len(deleted) == 6
     assert torch.allclose(deleted[0], image) and torch.allclose(deleted[-1], torch.ones(3, 16, 16))
