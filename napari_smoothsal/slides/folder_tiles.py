@@ -65,7 +65,8 @@ class FolderTiles:
             chance.randint(0, n - self._side) if chance else (n - self._side) // 2
             for n in image.shape[:2]
         )
-        tile = torch.from_numpy(image[y : y + self._side, x : x + self._side]).permute(2, 0, 1)
+        cut = image[y : y + self._side, x : x + self._side]
+        tile = torch.from_numpy(cut.copy()).permute(2, 0, 1)  # Pillow's pixels are read-only
         return turned(tile, chance)
 
     def _reread(self, index: int) -> NDArray[np.uint8]:

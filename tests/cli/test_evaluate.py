@@ -208,7 +208,7 @@ def test_dice_of_a_models_classes_with_masks(tmp_path: Path, segmenter_folder: P
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "choose one evaluation"),
+        ([], "choose what to evaluate"),
         (["--dice", "--localisation"], "choose one evaluation"),
         (["--dice", "--model", "demo-classifier"], "--dice needs"),
     ],
