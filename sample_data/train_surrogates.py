@@ -99,7 +99,7 @@ def main() -> None:
     tiles, kinds = tiles_of(model)
     print(f"{len(tiles)} tiles, kinds {np.bincount(kinds).tolist()}")
     with tempfile.TemporaryDirectory() as checkpoint:
-        surrogate, history = train_surrogate(
+        surrogate, start, history, held_out = train_surrogate(
             model, tiles, OPTIONS, Path(checkpoint), classes=kinds, told=_told
         )
     figures = {

@@ -8,27 +8,25 @@ from dataclasses import replace
 
 import torch
 
-from napari_smoothsal.attribution.base import METHODS, MethodOptions, options_of
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.deeplift import DeepLiftOptions
 from napari_smoothsal.attribution.device import Device, resolve_device
 from napari_smoothsal.attribution.explanation import Explanation, Walk
 from napari_smoothsal.attribution.jitter import jitter_of
+from napari_smoothsal.attribution.map_plan import MapPlan, map_plans
 from napari_smoothsal.attribution.memory import RowLimit
 from napari_smoothsal.attribution.network import Network
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
 from napari_smoothsal.core.errors import SettingError
-from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.denoise import DENOISINGS, convolutions_of, displacement_of
-from napari_smoothsal.denoise import options_of as denoising_options_of
+from napari_smoothsal.denoise import convolutions_of, displacement_of
 from napari_smoothsal.denoise.base import MovingOptions
 from napari_smoothsal.denoise.original import ORIGINAL
 from napari_smoothsal.models import LayerInfo, Model
-from napari_smoothsal.models.targets import Scope, Target, resolve_target
+from napari_smoothsal.models.targets import Scope, Target
 
 _UNKNOWN = 0
 """Rows of a pass, before the size of a tile is known."""
@@ -59,6 +57,8 @@ class Explainer:
     ----------
     network
         That takes the noise samples.
+    plans
+        Maps that are computed: those of the specs, and those that some of them match.
     displacements
         How far each spec's map lies beside what it shows, and whether its placement is to take
         that back.
@@ -87,42 +87,35 @@ class Explainer:
         warn: bool = True,
     ) -> None:
         self.model = model
+        self.plans = map_plans(model, specs, scope)
+        own = self.plans[: len(specs)]
         self.specs = list(specs)
-        self.layers: list[LayerInfo] = [model.layer(spec.layer) for spec in specs]
-        self.methods = [METHODS[spec.method] for spec in specs]
-        options = [
-            options_of(method, spec.method_options)
-            for method, spec in zip(self.methods, specs, strict=True)
-        ]
-        self.targets: list[Target] = [
-            resolve_target(model.card, spec.target, scope, given.target_pixels)
-            for given, spec in zip(options, specs, strict=True)
-        ]
-        self.denoisings = [DENOISINGS[spec.denoising] for spec in specs]
-        self.denoising_options: list[Settings] = [
-            denoising_options_of(denoising, spec.denoising_options)
-            for denoising, spec in zip(self.denoisings, specs, strict=True)
-        ]
+        self.layers: list[LayerInfo] = [plan.layer for plan in own]
+        self.methods = [plan.method for plan in own]
+        self.targets: list[Target] = [plan.target for plan in own]
         self.walks: dict[Walk, list[int]] = {}
-        for index, spec in enumerate(specs):
-            self._check_unit(spec, self.targets[index])
-            walk = self._walk_of(index, options[index])
+        for index, plan in enumerate(self.plans):
+            self._check_unit(plan)
+            self._check_surrogate(plan, "denoising" if index < len(specs) else "match")
+            walk = self._walk_of(plan)
             self.walks.setdefault(walk, []).append(index)
             if warn:
-                self._warn_if_nothing_to_do(index, walk)
+                self._warn_if_nothing_to_do(plan, walk)
         self.displacements = [
             displacement_of(
                 model,
-                self.layers[index],
-                self.denoisings[index],
-                self.denoising_options[index],
-                below=None if target.unit is None else target.unit[0],
-                moves=self.methods[index].moves,
+                plan.layer,
+                plan.denoising,
+                plan.denoising_options,
+                below=None if plan.target.unit is None else plan.target.unit[0],
+                moves=plan.method.moves,
             )
-            for index, target in enumerate(self.targets)
+            for plan in own
         ]
         self.convolutions = {
-            walk: list(dict.fromkeys(c for i in members for c in self._convolutions_of(i)))
+            walk: list(
+                dict.fromkeys(c for i in members for c in self._convolutions_of(self.plans[i]))
+            )
             for walk, members in self.walks.items()
         }
         self.references: dict[tuple[object, ...], Reference] = {}
@@ -248,33 +241,26 @@ class Explainer:
         self.fallbacks.append(what)
         warnings.warn(what, stacklevel=4)
 
-    def _convolutions_of(self, index: int) -> tuple[str, ...]:
-        options = self.denoising_options[index]
-        return convolutions_of(self.model, self.layers[index], self.denoisings[index], options)
+    def _convolutions_of(self, plan: MapPlan) -> tuple[str, ...]:
+        return convolutions_of(self.model, plan.layer, plan.denoising, plan.denoising_options)
 
-    def _walk_of(self, index: int, given: MethodOptions) -> Walk:
-        spec, denoising = self.specs[index], self.denoisings[index]
-        options = self.denoising_options[index]
-        if denoising.replaces and self.model.surrogate is None:
-            raise SettingError(
-                f"denoising = {spec.denoising!r}: model {self.model.card.name!r} has no surrogate; "
-                "train one with `smoothsal train-surrogate`, or give it (--surrogate, "
-                "load_model(..., surrogate=...))"
-            )
+    def _walk_of(self, plan: MapPlan) -> Walk:
+        spec, denoising, options = plan.spec, plan.denoising, plan.denoising_options
         if not (denoising.attach or denoising.replaces):
             # What is done to the finished map changes no pass.
             denoising, options = ORIGINAL, ORIGINAL.options()
         if isinstance(options, MovingOptions):
             options = options.model_copy(update={"compensate": False})
-        jitter = jitter_of(self.model, self.layers[index]) if spec.jitter else None
+        jitter = jitter_of(self.model, plan.layer) if spec.jitter else None
         noisy = spec.samples != 0 and (spec.sigma > 0 or jitter is not None)
+        given = plan.method_options
         baseline = given.baseline if isinstance(given, DeepLiftOptions) else None
         if jitter is not None and baseline is not None:
             _check_uniform(baseline)
         return Walk(
             denoising,
             options,
-            self._convolutions_of(index) if denoising.changes_network else (),
+            self._convolutions_of(plan) if denoising.changes_network else (),
             spec.samples if noisy else 0,
             spec.sigma if noisy else 0.0,
             spec.seed,
@@ -283,7 +269,16 @@ class Explainer:
             jitter,
         )
 
-    def _check_unit(self, spec: SaliencySpec, target: Target) -> None:
+    def _check_surrogate(self, plan: MapPlan, asked_as: str) -> None:
+        if plan.denoising.replaces and self.model.surrogate is None:
+            raise SettingError(
+                f"{asked_as} = {plan.denoising.name!r}: model {self.model.card.name!r} has no "
+                "surrogate; train one with `smoothsal train-surrogate`, or give it (--surrogate, "
+                "load_model(..., surrogate=...))"
+            )
+
+    def _check_unit(self, plan: MapPlan) -> None:
+        spec, target = plan.spec, plan.target
         if target.unit is None:
             return
         name, channel = target.unit
@@ -298,8 +293,8 @@ class Explainer:
                 f"{spec.layer!r}, so there is nothing to explain; choose a unit above it"
             )
 
-    def _warn_if_nothing_to_do(self, index: int, walk: Walk) -> None:
-        spec, convolutions = self.specs[index], self._convolutions_of(index)
+    def _warn_if_nothing_to_do(self, plan: MapPlan, walk: Walk) -> None:
+        spec, convolutions = plan.spec, self._convolutions_of(plan)
         where = f"layer {spec.layer!r} of model {self.model.card.name!r}"
         if walk.denoising is not ORIGINAL and not convolutions:
             below = len(self.model.strided_convolutions)

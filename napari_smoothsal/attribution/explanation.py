@@ -111,10 +111,10 @@ class Explanation:
             self._questions: dict[Target, Question] = questions
             self._asked = {t: q.explained_px.cpu() > 0 for t, q in questions.items()}
             count = len(images)
-            self._aggregates = [Aggregation(s.aggregate, count) for s in explainer.specs]
-            self._open = [torch.ones(count, dtype=torch.bool) for _ in explainer.specs]
+            self._aggregates = [Aggregation(plan.spec.aggregate, count) for plan in explainer.plans]
+            self._open = [torch.ones(count, dtype=torch.bool) for _ in explainer.plans]
             zeros = exact(torch.zeros(count, device=explainer.device.device))
-            self._deltas = [zeros.clone() for _ in explainer.specs]
+            self._deltas = [zeros.clone() for _ in explainer.plans]
             self._walks = [
                 _Progress(walk, members, open_tiles=list(range(count)))
                 for walk, members in explainer.walks.items()
@@ -130,7 +130,7 @@ class Explanation:
 
     @property
     def _targets(self) -> list[Target]:
-        return list(dict.fromkeys(self._explainer.targets))
+        return list(dict.fromkeys(plan.target for plan in self._explainer.plans))
 
     @property
     def finished(self) -> bool:
@@ -160,24 +160,24 @@ class Explanation:
         """What the network that each spec explains decides, without noise, on the CPU."""
         by_walk = {walk: decision.cpu() for walk, decision in self._decisions.items()}
         found = {i: by_walk[w] for w, members in self._explainer.walks.items() for i in members}
-        return [found[i] for i in range(len(found))]
+        return [found[i] for i in range(len(self._explainer.specs))]
 
     def result(self) -> BatchMaps:
         """Maps of the samples drawn so far."""
         explainer = self._explainer
         explained = self.explained
+        found = [aggregate.result().float().cpu() for aggregate in self._aggregates]
         specs = []
-        for index, aggregate in enumerate(self._aggregates):
-            question = self._questions[explainer.targets[index]]
+        for index, plan in enumerate(explainer.plans[: len(explainer.specs)]):
+            aggregate, question = self._aggregates[index], self._questions[plan.target]
             samples = aggregate.samples.clone()
-            rescales = explainer.methods[index].rescales
-            maps = aggregate.result().float().cpu()
-            smooth = explainer.denoisings[index].smooth
+            maps, smooth = found[index], plan.denoising.smooth
             if smooth is not None:
-                maps = smooth(maps, explainer.denoising_options[index])
+                like = None if plan.matched is None else found[plan.matched]
+                maps = smooth(maps, plan.denoising_options, like)
             delta = (
                 self._deltas[index].cpu() / samples
-                if rescales
+                if plan.method.rescales
                 else torch.full_like(samples, torch.nan, dtype=torch.float64)
             )
             specs.append(
@@ -252,8 +252,8 @@ class Explanation:
     def _layers(self, progress: _Progress) -> list[str]:
         """Layers of the walk's specs, and those of the hidden units that they explain."""
         explainer = self._explainer
-        layers = [explainer.specs[i].layer for i in progress.members]
-        units = [explainer.targets[i].unit for i in progress.members]
+        layers = [explainer.plans[i].spec.layer for i in progress.members]
+        units = [explainer.plans[i].target.unit for i in progress.members]
         return list(dict.fromkeys([*layers, *(unit[0] for unit in units if unit is not None)]))
 
     def _advance(self, progress: _Progress, most: int | None) -> None:
@@ -278,10 +278,10 @@ class Explanation:
             return
         for i in progress.members:
             # Where there is nothing to explain, one pass gives the zeros their shape.
-            self._open[i] &= self._asked[self._explainer.targets[i]]
+            self._open[i] &= self._asked[self._explainer.plans[i].target]
             if progress.walk.samples == "auto" and progress.drawn % _ROUND == 0:
                 error = self._aggregates[i].relative_standard_error()
-                self._open[i] &= ~(error <= self._explainer.specs[i].max_standard_error)
+                self._open[i] &= ~(error <= self._explainer.plans[i].spec.max_standard_error)
         still = torch.stack([self._open[i] for i in progress.members]).any(0)
         progress.open_tiles = [tile for tile in progress.open_tiles if still[tile]]
 
@@ -309,12 +309,12 @@ class Explanation:
             ):
                 output = network.output(images)
             found: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
-            targets = list(dict.fromkeys(explainer.targets[i] for i in progress.members))
+            targets = list(dict.fromkeys(explainer.plans[i].target for i in progress.members))
             for target in targets:
                 question = self._shifted(self._questions[target].rows(tiles), rows, walk)
                 scores = question.scores(output, activations)
-                asked = [i for i in progress.members if explainer.targets[i] == target]
-                names = list(dict.fromkeys(explainer.specs[i].layer for i in asked))
+                asked = [i for i in progress.members if explainer.plans[i].target == target]
+                names = list(dict.fromkeys(explainer.plans[i].spec.layer for i in asked))
                 gradients = torch.autograd.grad(
                     scores.sum(),
                     [activations[name] for name in names],
@@ -323,7 +323,7 @@ class Explanation:
                 by_name = dict(zip(names, gradients, strict=True))
                 rise = None if reference is None else self._rise(question, scores, reference)
                 for i in asked:
-                    name = explainer.specs[i].layer
+                    name = explainer.plans[i].spec.layer
                     found[i] = self._attribute(
                         i,
                         AtLayer(
@@ -340,12 +340,12 @@ class Explanation:
         self, index: int, at: AtLayer, rise: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         explainer = self._explainer
-        maps = explainer.methods[index].attribute(at)
+        maps = explainer.plans[index].method.attribute(at)
         missed = None
         if rise is not None:
             missed = maps.flatten(1).sum(1, dtype=rise.dtype) - rise
         height, width = self._images.shape[2:]
-        return self.network.on_the_tile(maps, explainer.layers[index], (height, width)), missed
+        return self.network.on_the_tile(maps, explainer.plans[index].layer, (height, width)), missed
 
     @torch.no_grad()
     def _rise(self, question: Question, scores: torch.Tensor, reference: Reference) -> torch.Tensor:

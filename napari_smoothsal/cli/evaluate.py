@@ -59,11 +59,22 @@ def evaluate(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="CSV with columns `file` and `label`, in place of sub-folders."),
+        typer.Option(
+            help="CSV with columns `file` and `label`, in place of sub-folders; a label is a class "
+            "name or index."
+        ),
     ] = None,
     rename: Annotated[
         list[str] | None,
         typer.Option(help="A label and the model's class that it means, as label=class."),
+    ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Resize labelled images until their shorter side has so many px, then cut tiles "
+            "from the middle; for images without a resolution.",
+        ),
     ] = None,
     map_tiles: Annotated[
         int,
@@ -79,6 +90,10 @@ def evaluate(
         bool,
         typer.Option("--blocks/--no-blocks", help="Total variation at every block as well."),
     ] = True,
+    figures: Annotated[
+        int,
+        typer.Option(min=0, help="Maps of so many tiles are drawn side by side; 0: of none."),
+    ] = 0,
     surrogate: Annotated[
         Path | None,
         typer.Option(help="Surrogate of the model. Unset: the one beside the model."),
@@ -129,7 +144,8 @@ def evaluate(
     """Measure maps: a store's, a slide's that is explained first, or those of labelled images.
 
     With --model and --data alone it is the evaluation of Smooth Deep Saliency: accuracy,
-    prediction difference and total variation of every denoising, as tables beside the paper's.
+    prediction difference and total variation of every denoising, as tables beside the paper's. Of
+    a model that decides per pixel, --masks are needed as well.
 
     --localisation writes localisation.csv, one row per map, and localisation.png; --dice
     writes dice.csv, one row per class. Both print their table.
@@ -143,16 +159,19 @@ def evaluate(
                 "the tables of Smooth Deep Saliency"
             )
         choice = PaperChoice(
-            model,
-            surrogate,
-            data,
-            labels,
-            tuple(rename or ()),
-            mpp,
-            map_tiles,
-            faithfulness_tiles,
-            blocks,
-            out,
+            model=model,
+            surrogate=surrogate,
+            data=data,
+            labels=labels,
+            renamed=tuple(rename or ()),
+            mpp=mpp,
+            map_tiles=map_tiles,
+            faithfulness_tiles=faithfulness_tiles,
+            blocks=blocks,
+            out=out,
+            figures=figures,
+            masks=masks,
+            resize=resize,
         )
         evaluate_paper(choice, given)
         return
@@ -160,6 +179,7 @@ def evaluate(
         if model is None or data is None or masks is None:
             raise SettingError("--dice needs --model, --data and --masks")
         of_maps = {"slide": slide, "mpp": mpp, "region": region, "nuclei": nuclei}
+        of_maps |= {"resize": resize}
         of_maps |= {name: v for name, v in given.items() if name not in Compute.model_fields}
         unused = ["STORE"] * (store is not None)
         unused += [f"--{name.replace('_', '-')}" for name, v in of_maps.items() if v is not None]
@@ -167,6 +187,8 @@ def evaluate(
             raise SettingError(f"{unused[0]} has no use beside --dice; leave one of the two away")
         _dice(model, data, masks, Compute(**fields_of(Compute, given)), out)
         return
+    if resize is not None:
+        raise SettingError(f"--resize {resize} has no use beside --localisation; leave it away")
     if data is not None or masks is not None:
         raise SettingError("--data and --masks belong to --dice, not to --localisation")
     computing = {"slide": slide, "model": model, "mpp": mpp, "region": region, **given}

@@ -12,13 +12,13 @@ import typer
 from napari_smoothsal.cli.flags import fields_of
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.perturbation import Perturbation
-from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
     import torch
 
+    from napari_smoothsal.evaluation.paper import Labelled
     from napari_smoothsal.models import Model
-    from napari_smoothsal.slides.labelled_folder import LabelledFolder
 
 
 class PaperChoice(NamedTuple):
@@ -34,6 +34,9 @@ class PaperChoice(NamedTuple):
     faithfulness_tiles: int
     blocks: bool
     out: Path
+    figures: int = 0
+    masks: Path | None = None
+    resize: int | None = None
 
 
 def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
@@ -41,8 +44,10 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from napari_smoothsal.cli.evaluated_tiles import evaluated_tiles
     from napari_smoothsal.evaluation import paper
     from napari_smoothsal.evaluation.faithfulness import faithfulness
+    from napari_smoothsal.evaluation.panels import panels
     from napari_smoothsal.models import load_model
     from napari_smoothsal.render.paper_report import Faithfulness, PaperReport
     from napari_smoothsal.render.tables import frame_table
@@ -50,7 +55,8 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
     compute = Compute(**fields_of(Compute, given))
     model = load_model(choice.model, choice.surrogate)
     wanted = _wanted(model, fields_of(SaliencySpec, given))
-    tiles = _tiles(model, choice)
+    evaluated = evaluated_tiles(model, choice, Tiling(**fields_of(Tiling, given)).tile_px)
+    tiles = evaluated.explained
     some = _Some(
         tiles,
         sorted(
@@ -64,7 +70,7 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
         def told(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        predicted = paper.predictions(model, tiles, compute, told)
+        predicted = evaluated.predictions(compute, told)
         rough = paper.roughness(model, some, wanted, compute, told)
         if choice.blocks and (names := paper.block_layers(model)):
             every = wanted._replace(layers=tuple(names))
@@ -80,23 +86,29 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
             how = Perturbation(**fields_of(Perturbation, given))
             areas, courses = faithfulness(model, few, wanted, how, compute, told)
             faithful = Faithfulness(how, len(few), areas, courses)
-    per_class = ", ".join(
-        f"{tiles.labels.count(i)} {name}" for i, name in enumerate(model.readout.outcomes)
-    )
+        drawn = panels(model, tiles, wanted, compute, choice.figures, told)
     told_how = [
-        f"{len(tiles)} labelled tiles ({per_class}); maps of {len(some)} of them, explaining the "
-        f"label, {wanted.samples} noise samples of sigma {wanted.sigma:g}.",
+        *predicted.words,
+        f"Maps of {rough['tile'].nunique()} tiles, explaining the label, {wanted.samples} noise "
+        f"samples of sigma {wanted.sigma:g}.",
         "Total variation is of the raw maps, channel by channel, as the paper has it.",
     ]
     if model.surrogate is None:
         told_how.append("The model has no surrogate, so that there is no row of it.")
-    report = PaperReport(model.card.name, told_how, predicted, rough, blocks, faithful).write(
-        choice.out
-    )
+    report = PaperReport(
+        model.card.name,
+        told_how,
+        predicted.frame,
+        rough,
+        blocks,
+        faithful,
+        drawn,
+        predicted.accuracy,
+    ).write(choice.out)
     console = Console()
     for title, table in (
-        ("accuracy", paper.accuracy_table(predicted)),
-        ("prediction difference", paper.difference_table(predicted)),
+        ("accuracy", predicted.accuracy),
+        ("prediction difference", paper.difference_table(predicted.frame)),
         ("mean reduction of total variation", paper.reduction_table(paper.roughness_table(rough))),
     ):
         console.print(frame_table(title, table))
@@ -134,37 +146,10 @@ def _wanted(model: Model, given: dict[str, Any]) -> Any:
     )
 
 
-def _tiles(model: Model, choice: PaperChoice) -> LabelledFolder:
-    from napari_smoothsal.slides.labelled_folder import LabelledFolder
-
-    scale = 1.0
-    if choice.mpp is not None:
-        if model.card.input_mpp is None:
-            raise SettingError(
-                f"--mpp {choice.mpp}: the card of model {model.card.name!r} gives no input_mpp to "
-                "compare it with"
-            )
-        scale = model.card.input_mpp / choice.mpp
-    renamed = {}
-    for pair in choice.renamed:
-        label, equals, name = pair.partition("=")
-        if not equals:
-            raise SettingError(f"--rename {pair!r} is not of the form label=class")
-        renamed[label] = name
-    return LabelledFolder(
-        choice.data,
-        model.readout.outcomes,
-        model.card.input_size,
-        scale,
-        labels=choice.labels,
-        renamed=renamed,
-    )
-
-
 class _Some:
     """Some of the tiles."""
 
-    def __init__(self, tiles: LabelledFolder, chosen: Sequence[int]) -> None:
+    def __init__(self, tiles: Labelled, chosen: Sequence[int]) -> None:
         self._tiles, self.chosen = tiles, list(chosen)
         self.labels = [tiles.labels[i] for i in chosen]
 

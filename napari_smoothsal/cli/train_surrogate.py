@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from napari_smoothsal.denoise.surrogate_training import History, TileSource
     from napari_smoothsal.models import Model
 
-CURVES, PICTURE = "training.csv", "training.png"
+CURVES, PICTURE, EFFECT = "training.csv", "training.png", "effect.csv"
+_EFFECT_TILES = 32
 _PREDICTED_AT_ONCE = 16
 
 
@@ -53,8 +54,9 @@ def train_surrogate(
     """Train the paths that `--denoising bilinear_surrogate` puts in place of strided convolutions.
 
     Writes surrogate.safetensors and surrogate.json, which a run takes by --surrogate or finds
-    beside the model, and the curves as training.csv and training.png. The same command run again
-    goes on from the last checkpoint.
+    beside the model, the curves as training.csv and training.png, and as effect.csv what it does
+    to maps and predictions on held-out tiles, before and after. The same command run again goes on
+    from the last checkpoint.
     """
     if (data is None) == (not slide):
         raise SettingError("give tiles: either --data FOLDER or --slide SLIDE")
@@ -65,8 +67,10 @@ def train_surrogate(
 
     from napari_smoothsal.attribution.device import resolve_device
     from napari_smoothsal.denoise import surrogate_training
+    from napari_smoothsal.evaluation.surrogate_effect import surrogate_effect
     from napari_smoothsal.models import load_model
     from napari_smoothsal.models.surrogate import save_surrogate
+    from napari_smoothsal.render.tables import frame_table
 
     loaded = load_model(model)
     with contextlib.ExitStack() as stack:
@@ -97,7 +101,7 @@ def train_surrogate(
             )
             _write_curves(history, options, out)
 
-        surrogate, history = surrogate_training.train_surrogate(
+        trained = surrogate_training.train_surrogate(
             loaded,
             source,
             options,
@@ -105,6 +109,14 @@ def train_surrogate(
             classes=classes,
             device=resolve_device(compute).device,
             told=told,
+        )
+        typer.echo("held-out tiles: what the surrogate makes of maps and predictions")
+        surrogate, start, history, held_out = trained
+        effect = surrogate_effect(
+            loaded,
+            {"surrogate, first weights": start, "surrogate, trained": surrogate},
+            source.draw(held_out[:_EFFECT_TILES], None),
+            compute,
         )
     figures = {
         "tiles": len(source),
@@ -116,6 +128,8 @@ def train_surrogate(
             for name, (loss, naive) in history.losses.items()
         },
     }
+    effect.to_csv(out / EFFECT, index=False, float_format="%.6g")
+    Console().print(frame_table(f"means over {len(held_out[:_EFFECT_TILES])} tiles", effect))
     weights = save_surrogate(surrogate, loaded, out, options.model_dump(mode="json"), figures)
     _write_curves(history, options, out)
     typer.echo(f"best: step {history.best[0]}, loss {history.best[1]:.4g} on held-out tiles")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
-from pydantic import Field
+from pydantic import Field, JsonValue, field_validator
 from torch import nn
 
 from napari_smoothsal.core.registry import Registry
@@ -59,7 +59,8 @@ class Denoising:
         Changes one strided convolution and returns the handle that undoes it; None where
         nothing is changed.
     smooth
-        Of a finished map (B, C, h, w) on the CPU, signed; None where it stays.
+        Of a finished map (B, C, h, w) on the CPU, signed, its options, and the maps of the
+        denoising that they match, or None; None where the map stays.
     options
         Settings model of ``SaliencySpec.denoising_options``.
     moves_gradient_px
@@ -76,7 +77,7 @@ class Denoising:
     name: str
     title: str
     attach: Callable[[nn.Conv2d, Settings], Handle] | None = None
-    smooth: Callable[[torch.Tensor, Settings], torch.Tensor] | None = None
+    smooth: Callable[[torch.Tensor, Settings, torch.Tensor | None], torch.Tensor] | None = None
     options: type[Settings] = NoOptions
     moves_gradient_px: float = 0.0
     moves_activation_px: float = 0.0
@@ -85,6 +86,33 @@ class Denoising:
 
 
 DENOISINGS: Registry[Denoising] = Registry("denoising")
+
+
+def _matchable() -> list[str]:
+    return [d.name for d in DENOISINGS.values() if d.attach is not None or d.replaces]
+
+
+def _name_matchable(schema: dict[str, JsonValue]) -> None:
+    schema["enum"] = [None, *_matchable()]
+
+
+class MatchingOptions(Settings):
+    """Options of a denoising of finished maps that can be as smooth as another denoising's."""
+
+    match: str | None = Field(
+        None,
+        description="A denoising, with its default options: each tile's map is smoothed until its "
+        "total variation is that of this denoising's map. One that is smoother already stays.",
+        json_schema_extra=_name_matchable,
+    )
+
+    @field_validator("match")
+    @classmethod
+    def _can_be_matched(cls, value: str | None) -> str | None:
+        if value is not None and value not in _matchable():
+            problem = "leaves the gradient as it is" if value in DENOISINGS else "is no denoising"
+            raise ValueError(f"{value!r} {problem}; give one of {', '.join(_matchable())}")
+        return value
 
 
 @contextmanager

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.ndimage import gaussian_filter
 
 from napari_smoothsal.core.settings import Settings
-from napari_smoothsal.denoise.base import DENOISINGS, Denoising
+from napari_smoothsal.core.total_variation import total_variation
+from napari_smoothsal.denoise.base import DENOISINGS, Denoising, MatchingOptions
+
+WIDEST = 64.0
+"""Layer px: nothing of a map is left that a wider blur would take."""
+
+_HALVINGS = 16
 
 
-class BlurOptions(Settings):
+class BlurOptions(MatchingOptions):
     """What the blur can be told."""
 
     sigma: float = Field(
         1.0,
         gt=0,
         le=100,
-        description="Standard deviation of the Gaussian, in pixels of the layer.",
+        description="Standard deviation of the Gaussian, in pixels of the layer. With `match` it "
+        "is found for each tile.",
     )
+
+    @model_validator(mode="after")
+    def _sigma_is_found(self) -> BlurOptions:
+        if self.match is not None and "sigma" in self.model_fields_set:
+            raise ValueError(
+                f"sigma = {self.sigma:g} and match = {self.match!r} exclude each other: matching "
+                "finds the sigma of each tile; leave one of them out"
+            )
+        return self
 
 
 def blurred(maps: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -27,9 +45,56 @@ def blurred(maps: torch.Tensor, sigma: float) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
-def _smooth(maps: torch.Tensor, options: Settings) -> torch.Tensor:
+def blurred_to(maps: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Blur each map until its total variation is what is wanted.
+
+    Parameters
+    ----------
+    maps
+        (B, C, h, w) of the original.
+    wanted
+        (B,) total variations; a map that is smoother already stays as it is.
+
+    Returns
+    -------
+    maps, sigma
+        (B, C, h, w), and (B,) standard deviations in layer px, 0 where nothing was done. NaN
+        where a map or what is wanted is not finite.
+    """
+    result, sigmas = maps.clone(), torch.zeros(len(maps))
+    for row in range(len(maps)):
+        before = _roughness(maps[row], 0.0)
+        if not (torch.isfinite(wanted[row]) and math.isfinite(before)):
+            result[row], sigmas[row] = torch.nan, torch.nan
+            continue
+        if before <= wanted[row]:
+            continue
+        low, high = 0.0, 0.25
+        while high < WIDEST and _roughness(maps[row], high) > wanted[row]:
+            low, high = high, 2 * high
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if _roughness(maps[row], middle) > wanted[row]:
+                low = middle
+            else:
+                high = middle
+        result[row], sigmas[row] = blurred(maps[row : row + 1], high)[0], high
+    return result, sigmas
+
+
+def _roughness(maps: torch.Tensor, sigma: float) -> float:
+    """Of one tile, by itself: in a batch its sums might be taken in another order."""
+    alone = maps[None]
+    return float(total_variation(blurred(alone, sigma) if sigma else alone)[0])
+
+
+def _smooth(maps: torch.Tensor, options: Settings, like: torch.Tensor | None) -> torch.Tensor:
     assert isinstance(options, BlurOptions)
-    return blurred(maps, options.sigma)
+    if like is None:
+        return blurred(maps, options.sigma)
+    return blurred_to(maps, torch.tensor([_roughness(t, 0.0) for t in like], dtype=torch.float64))[
+        0
+    ]
 
 
 GAUSSIAN_BLUR = DENOISINGS.register(

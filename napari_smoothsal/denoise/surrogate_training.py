@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -33,7 +33,7 @@ from napari_smoothsal.models.fitting import padded_to_fit
 from napari_smoothsal.models.surrogate import Surrogate
 
 CHECKPOINT = "checkpoint.safetensors"
-_FORMAT = "1"
+_FORMAT = "2"
 _MOST_VALIDATION = 64
 _LEAST_TILES = 4
 _WARM_UP = 50
@@ -84,6 +84,27 @@ class History:
         return dict(vars(self))
 
 
+class Trained(NamedTuple):
+    """What came of a training.
+
+    Attributes
+    ----------
+    surrogate
+        The best on the held-out tiles.
+    start
+        As it was before the first step.
+    history
+        What was measured.
+    held_out
+        Tiles that it was measured on.
+    """
+
+    surrogate: Surrogate
+    start: Surrogate
+    history: History
+    held_out: list[int]
+
+
 Told = Callable[[int, History], None]
 """Called after every measurement."""
 
@@ -97,7 +118,7 @@ def train_surrogate(
     classes: Sequence[int] | None = None,
     device: torch.device | None = None,
     told: Told | None = None,
-) -> tuple[Surrogate, History]:
+) -> Trained:
     """Train a surrogate for every strided convolution of a model.
 
     Parameters
@@ -120,8 +141,7 @@ def train_surrogate(
 
     Returns
     -------
-    surrogate, history
-        The best on the held-out tiles.
+    Trained
 
     Raises
     ------
@@ -145,6 +165,7 @@ def train_surrogate(
     trainer = _Trainer(model, source, options, classes, device or torch.device("cpu"))
     checkpoint = folder / CHECKPOINT
     identity = {
+        "format": _FORMAT,
         "model": model.parameters_sha256,
         "tiles": source.fingerprint,
         "options": options.model_dump(mode="json"),
@@ -162,7 +183,7 @@ def train_surrogate(
         if trainer.done % options.checkpoint_every == 0 or trainer.finished:
             folder.mkdir(parents=True, exist_ok=True)
             trainer.save(checkpoint, identity)
-    return trainer.best, trainer.history
+    return Trained(trainer.best, trainer.start, trainer.history, trainer.held_out)
 
 
 class _Learner:
@@ -208,7 +229,7 @@ class _Trainer:
         shape = (1, -1, 1, 1)
         self._mean = torch.tensor(model.card.mean, device=device).reshape(shape)
         self._std = torch.tensor(model.card.std, device=device).reshape(shape)
-        self._groups, self._held_out = _split(len(source), classes, options)
+        self._groups, self.held_out = _split(len(source), classes, options)
         self.history = History()
         self.done = 0
         self._running: list[float] = []
@@ -217,7 +238,7 @@ class _Trainer:
             random_start = Surrogate.untrained(model)
         for path in random_start.paths.values():
             path.float()
-        self.best = copy.deepcopy(random_start)
+        self.best, self.start = copy.deepcopy(random_start), copy.deepcopy(random_start)
         self._learner = _Learner(copy.deepcopy(random_start), options.rate, device)
         self._other = _Learner(random_start, options.rate, device)
 
@@ -246,6 +267,7 @@ class _Trainer:
 
             tiles = torch.cat([self._batch(-1 - i) for i in range(_START_BATCHES)])
             self._run(tiles, fit)
+        self.start.load_state({k: v.cpu() for k, v in self._learner.surrogate.state().items()})
         self.validate()
 
     def step(self) -> None:
@@ -308,9 +330,9 @@ class _Trainer:
             entry[1] += float(naive) * len(image)
 
         size = self._options.batch_tiles
-        for start in range(0, len(self._held_out), size):
-            self._run(self._source.draw(self._held_out[start : start + size], None), measure)
-        n = len(self._held_out)
+        for start in range(0, len(self.held_out), size):
+            self._run(self._source.draw(self.held_out[start : start + size], None), measure)
+        n = len(self.held_out)
         return {name: (loss / n, naive / n) for name, (loss, naive) in sums.items()}
 
     def _batch(self, step: int) -> torch.Tensor:
@@ -332,6 +354,7 @@ class _Trainer:
     def save(self, path: Path, identity: Mapping[str, Any]) -> None:
         """Everything that the next step depends on."""
         parts = {"learner": self._learner.state(), "best": self.best.state()}
+        parts["start"] = self.start.state()
         if self._compares:
             parts["other"] = self._other.state()
         tensors = {
@@ -340,7 +363,6 @@ class _Trainer:
             for name, value in state.items()
         }
         about = {
-            "format": _FORMAT,
             "identity": json.dumps(identity, sort_keys=True),
             "done": str(self.done),
             "history": json.dumps(self.history.asdict()),
@@ -370,6 +392,7 @@ class _Trainer:
             )
         self._learner.load(_part(tensors, "learner"))
         self.best.load_state(_part(tensors, "best"))
+        self.start.load_state(_part(tensors, "start"))
         if others := _part(tensors, "other"):
             self._other.load(others)
         self.done, self._running = done, running

@@ -51,8 +51,18 @@ def confusion(
             f"{name}: the mask has {_size(truth)} px, its image {_size(predicted)}; they must be "
             "of one size"
         )
+    check_labels(truth, class_names, name)
     known = truth != IGNORED
-    found = np.unique(truth[known])
+    classes = len(class_names)
+    pairs = truth[known].astype(np.int64) * classes + predicted[known]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def check_labels(
+    truth: NDArray[np.integer[Any]], class_names: Sequence[str], name: str = "mask"
+) -> None:
+    """See that a mask has no labels but classes and 255; raises SettingError otherwise."""
+    found = np.unique(truth[truth != IGNORED])
     strange = found[(found < 0) | (found >= len(class_names))]
     if len(strange):
         expected = ", ".join(f"{i} {n}" for i, n in enumerate(class_names))
@@ -61,9 +71,15 @@ def confusion(
             f"{name}: the mask has labels that are no class of the model: {listed}. Expected are "
             f"{expected}, and {IGNORED} for pixels to leave out"
         )
-    classes = len(class_names)
-    pairs = truth[known].astype(np.int64) * classes + predicted[known]
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def check_not_black_and_white(seen: set[int]) -> None:
+    """See that masks with the labels ``seen`` do not mark a class by 255; raises SettingError."""
+    if seen == {0, IGNORED}:
+        raise SettingError(
+            f"the masks hold nothing but 0 and {IGNORED}, which is left out; if {IGNORED} marks a "
+            "class, save its index instead"
+        )
 
 
 def dice(table: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -152,30 +168,25 @@ def overlap(model: Model, tiles: Iterable[MaskedTile], compute: Compute | None =
         seen |= set(np.unique(tile.mask).tolist())
         image = torch.from_numpy(np.array(tile.image)).permute(2, 0, 1)[None]
         labels = explainer.explain(image, [(number,)]).decision.labels[0].numpy()
-        truth = _indices(tile, model)
-        tables.append(confusion(truth, _enlarged(labels, model, truth), outcomes, tile.name))
+        truth = outcomes_of(tile.mask, model)
+        tables.append(confusion(truth, enlarged(labels, model, truth), outcomes, tile.name))
     if not tables:
         raise SettingError("there are no images with masks to compare")
-    if seen == {0, IGNORED}:
-        raise SettingError(
-            f"the masks hold nothing but 0 and {IGNORED}, which is left out; if {IGNORED} marks a "
-            "class, save its index instead"
-        )
+    check_not_black_and_white(seen)
     return Overlap(outcomes, np.stack(tables))
 
 
-def _indices(tile: MaskedTile, model: Model) -> NDArray[np.integer[Any]]:
-    """The mask as outcomes. Of a single logit a mask's 1 is the class and 0 all else."""
-    mask = tile.mask
+def outcomes_of(mask: NDArray[np.integer[Any]], model: Model) -> NDArray[np.integer[Any]]:
+    """A mask as outcomes. Of a single logit a mask's 1 is the class and 0 all else."""
     if len(model.card.class_names) > 1:
         return mask
     return np.where(mask > 1, mask, 1 - np.minimum(mask, 1))
 
 
-def _enlarged(
+def enlarged(
     labels: NDArray[np.integer[Any]], model: Model, truth: NDArray[np.integer[Any]]
 ) -> NDArray[np.integer[Any]]:
-    """Labels of a coarser output, each repeated over the pixels that it is of."""
+    """Labels (h, w) of a coarser output, each repeated over the pixels of the truth it is of."""
     assert model.output is not None
     y, x = (round(s) for s in model.output.stride)
     if (y, x) == (1, 1):

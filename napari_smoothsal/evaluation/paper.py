@@ -31,12 +31,8 @@ Told = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and of how much."""
 
 
-class Labelled(Protocol):
-    """Tiles with their truth."""
-
-    @property
-    def labels(self) -> Sequence[int]:
-        """True class of each."""
+class Tiles(Protocol):
+    """Tiles of one size."""
 
     def __len__(self) -> int: ...
 
@@ -45,6 +41,14 @@ class Labelled(Protocol):
 
     def images(self, indices: Sequence[int]) -> torch.Tensor:
         """(n, C, H, W) uint8, of the model's resolution."""
+
+
+class Labelled(Tiles, Protocol):
+    """Tiles with their truth."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """True class of each."""
 
 
 class Wanted(NamedTuple):
@@ -116,29 +120,16 @@ def predictions(
         raise SettingError(
             f"model {model.card.name!r} decides per pixel; give --masks instead of labels"
         )
-    if not model.strided_convolutions:
-        raise SettingError(
-            f"model {model.card.name!r} has no strided convolution (nn.Conv2d with a stride above "
-            "1), so no denoising has anything to do"
-        )
-    names = [n for n in evaluated_denoisings(model) if DENOISINGS[n].changes_network]
-    layer = model.layers()[-1].name
-    specs = [
-        SaliencySpec(layer=layer, denoising=n, samples=0, denoising_options={"scope": "paper"})
-        for n in names
-    ]
-    explainer = Explainer(model, specs, compute, scope="tiles", warn=False)
+    names, explainer = changed_networks(model, compute)
     labels = torch.tensor(list(tiles.labels))
     rows = []
-    for indices in _chunks(len(tiles)):
+    for indices in chunks(len(tiles)):
         told("predictions", indices[0], len(tiles))
         images = tiles.images(indices)
         explanation = explainer.begin(images, [(i,) for i in indices])
         original = explanation.decision
         truth = labels[list(indices)]
-        for name, decision in zip(
-            ["original", *names], [original, *explanation.explained], strict=True
-        ):
+        for name, decision in zip(names, [original, *explanation.explained], strict=True):
             difference = prediction_difference(
                 original.probabilities, decision.probabilities, truth
             )
@@ -156,6 +147,35 @@ def predictions(
     return pd.DataFrame(rows)
 
 
+def changed_networks(model: Model, compute: Compute) -> tuple[list[str], Explainer]:
+    """What predicts: the original and each denoising that changes the network.
+
+    Returns
+    -------
+    names
+        The original first.
+    explainer
+        Of the others, in their order, everywhere but at the first strided convolution.
+
+    Raises
+    ------
+    SettingError
+        If the model has no strided convolution.
+    """
+    if not model.strided_convolutions:
+        raise SettingError(
+            f"model {model.card.name!r} has no strided convolution (nn.Conv2d with a stride above "
+            "1), so no denoising has anything to do"
+        )
+    names = [n for n in evaluated_denoisings(model) if DENOISINGS[n].changes_network]
+    layer = model.layers()[-1].name
+    specs = [
+        SaliencySpec(layer=layer, denoising=n, samples=0, denoising_options={"scope": "paper"})
+        for n in names
+    ]
+    return ["original", *names], Explainer(model, specs, compute, scope="tiles", warn=False)
+
+
 def roughness(
     model: Model,
     tiles: Labelled,
@@ -169,7 +189,13 @@ def roughness(
     -------
     pandas.DataFrame
         One row per tile and map: ``layer``, ``method``, ``denoising``, ``tv``,
-        ``standard_error``.
+        ``standard_error``. None of tiles where a model that decides per pixel sees the label
+        nowhere: there is nothing to explain, and the map is zero.
+
+    Raises
+    ------
+    SettingError
+        If there is no such row at all.
     """
     rows = []
     labels = np.asarray(tiles.labels)
@@ -179,14 +205,16 @@ def roughness(
         target = int(label) if len(model.card.class_names) > 1 else 0
         explainer = Explainer(model, wanted.specs(target), compute, scope="tiles", warn=False)
         members = np.flatnonzero(labels == label)
-        at_once = min(AT_ONCE, explainer.batch_size(model.card.input_size))
-        for chunk in _chunks(len(members), at_once):
+        at_once = tiles_at_once(explainer, tiles)
+        for chunk in chunks(len(members), at_once):
             told("maps", done, len(tiles))
             indices = [int(members[i]) for i in chunk]
             result = explainer.explain(tiles.images(indices), [(i,) for i in indices])
             for spec, maps in zip(explainer.specs, result.specs, strict=True):
                 values = total_variation(maps.maps)
                 for row, index in enumerate(indices):
+                    if not maps.explained_px[row]:
+                        continue
                     rows.append(
                         {
                             "tile": tiles.name(index),
@@ -199,13 +227,18 @@ def roughness(
                         }
                     )
             done += len(indices)
+    if not rows:
+        raise SettingError(
+            f"model {model.card.name!r} sees the label of none of the {len(tiles)} tiles in it, so "
+            "there is no map to measure; give other tiles"
+        )
     return pd.DataFrame(rows)
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Table 2: per cent right by denoising."""
     grouped = frame.groupby("denoising", sort=False)["correct"]
-    table = pd.DataFrame({"accuracy_pct": 100 * grouped.mean(), "tiles": grouped.size()})
+    table = pd.DataFrame({"accuracy_pct": 100 * grouped.mean(), "tiles": grouped.count()})
     table["lost_points"] = table["accuracy_pct"].iloc[0] - table["accuracy_pct"]
     return table.reset_index()
 
@@ -271,6 +304,13 @@ def block_layers(model: Model) -> list[str]:
     ]
 
 
-def _chunks(count: int, size: int = AT_ONCE) -> Iterator[range]:
+def tiles_at_once(explainer: Explainer, tiles: Tiles) -> int:
+    """How many tiles are held at a time: what fits into a pass, but no more than `AT_ONCE`."""
+    side = max(tiles.images([0]).shape[2:])
+    return min(AT_ONCE, explainer.batch_size(side))
+
+
+def chunks(count: int, size: int = AT_ONCE) -> Iterator[range]:
+    """The numbers below ``count``, so many at a time."""
     for start in range(0, count, size):
         yield range(start, min(start + size, count))

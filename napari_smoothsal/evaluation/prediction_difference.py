@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-_IN_SIGHT = 0.1
+IN_SIGHT = 0.1
 """A pixel of a segmentation counts for a class that the original model gives more than this."""
 
 
@@ -57,7 +57,8 @@ def masked_prediction_difference(
     original, changed
         (N, classes, H, W) probabilities.
     labels
-        (N, H, W) true class of each pixel; without truth, what the original model says.
+        (N, h, w) true class of each pixel, of any size; without truth, what the original model
+        says.
     background
         Class that is never of interest.
 
@@ -67,16 +68,11 @@ def masked_prediction_difference(
     and the mask the pixels to which the original model gives it more than 0.1. The formula sums
     over classes, its text speaks of the target; both are given, inside the mask.
     """
-    classes = original.shape[1]
+    targets = main_class(labels, original.shape[1], background)
     everything, target_only = [], []
-    for before, after, truth in zip(original, changed, labels, strict=True):
-        counts = torch.bincount(truth.flatten().clamp(0, classes).long(), minlength=classes + 1)
-        counts = counts[:classes]
-        if background is not None and background < classes:
-            counts[background] = 0
-        target = int(counts.argmax())
-        mask = before[target] > _IN_SIGHT
-        if counts[target] == 0 or not mask.any():
+    for before, after, target in zip(original, changed, targets.tolist(), strict=True):
+        mask = before[target] > IN_SIGHT
+        if target < 0 or not mask.any():
             everything.append(torch.nan)
             target_only.append(torch.nan)
             continue
@@ -84,3 +80,25 @@ def masked_prediction_difference(
         everything.append(float(distance.sum()))
         target_only.append(float(distance[target]))
     return PredictionDifference(torch.tensor(everything), torch.tensor(target_only))
+
+
+def main_class(labels: torch.Tensor, classes: int, background: int | None) -> torch.Tensor:
+    """(N,) most frequent class of labels (N, H, W) other than the background; -1 without any.
+
+    Parameters
+    ----------
+    labels
+        Of each pixel; those that are no class, 255 for example, do not count.
+    classes
+        How many there are.
+    background
+        Class that is never of interest.
+    """
+    found = []
+    for truth in labels:
+        counts = torch.bincount(truth.flatten().clamp(0, classes).long(), minlength=classes + 1)
+        counts = counts[:classes]
+        if background is not None and background < classes:
+            counts[background] = 0
+        found.append(int(counts.argmax()) if counts.any() else -1)
+    return torch.tensor(found, dtype=torch.long)

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation import paper
 from napari_smoothsal.evaluation.faithfulness import CONTROL, RANDOM, comparison
+from napari_smoothsal.evaluation.panels import TilePanels
+from napari_smoothsal.render.panels_figure import write_panels
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain
 
 COLOURS = {
@@ -89,6 +91,10 @@ class PaperReport:
         See `napari_smoothsal.evaluation.paper`; the last is the second one of more layers.
     faithfulness
         Insertion and deletion, where they were measured.
+    panels
+        Tiles whose maps are drawn.
+    accuracy
+        Table 2, where it is not just of the predictions' ``correct``.
     """
 
     model: str
@@ -97,11 +103,15 @@ class PaperReport:
     roughness: pd.DataFrame
     blocks: pd.DataFrame | None
     faithfulness: Faithfulness | None = None
+    panels: Sequence[TilePanels] = ()
+    accuracy: pd.DataFrame | None = None
 
     def write(self, folder: Path) -> Path:
         """Write everything into a folder; returns the Markdown file."""
         folder.mkdir(parents=True, exist_ok=True)
-        accuracy = paper.accuracy_table(self.predictions)
+        accuracy = self.accuracy
+        if accuracy is None:
+            accuracy = paper.accuracy_table(self.predictions)
         difference = paper.difference_table(self.predictions)
         rough = paper.roughness_table(self.roughness)
         reduction = paper.reduction_table(rough)
@@ -140,6 +150,8 @@ class PaperReport:
             self.blocks.to_csv(folder / "figure4_by_tile.csv", index=False, float_format="%.6g")
             blocks_figure(paper.roughness_table(self.blocks), self.model, folder / "figure4.png")
             parts += ["## Figure 4: total variation at every block", "![Figure 4](figure4.png)"]
+        if self.panels:
+            parts += write_panels(self.panels, folder)
         if self.faithfulness is not None:
             parts += self.faithfulness.write(folder)
         report = folder / "report.md"

@@ -72,7 +72,7 @@ def identity(
 
 def _surrogate(model: Model, explainer: Explainer) -> str | None:
     """Hash of the surrogate's weights, where a map is of the network with it."""
-    used = any(denoising.replaces for denoising in explainer.denoisings)
+    used = any(plan.denoising.replaces for plan in explainer.plans)
     return model.surrogate.sha256 if used and model.surrogate is not None else None
 
 

@@ -31,18 +31,34 @@ class FolderTiles:
         Of a tile, in px at the model's resolution.
     scale
         Px of the images per px of a tile: 2 for images at 0.25 um per pixel and a model at 0.5.
+    shorter_side
+        Images that have no resolution are resized until their shorter side has so many px, as
+        torchvision's Resize does it: bilinear, with antialiasing.
 
     Raises
     ------
+    SettingError
+        If the resized images would be smaller than a tile.
     SlideError
         If an image is unreadable or smaller than a quarter of a tile, when it is asked for.
     """
 
-    def __init__(self, files: Sequence[Path], side: int, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        side: int,
+        scale: float = 1.0,
+        shorter_side: int | None = None,
+    ) -> None:
         if not scale > 0:
             raise SettingError(f"scale = {scale}: give a number above 0")
+        if shorter_side is not None and shorter_side < side:
+            raise SettingError(
+                f"resize = {shorter_side}: images would be smaller than the model's tiles; give "
+                f"{side} or more"
+            )
         self.files = list(files)
-        self._side, self._scale = side, scale
+        self._side, self._scale, self._shorter_side = side, scale, shorter_side
         self._read = lru_cache(_KEPT_IMAGES)(self._reread)
 
     def __len__(self) -> int:
@@ -52,6 +68,8 @@ class FolderTiles:
     def fingerprint(self) -> str:
         """Of the files' names and sizes."""
         digest = hashlib.sha256(f"{self._side} {self._scale}".encode())
+        if self._shorter_side is not None:
+            digest.update(f" {self._shorter_side}".encode())
         for file in self.files:
             digest.update(f"{file.name} {file.stat().st_size}\n".encode())
         return digest.hexdigest()
@@ -62,7 +80,7 @@ class FolderTiles:
 
     def _tile(self, image: NDArray[np.uint8], chance: random.Random | None) -> torch.Tensor:
         y, x = (
-            chance.randint(0, n - self._side) if chance else (n - self._side) // 2
+            chance.randint(0, n - self._side) if chance else round((n - self._side) / 2)
             for n in image.shape[:2]
         )
         cut = image[y : y + self._side, x : x + self._side]
@@ -72,6 +90,8 @@ class FolderTiles:
     def _reread(self, index: int) -> NDArray[np.uint8]:
         path = self.files[index]
         image = read_picture(path)
+        if self._shorter_side is not None:
+            image = _resized(image, self._shorter_side)
         if self._scale != 1:
             height, width = (max(1, round(n / self._scale)) for n in image.shape[:2])
             resized = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
@@ -86,6 +106,14 @@ class FolderTiles:
             rims = [(m // 2, m - m // 2) for m in missing]
             image = np.pad(image, (*rims, (0, 0)), mode="symmetric")
         return image
+
+
+def _resized(image: NDArray[np.uint8], shorter_side: int) -> NDArray[np.uint8]:
+    # The longer side is cut off, not rounded: so torchvision has it.
+    shorter = min(image.shape[:2])
+    height, width = (int(shorter_side * n / shorter) for n in image.shape[:2])
+    picture = Image.fromarray(image)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,32 @@ def masked_tiles(images: Path, masks: Path) -> Iterator[MaskedTile]:
         If a folder is missing or has no images, an image has no mask, or a file is no image or
         larger than 67 megapixels, or a mask has colours instead of labels.
     """
+    for pair in masked_pairs(images, masks):
+        yield pair.read()
+
+
+class MaskedPair(NamedTuple):
+    """Files of an image and of its mask.
+
+    Attributes
+    ----------
+    name
+        Base name of both.
+    image, mask
+        Their paths.
+    """
+
+    name: str
+    image: Path
+    mask: Path
+
+    def read(self) -> MaskedTile:
+        """Both files; raises SlideError where one cannot be read."""
+        return MaskedTile(self.name, read_picture(self.image), _labels(self.mask))
+
+
+def masked_pairs(images: Path, masks: Path) -> list[MaskedPair]:
+    """The files that `masked_tiles` reads; raises SlideError where one of them is missing."""
     pictures, labels = _files(images), _files(masks)
     missing = sorted(pictures.keys() - labels.keys())
     if missing:
@@ -60,8 +86,7 @@ def masked_tiles(images: Path, masks: Path) -> Iterator[MaskedTile]:
             f"{missing[0]!r}{more} of {images.name!r} has no mask of the same base name in "
             f"{masks.name!r}"
         )
-    for name in sorted(pictures):
-        yield MaskedTile(name, read_picture(pictures[name]), _labels(labels[name]))
+    return [MaskedPair(name, pictures[name], labels[name]) for name in sorted(pictures)]
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -81,6 +106,12 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) that an image file says it has; raises SlideError as `read_picture`."""
+    with _opened(path, load=False) as image:
+        return image.height, image.width
+
+
 def _labels(path: Path) -> NDArray[np.integer[Any]]:
     with _opened(path) as image:
         labels = np.asarray(image)
@@ -94,7 +125,7 @@ def _labels(path: Path) -> NDArray[np.integer[Any]]:
     return labels
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path, *, load: bool = True) -> Image.Image:
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images; the limit below is lower, and an error.
@@ -105,7 +136,8 @@ def _opened(path: Path) -> Image.Image:
                     f"{path.name}: {image.width} x {image.height} px is more than {LARGEST_PX} "
                     "px; cut it into tiles"
                 )
-            image.load()
+            if load:
+                image.load()
     except Image.DecompressionBombError as error:
         raise SlideError(f"{path.name}: more than {LARGEST_PX} px; cut it into tiles") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:

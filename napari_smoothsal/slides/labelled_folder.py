@@ -13,6 +13,9 @@ from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.slides.folder_tiles import FolderTiles
 from napari_smoothsal.slides.labelled import SUFFIXES
 
+_LISTED = 10
+"""So many classes are named in a message."""
+
 
 class LabelledFolder:
     """Tiles with the class that each is of.
@@ -23,10 +26,11 @@ class LabelledFolder:
         One sub-folder per class, of its name; or images, with ``labels``.
     class_names
         Of the model.
-    side, scale
+    side, scale, shorter_side
         See `FolderTiles`; tiles are cut from the middle.
     labels
-        CSV with the columns ``file`` (relative to the folder) and ``label``.
+        CSV with the columns ``file`` (relative to the folder) and ``label``: the name of a class,
+        or its index.
     renamed
         Class names by the names that stand for them here: ``{"tumor": "tumour"}``.
 
@@ -43,6 +47,7 @@ class LabelledFolder:
         side: int,
         scale: float = 1.0,
         *,
+        shorter_side: int | None = None,
         labels: Path | None = None,
         renamed: Mapping[str, str] | None = None,
     ) -> None:
@@ -51,13 +56,16 @@ class LabelledFolder:
 
         def index_of(name: str, where: str) -> int:
             wanted = given.get(name.casefold(), name).casefold()
-            if wanted not in names:
-                near = get_close_matches(wanted, names, 1)
-                hint = f"; did you mean --rename {name}={near[0]}?" if near else ""
-                raise SlideError(
-                    f"{where}: {name!r} is no class of the model ({', '.join(class_names)}){hint}"
-                )
-            return names[wanted]
+            if wanted in names:
+                return names[wanted]
+            # Not of sub-folders: those called 1, 2, ... are as often counted from 1.
+            if labels is not None and wanted.isdecimal() and int(wanted) < len(class_names):
+                return int(wanted)
+            near = get_close_matches(wanted, names, 1)
+            hint = f"; did you mean --rename {name}={near[0]}?" if near else ""
+            raise SlideError(
+                f"{where}: {name!r} is no class of the model ({_listed(class_names)}){hint}"
+            )
 
         pairs = _table(folder, labels) if labels is not None else _sub_folders(folder)
         found = [(path, index_of(name, where)) for path, name, where in pairs]
@@ -67,7 +75,7 @@ class LabelledFolder:
                 "or --labels CSV"
             )
         self.labels = [label for _, label in found]
-        self._tiles = FolderTiles([path for path, _ in found], side, scale)
+        self._tiles = FolderTiles([path for path, _ in found], side, scale, shorter_side)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,6 +87,11 @@ class LabelledFolder:
     def images(self, indices: Sequence[int]) -> torch.Tensor:
         """(n, 3, side, side) uint8."""
         return self._tiles.draw(indices, None)
+
+
+def _listed(class_names: Sequence[str]) -> str:
+    more = len(class_names) - _LISTED
+    return ", ".join(class_names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _sub_folders(folder: Path) -> Iterator[tuple[Path, str, str]]:

@@ -7,12 +7,13 @@ value that cannot work stays as it was typed, is marked, and the model's own mes
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
@@ -24,7 +25,9 @@ MARK = "border: 2px solid #d9480f;"
 LABELS = {"sigma": "noise (sigma)", "samples": "noise samples", "reduction": "channels"}
 
 
-def control_for(name: str, field: FieldInfo, choices: bool = False) -> Any | None:
+def control_for(
+    name: str, field: FieldInfo, choices: bool = False, labels: Mapping[str, str] = LABELS
+) -> Any | None:
     """A magicgui widget for one field; None where there is nothing to choose.
 
     Parameters
@@ -33,30 +36,39 @@ def control_for(name: str, field: FieldInfo, choices: bool = False) -> Any | Non
         Of a pydantic model; the description becomes the tooltip.
     choices
         Whether its values are names that are filled in later.
+    labels
+        What fields are called, where it is not their name in words.
     """
     options: dict[str, Any] = {
         "name": name,
-        "label": LABELS.get(name, name.replace("_", " ")),
+        "label": labels.get(name, name.replace("_", " ")),
         "tooltip": (field.description or "").replace("`", "'"),
     }
     kind: Any = field.annotation
     if choices:
         return ComboBox(choices=(), **options)
     if get_origin(kind) is Literal:
-        values = get_args(kind)
+        values = [(_in_words(value), value) for value in get_args(kind)]
         return ComboBox(choices=values, value=field.default, **options) if len(values) > 1 else None
     if kind is bool:
-        return CheckBox(value=field.default, **options)
+        box = CheckBox(value=field.default, **options)
+        box.text = ""  # its label stands beside it already
+        return box
     if kind is int:
         return SpinBox(value=field.default, min=-WIDEST, max=2**31 - 1, **options)
     if kind is float:
         return FloatSpinBox(
             value=field.default, min=-WIDEST, max=WIDEST, step=DECIMALS_STEP, **options
         )
-    if get_origin(kind) in (Union, types.UnionType) and _takes_words(get_args(kind)):
+    union = get_origin(kind) in (Union, types.UnionType)
+    if kind is str or (union and _takes_words(get_args(kind))):
         value = "" if field.default is None else str(field.default)
         return LineEdit(value=value, **options)
     return None
+
+
+def _in_words(value: Any) -> str:
+    return "none" if value is None else str(value).replace("_", " ")
 
 
 def _takes_words(kinds: tuple[Any, ...]) -> bool:
@@ -64,15 +76,29 @@ def _takes_words(kinds: tuple[Any, ...]) -> bool:
     return str in kinds or any(get_origin(kind) is Literal for kind in kinds)
 
 
-def controls_for(model: type[Settings], named: Iterable[str]) -> dict[str, Any]:
+def controls_for(
+    model: type[Settings], named: Iterable[str] = (), labels: Mapping[str, str] = LABELS
+) -> dict[str, Any]:
     """Controls of all fields that have one; ``named`` are those whose choices come later."""
     names = set(named)
     found = {
-        name: control_for(name, field, name in names)
+        name: control_for(name, field, name in names, labels)
         for name, field in model.model_fields.items()
         if name != "schema_version"
     }
     return {name: control for name, control in found.items() if control is not None}
+
+
+def form_rows(layout: QVBoxLayout, controls: Mapping[str, Any]) -> QFormLayout:
+    """Controls below each other, each beside its label."""
+    form = QFormLayout()
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for control in controls.values():
+        label = QLabel(control.label)
+        label.setToolTip(control.tooltip)
+        form.addRow(label, control.native)
+    layout.addLayout(form)
+    return form
 
 
 def set_choices(control: Any, choices: list[tuple[str, Any]], value: Any = None) -> None:

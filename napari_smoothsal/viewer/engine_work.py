@@ -26,6 +26,7 @@ from napari_smoothsal.viewer.map_picture import class_picture_of, pictures_of
 from napari_smoothsal.viewer.messages import (
     Answer,
     Choice,
+    DenoisingChoice,
     Describe,
     Described,
     DescribeModel,
@@ -38,6 +39,7 @@ from napari_smoothsal.viewer.messages import (
     SlideFile,
     TissueFound,
 )
+from napari_smoothsal.viewer.option_settings import schema_of
 from napari_smoothsal.viewer.window_array import slide_of_pixels
 
 Send = Callable[[Answer], None]
@@ -76,8 +78,20 @@ class Engine:
             Described(
                 id=request.id,
                 models=tuple(builtin_models()),
-                denoisings=tuple(Choice(name=d.name, title=d.title) for d in DENOISINGS.values()),
-                methods=tuple(Choice(name=m.name, title=m.title) for m in METHODS.values()),
+                denoisings=tuple(
+                    DenoisingChoice(
+                        name=d.name,
+                        title=d.title,
+                        options=schema_of(d.options),
+                        strided=d.attach is not None or d.replaces,
+                        surrogate=d.replaces,
+                    )
+                    for d in DENOISINGS.values()
+                ),
+                methods=tuple(
+                    Choice(name=m.name, title=m.title, options=schema_of(m.options))
+                    for m in METHODS.values()
+                ),
                 notice=RESEARCH_ONLY,
             )
         )
@@ -98,6 +112,8 @@ class Engine:
                 default_target=resolve_target(card, None, "slide").label,
                 layers=tuple(layers),
                 default_layer=start,
+                strided=len(model.strided_convolutions),
+                surrogate=model.surrogate is not None,
                 tile_um=None if card.input_mpp is None else card.input_size * card.input_mpp,
                 most_view_tiles=max(4, MOST_VIEW_PX // card.input_size**2),
                 view_batch=max(1, min(VIEW_BATCH, VIEW_BATCH_PX // card.input_size**2)),

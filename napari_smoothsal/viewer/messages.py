@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
@@ -104,10 +104,32 @@ class Cancel(_Message):
 
 
 class Choice(_Message):
-    """A registered name with its line in plain words."""
+    """A registered name with its line in plain words.
+
+    Attributes
+    ----------
+    options
+        What it can be told; see `option_settings`.
+    """
 
     name: str
     title: str
+    options: dict[str, JsonValue]
+
+
+class DenoisingChoice(Choice):
+    """A denoising.
+
+    Attributes
+    ----------
+    strided
+        Whether it changes strided convolutions, and does nothing where there are none.
+    surrogate
+        Whether it needs the model's surrogate.
+    """
+
+    strided: bool
+    surrogate: bool
 
 
 class Ready(_Message):
@@ -123,7 +145,7 @@ class Described(_Message):
     say: Literal["described"] = "described"
     id: int
     models: tuple[str, ...]
-    denoisings: tuple[Choice, ...]
+    denoisings: tuple[DenoisingChoice, ...]
     methods: tuple[Choice, ...]
     notice: str
 
@@ -158,6 +180,10 @@ class ModelDescribed(_Message):
     ----------
     model, name
         As it was asked for, and as its card calls it.
+    strided
+        How many strided convolutions it has.
+    surrogate
+        Whether it has a surrogate for them.
     tile_um
         Side of a tile in micrometres; None where the card has no resolution.
     view_batch
@@ -174,6 +200,8 @@ class ModelDescribed(_Message):
     default_target: str
     layers: tuple[LayerChoice, ...]
     default_layer: str
+    strided: int
+    surrogate: bool
     tile_um: float | None
     view_batch: int
     most_view_tiles: int

@@ -5,21 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import SaliencySpec
-from napari_smoothsal.viewer.controls import controls_for, mark, problems_of, set_choices
-from napari_smoothsal.viewer.messages import Described, LayerChoice, ModelDescribed
+from napari_smoothsal.viewer.controls import (
+    controls_for,
+    form_rows,
+    mark,
+    problems_of,
+    set_choices,
+)
+from napari_smoothsal.viewer.denoising_advice import nothing_to_denoise, surrogate_missing
+from napari_smoothsal.viewer.messages import (
+    DenoisingChoice,
+    Described,
+    LayerChoice,
+    ModelDescribed,
+)
+from napari_smoothsal.viewer.options_form import OptionsForm
 
 NAMED = ("layer", "denoising", "method", "target")
 """Fields whose values are names that only the engine knows."""
 
-BASIC = ("layer", "denoising", "method", "target", "samples", "sigma")
+BASIC = ("layer", "denoising", "jitter", "method", "target", "samples", "sigma")
 """Shown at once, in this order; every other field lies under Advanced."""
 
 MOST_DIFFERENCES = 4
+
+INDENT_PX = 12
+
+OPTIONS = {"denoising_options": "denoising", "method_options": "method"}
+"""Fields that hold the options of what is chosen in another one."""
 
 
 class SpecForm(QWidget):
@@ -36,30 +54,52 @@ class SpecForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.controls: dict[str, Any] = controls_for(SaliencySpec, NAMED)
+        self.options = {
+            "denoising_options": OptionsForm(indent_px=INDENT_PX),
+            "method_options": OptionsForm(),
+        }
+        self._denoisings: dict[str, DenoisingChoice] = {}
+        self._model: ModelDescribed | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._basic = _rows(layout, {name: self.controls[name] for name in BASIC})
+        basic = form_rows(layout, {name: self.controls[name] for name in BASIC})
+        basic.insertRow(BASIC.index("denoising") + 1, self.options["denoising_options"])
         advanced = QCollapsible("Advanced")
         inner = QWidget()
         rest = {name: c for name, c in self.controls.items() if name not in BASIC}
-        _rows(QVBoxLayout(inner), rest)
+        inside = QVBoxLayout(inner)
+        inside.addWidget(self.options["method_options"])
+        form_rows(inside, rest)
         advanced.addWidget(inner)
         layout.addWidget(advanced)
-        self._problem = QLabel()
-        self._problem.setWordWrap(True)
+        self._problem, self._note = QLabel(), QLabel()
         self._problem.setStyleSheet("color: #ff922b;")
-        self._problem.hide()
-        layout.addWidget(self._problem)
+        for label in (self._problem, self._note):
+            label.setWordWrap(True)
+            label.hide()
+            layout.addWidget(label)
+        for name in OPTIONS.values():
+            self.controls[name].changed.connect(self._choose_options)
         for control in self.controls.values():
             control.changed.connect(self._on_change)
+        for options in self.options.values():
+            options.changed.connect(self._on_change)
 
     @property
     def problem(self) -> str:
         """What is wrong with the values, in words; empty where nothing is."""
         return str(self._problem.text())
 
+    @property
+    def note(self) -> str:
+        """What to know about values that work; empty where there is nothing."""
+        return str(self._note.text())
+
     def describe(self, described: Described) -> None:
-        """Fill in the denoisings and methods."""
+        """Fill in the denoisings and methods, and the controls of their options."""
+        self._denoisings = {choice.name: choice for choice in described.denoisings}
+        self.options["denoising_options"].describe(described.denoisings)
+        self.options["method_options"].describe(described.methods)
         for name, choices in (
             ("denoising", described.denoisings),
             ("method", described.methods),
@@ -70,9 +110,11 @@ class SpecForm(QWidget):
             titles = "\n".join(f"{c.name.replace('_', ' ')}: {c.title}" for c in choices)
             about = SaliencySpec.model_fields[name].description or ""
             self.controls[name].tooltip = f"{about}\n\n{titles}".replace("`", "'")
+        self._choose_options()
 
     def describe_model(self, model: ModelDescribed) -> None:
         """Fill in the model's layers and targets."""
+        self._model = model
         layers = [(_layer_in_words(layer), layer.name) for layer in model.layers]
         set_choices(self.controls["layer"], layers, model.default_layer)
         targets: list[tuple[str, Any]] = [(name, name) for name in model.classes]
@@ -86,16 +128,19 @@ class SpecForm(QWidget):
             ]
         start = model.default_target
         set_choices(self.controls["target"], targets, start)
+        self.spec()
         self.changed.emit()
 
     def forget_model(self) -> None:
         """Take the choices back that belong to a model."""
+        self._model = None
         for name in ("layer", "target"):
             self.controls[name].choices = ()
 
     def spec(self) -> SaliencySpec | None:
         """The spec; None where a value cannot work, which is then marked and explained."""
         values = {name: control.value for name, control in self.controls.items()}
+        values |= {name: options.values() for name, options in self.options.items()}
         if values["target"] == "":
             values["target"] = None
         problems: dict[str, str] = {}
@@ -106,32 +151,45 @@ class SpecForm(QWidget):
             try:
                 spec = SaliencySpec(**values)
             except SettingError as error:
-                problems = problems_of(error) or {"": str(error)}
+                # What joins several fields names them itself.
+                problems = problems_of(error) or {"": str(error).partition(": ")[2]}
         for name, control in self.controls.items():
             mark(control, problems.get(name))
-        lines = [
-            f"{self.controls[name].label if name in self.controls else name}: {text}"
-            for name, text in problems.items()
-        ]
-        self._problem.setText("\n".join(lines))
-        self._problem.setVisible(bool(lines))
-        return spec
+        told = {self._label_of(name): text for name, text in problems.items()}
+        for options in self.options.values():
+            told |= options.problems()
+        lines = [f"{label}: {text}" if label else text for label, text in told.items()]
+        missing, note = self._advice(values) if values["layer"] else ("", "")
+        lines += [missing] if missing else []
+        for shown, text in ((self._problem, "\n".join(lines)), (self._note, note)):
+            shown.setText(text)
+            shown.setVisible(bool(text))
+        return None if lines else spec
+
+    def _label_of(self, name: str) -> str:
+        return str(self.controls[name].label) if name in self.controls else name
+
+    def _advice(self, values: dict[str, Any]) -> tuple[str, str]:
+        """What the chosen denoising lacks in this model, and whether it has anything to do."""
+        options = values["denoising_options"]
+        names = (values["denoising"], options.get("match"))
+        used = [self._denoisings[name] for name in names if name in self._denoisings]
+        if self._model is None:
+            return "", ""
+        missing = surrogate_missing(self._model, used)
+        layer = next((x for x in self._model.layers if x.name == values["layer"]), None)
+        if missing or layer is None:
+            return missing, ""
+        return "", nothing_to_denoise(self._model, layer, used, options)
+
+    def _choose_options(self, _value: Any = None) -> None:
+        for name, choice in OPTIONS.items():
+            self.options[name].choose(self.controls[choice].value)
 
     def _on_change(self, _value: Any = None) -> None:
         if self.controls["layer"].value:
             self.spec()
         self.changed.emit()
-
-
-def _rows(layout: QVBoxLayout, controls: dict[str, Any]) -> QFormLayout:
-    form = QFormLayout()
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for control in controls.values():
-        label = QLabel(control.label)
-        label.setToolTip(control.tooltip)
-        form.addRow(label, control.native)
-    layout.addLayout(form)
-    return form
 
 
 def _layer_in_words(layer: LayerChoice) -> str:

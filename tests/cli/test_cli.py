@@ -269,13 +269,18 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(
     out = tmp_path / "s.zarr"
     arguments = ["run", slide, "--model", model, "--layer", "layer1", "--out", out]
     arguments += ["--batch-size", 1, "--overlap", 0.75, "--samples", 4, "--tissue", "all"]
-    command = [sys.executable, "-c", "from napari_smoothsal.cli import main; main()"]
+    # A process that is started in the background is born with SIGINT ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{code}; from napari_smoothsal.cli import main; main()"]
     running = subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
-    while not out.exists() or not (open_run(out).tiles.status == "done").any():
-        assert running.poll() is None
-        time.sleep(0.1)
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
+    try:
+        while not out.exists() or not (open_run(out).tiles.status == "done").any():
+            assert running.poll() is None
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    finally:
+        running.kill()
     assert running.returncode == 130 and "interrupted" in errors
     assert open_run(out).status == "running"
     assert smoothsal(*arguments).exit_code == 0

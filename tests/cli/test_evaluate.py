@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from napari_smoothsal import SaliencySpec, Tiling, explain_slide, open_run, open_slide
 from napari_smoothsal.cli import registered
 from napari_smoothsal.models import Model
+from napari_smoothsal.sample_data.segmentation_tiles import render_masked_tile
 
 
 def smoothsal(*arguments: object) -> Result:
@@ -216,3 +217,100 @@ def test_dice_of_a_models_classes_with_masks(tmp_path: Path, segmenter_folder: P
 def test_dice_needs_what_it_compares(arguments, said) -> None:
     result = smoothsal("evaluate", *arguments)
     assert result.exit_code == 2 and said in result.output
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str | Path, ...]:
+    """Two synthetic tiles with their masks, one wider; a third whose mask shows nothing."""
+    folder = tmp_path_factory.mktemp("masked")
+    images, masks = folder / "images", folder / "masks"
+    images.mkdir(), masks.mkdir()
+    for number, width in enumerate((64, 130, 64)):
+        image, mask = render_masked_tile(3_000_000 + number, 130)
+        Image.fromarray(image[:64, :width]).save(images / f"{number}.png")
+        mask[:10] = 255
+        Image.fromarray(mask[:64, :width] if number < 2 else 0 * mask[:64, :64]).save(
+            masks / f"{number}.png"
+        )
+    return "--data", images, "--masks", masks
+
+
+def test_the_papers_tables_of_a_segmentation_model(masked, tmp_path: Path) -> None:
+    result = smoothsal(
+        *("evaluate", "--model", "demo-segmenter", *masked, "--samples", 0, "--no-blocks"),
+        *("--layer", "encoder.layer3", "--method", "gradient", "--denoising", "backward_hook"),
+        *("--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.output
+    accuracy = pd.read_csv(tmp_path / "table2_accuracy.csv")
+    assert accuracy["denoising"].tolist() == ["original", "forward_hook"]
+    assert (accuracy["tiles"] == 4).all() and accuracy["pooled_pct"][0] > 80
+    difference = pd.read_csv(tmp_path / "table3_prediction_difference.csv")
+    assert difference["tiles"].tolist() == [3] and difference["target_class_x100_mean"][0] > 0
+    rough = pd.read_csv(tmp_path / "total_variation_by_tile.csv")
+    assert set(rough["tile"]) <= {"0", "1 x1 y0", "1 x65 y0"} and len(rough) > 2
+    text = (tmp_path / "report.md").read_text()
+    for words in (
+        "4 tiles of 64 px (the model's own tiles have 1536 px) with masks",
+        "Tiles without such a class: 1;",
+        "Table 2 is of pixels",
+        "more than 0.1 (section 3.2",
+    ):
+        assert words in text
+    for secret in (str(tmp_path), str(masked[1])):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--labels", "l.csv"), "--labels has no use beside --masks"),
+        (("--rename", "a=b"), "--rename has no use beside --masks"),
+        (("--mpp", 0.25), "--mpp has no use beside --masks"),
+        (("--resize", 256), "--resize has no use beside --masks"),
+        (("--faithfulness-tiles", 2), "insertion and deletion follow one decision per tile"),
+        (("--tile-px", 128), "smaller than a tile of 128 px"),
+    ],
+)
+def test_what_has_no_use_beside_masks(
+    masked, segmenter_folder: Path, tmp_path: Path, arguments, words: str
+) -> None:
+    said = refused(tmp_path, "--model", segmenter_folder, *masked, *arguments)
+    assert words in " ".join(said.split())
+
+
+def test_masks_are_for_models_that_decide_per_pixel_and_they_need_them(
+    masked, segmenter_folder: Path, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    said = refused(tmp_path, "--model", model_folder_of_classifier, *masked)
+    assert "decides once per tile, and --masks are for models that decide per pixel" in said
+    said = refused(tmp_path, "--model", segmenter_folder, *masked[:2])
+    assert "decides per pixel; give --masks FOLDER" in said
+
+
+def test_images_without_a_resolution_are_resized(
+    model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in {"a": (30, 400), "b": (150, 90)}.items():
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(data / f"{name}.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\na.png,0\nb.png,1\n", encoding="utf-8")
+    given = ("--model", model_folder_of_classifier, "--data", data, "--labels", labels)
+    result = smoothsal(
+        *("evaluate", *given, "--resize", 72, "--samples", 0, "--no-blocks", "--layer", "layer2"),
+        *("--method", "gradient", "--denoising", "backward_hook", "--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.output
+    frame = pd.read_csv(tmp_path / "out" / "predictions_by_tile.csv")
+    assert frame["label"].tolist()[:2] == [0, 1]
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "resized to 72 px at their shorter side" in text and "1 normal, 1 tumour" in text
+    assert "resize = 63" in refused(tmp_path, *given, "--resize", 63)
+    assert "--resize 72 and --mpp 0.5" in refused(tmp_path, *given, "--resize", 72, "--mpp", 0.5)
+    assert "--resize has no use beside --dice" in refused(
+        tmp_path, "--dice", *given[:4], "--masks", data, "--resize", 72
+    )
+    assert "no use beside --localisation" in refused(tmp_path, "--localisation", "--resize", 72)

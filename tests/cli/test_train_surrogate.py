@@ -29,7 +29,8 @@ def images(tmp_path_factory) -> Path:
     for i in range(6):
         place = folder / ("tumour" if i % 2 else "normal") / f"{i}.png"
         place.parent.mkdir(exist_ok=True)
-        top, left = 400 + 120 * i, 300 + 150 * i
+        # Along a row that leads into the tumour: both classes are predicted.
+        top, left = 1120, 300 + 200 * i
         Image.fromarray(picture[top : top + 224, left : left + 224]).save(place)
     return folder
 
@@ -43,6 +44,17 @@ def trained(images: Path, tmp_path_factory) -> Path:
     assert done.exit_code == 0, done.output
     assert "predicted:" in done.output and "best: step" in done.output
     return out
+
+
+def test_it_tells_what_the_surrogate_does_to_maps_and_predictions(trained: Path) -> None:
+    effect = pd.read_csv(trained / "effect.csv").set_index("network")
+    assert list(effect.index) == ["original", "surrogate, first weights", "surrogate, trained"]
+    assert {"tv_layer1", "tv_layer2", "tv_layer3"} <= set(effect.columns)
+    tv = effect[["tv_layer1", "tv_layer2", "tv_layer3"]]
+    assert (tv.loc["surrogate, trained"] < tv.loc["original"]).all()
+    differences = effect[["difference_all_x100", "difference_target_x100"]]
+    assert differences.loc["original"].isna().all()
+    assert ((differences.iloc[1:] > 0) & (differences.iloc[1:] < 100)).all(axis=None)
 
 
 def test_it_writes_a_surrogate_its_curves_and_a_picture(trained: Path) -> None:
@@ -121,7 +133,7 @@ def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) ->
     done = smoothsal(
         *("evaluate", "--model", "demo-classifier", "--surrogate", trained, "--data", images),
         *("--out", tmp_path, "--samples", 1, "--map-tiles", 2, "--layer", "layer2"),
-        *("--method", "gradient"),
+        *("--method", "gradient", "--figures", 2),
     )
     assert done.exit_code == 0, done.output
     accuracy = pd.read_csv(tmp_path / "table2_accuracy.csv")
@@ -140,6 +152,14 @@ def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) ->
     assert "ResNet18 Camelyon16" in text and "figure4.png" in text
     with Image.open(tmp_path / "figure4.png") as picture:
         assert picture.width > 500
+    assert "Figures 5 to 8" in text and str(images) not in text
+    drawn = sorted(file.name for file in (tmp_path / "panels").iterdir())
+    assert drawn == [
+        f"{tile}_gradient{ending}.png"
+        for tile in ("1_normal", "2_tumour")
+        for ending in ("", "_over_tile")
+    ]
+    assert all(f"](panels/{name})" in text for name in drawn)
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,39 @@ def test_a_folder_without_sub_folders_needs_a_table(tmp_path: Path) -> None:
     write(tmp_path / "a.png")
     with pytest.raises(SlideError, match="no sub-folders"):
         LabelledFolder(tmp_path, ("normal", "tumour"), 16)
+
+
+@pytest.mark.parametrize("size", [(40, 48), (31, 90), (48, 33), (48, 54), (24, 24)])
+def test_images_without_a_resolution_are_resized_as_torchvision_does(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    transforms = pytest.importorskip("torchvision.transforms")
+    pixels = write(tmp_path / "a.png", *size)
+    (tile,) = FolderTiles(images_in(tmp_path), 16, shorter_side=24).draw([0], None)
+    usual = transforms.Compose([transforms.Resize(24), transforms.CenterCrop(16)])
+    assert np.array_equal(tile.permute(1, 2, 0).numpy(), np.asarray(usual(Image.fromarray(pixels))))
+
+
+def test_what_is_resized_must_hold_a_tile(tmp_path: Path) -> None:
+    write(tmp_path / "a.png")
+    with pytest.raises(SettingError, match=r"resize = 15: .*give 16 or more"):
+        FolderTiles(images_in(tmp_path), 16, shorter_side=15)
+    plain = FolderTiles(images_in(tmp_path), 16).fingerprint
+    assert FolderTiles(images_in(tmp_path), 16, shorter_side=24).fingerprint != plain
+
+
+def test_a_table_may_have_indices_but_a_sub_folder_is_no_index(tmp_path: Path) -> None:
+    write(tmp_path / "1" / "a.png")
+    table = tmp_path / "labels.csv"
+    names = [f"class {i}" for i in range(1000)]
+    table.write_text("file,label\n1/a.png,999\n", encoding="utf-8")
+    assert LabelledFolder(tmp_path, names, 16, labels=table).labels == [999]
+    # A class that is called like a number is meant by its name.
+    digits = ("0", *"98765432", "999")
+    assert LabelledFolder(tmp_path, digits, 16, labels=table).labels == [9]
+    for label in ("1000", "-1", "1.0"):
+        table.write_text(f"file,label\n1/a.png,{label}\n", encoding="utf-8")
+        with pytest.raises(SlideError, match=rf"'{label}' is no class .*class 9 and 990 more"):
+            LabelledFolder(tmp_path, names, 16, labels=table)
+    with pytest.raises(SlideError, match="'1' is no class"):
+        LabelledFolder(tmp_path, names, 16)

@@ -248,3 +248,41 @@ def test_the_legend_is_that_of_the_selected_map(dock: SaliencyDock, viewer: Any)
     assert "supports x" in dock.colours.text
     viewer.add_layer(Image(np.zeros((4, 4))))  # somebody else's: the legend stays
     assert "supports x" in dock.colours.text
+
+
+def test_options_reach_the_map(ready: SaliencyDock, viewer: Any, qtbot: Any) -> None:
+    maps = {}
+    for strength in (0.0, 1.0):
+        ready.form.controls["denoising"].value = "centred_hook"
+        ready.form.options["denoising_options"].controls["strength"].value = strength
+        ready.explain_view()
+        finish(ready, qtbot)
+        maps[strength] = np.nan_to_num(viewer.layers[1].data)
+    ready.form.controls["denoising"].value = "original"
+    ready.explain_view()
+    finish(ready, qtbot)
+    plain = np.nan_to_num(viewer.layers[2].data)
+    np.testing.assert_allclose(maps[0.0], plain, atol=1e-4 * np.abs(plain).max())
+    assert np.abs(maps[1.0] - plain).max() > 0.1 * np.abs(plain).max()
+
+
+def test_what_joins_two_options_is_told_by_the_engine(ready: SaliencyDock, qtbot: Any) -> None:
+    ready.form.controls["denoising"].value = "gaussian_blur"
+    options = ready.form.options["denoising_options"].controls
+    options["match"].value = "backward_hook"
+    options["sigma"].value = 2
+    ready.explain_view()
+    finish(ready, qtbot)
+    assert "sigma = 2 and match = 'backward_hook' exclude each other" in ready.bar.status
+    options["sigma"].value = 1
+    ready.explain_view()
+    finish(ready, qtbot)
+    assert ready.bar.status.startswith("Done.")
+
+
+def test_a_missing_surrogate_is_told_before_anything_is_run(ready: SaliencyDock) -> None:
+    ready.form.controls["denoising"].value = "bilinear_surrogate"
+    ready.explain_view()
+    assert not ready.busy
+    assert "needs a surrogate" in ready.bar.status
+    assert "smoothsal train-surrogate" in ready.bar.status

@@ -1,0 +1,72 @@
+"""MapPlan: what the names in a spec stand for; and the maps that are computed for others' sake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_smoothsal.attribution.base import METHODS, Method, MethodOptions, options_of
+from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.denoise import DENOISINGS, Denoising
+from napari_smoothsal.denoise import options_of as denoising_options_of
+from napari_smoothsal.denoise.base import MatchingOptions
+from napari_smoothsal.models import LayerInfo, Model
+from napari_smoothsal.models.targets import Scope, Target, resolve_target
+
+
+@dataclass(frozen=True)
+class MapPlan:
+    """One map that is computed of every tile.
+
+    Attributes
+    ----------
+    spec
+        What was asked for.
+    layer, method, method_options, target, denoising, denoising_options
+        What it names.
+    matched
+        Place, among all plans, of the map that this one is to be as smooth as; None: of none.
+    """
+
+    spec: SaliencySpec
+    layer: LayerInfo
+    method: Method
+    method_options: MethodOptions
+    target: Target
+    denoising: Denoising
+    denoising_options: Settings
+    matched: int | None
+
+
+def map_plans(model: Model, specs: Sequence[SaliencySpec], scope: Scope) -> list[MapPlan]:
+    """Plans of the specs, in their order, and then of the maps that some of them match.
+
+    A matched map that is among the specs is not computed twice.
+
+    Raises
+    ------
+    SmoothsalError
+        If a layer, method, denoising, target or option does not exist.
+    """
+    wanted = list(specs)
+    plans: list[MapPlan] = []
+    for spec in wanted:  # grows
+        method, denoising = METHODS[spec.method], DENOISINGS[spec.denoising]
+        layer = model.layer(spec.layer)
+        method_options = options_of(method, spec.method_options)
+        denoising_options = denoising_options_of(denoising, spec.denoising_options)
+        matched = None
+        if isinstance(denoising_options, MatchingOptions) and denoising_options.match:
+            changes = {"denoising": denoising_options.match, "denoising_options": {}}
+            other = spec.model_copy(update=changes)
+            if other not in wanted:
+                wanted.append(other)
+            matched = wanted.index(other)
+        target = resolve_target(model.card, spec.target, scope, method_options.target_pixels)
+        plans.append(
+            MapPlan(
+                spec, layer, method, method_options, target, denoising, denoising_options, matched
+            )
+        )
+    return plans
