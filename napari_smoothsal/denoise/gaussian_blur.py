@@ -92,9 +92,8 @@ def _smooth(maps: torch.Tensor, options: Settings, like: torch.Tensor | None) ->
     assert isinstance(options, BlurOptions)
     if like is None:
         return blurred(maps, options.sigma)
-    return blurred_to(maps, torch.tensor([_roughness(t, 0.0) for t in like], dtype=torch.float64))[
-        0
-    ]
+    wanted = torch.tensor([_roughness(tile, 0.0) for tile in like], dtype=torch.float64)
+    return blurred_to(maps, wanted)[0]
 
 
 GAUSSIAN_BLUR = DENOISINGS.register(
