@@ -13,7 +13,9 @@ from napari_smoothsal.cli.app import command
 
 @command("layers")
 def layers(
-    model: Annotated[str, typer.Argument(help="A built-in name or a model folder.")],
+    model: Annotated[
+        str, typer.Argument(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List a model's layers with channels, stride, centre and what there is to denoise."""

@@ -25,7 +25,7 @@ def run(
         list[Path], typer.Argument(help="Slide files, a DICOM folder, or a folder of slides.")
     ],
     model: Annotated[
-        str, typer.Option(help="A built-in name or a model folder.")
+        str, typer.Option(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
     ] = "demo-classifier",
     surrogate: Annotated[
         Path | None,

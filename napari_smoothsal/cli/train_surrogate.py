@@ -27,7 +27,9 @@ _PREDICTED_AT_ONCE = 16
 @command("train-surrogate")
 @settings_flags(SurrogateTraining, Compute)
 def train_surrogate(
-    model: Annotated[str, typer.Option(help="A built-in name or a model folder.")],
+    model: Annotated[
+        str, typer.Option(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
+    ],
     data: Annotated[
         Path | None,
         typer.Option(
@@ -43,6 +45,12 @@ def train_surrogate(
         typer.Option(
             help="Micrometres per pixel of the images or slides. Unset: images are at the model's "
             "resolution, slides say it."
+        ),
+    ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Resize images to this shorter side, where they have no resolution."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for surrogate, checkpoint and curves.")] = Path(
@@ -74,7 +82,7 @@ def train_surrogate(
 
     loaded = load_model(model)
     with contextlib.ExitStack() as stack:
-        source = _source(loaded, data, slide or [], mpp, stack)
+        source = _source(loaded, data, slide or [], mpp, resize, stack)
         typer.echo(f"{len(source)} tiles; predicting them, so that batches hold as many of each")
         classes = _classes(loaded, source, compute)
         counts = ", ".join(
@@ -143,6 +151,7 @@ def _source(
     data: Path | None,
     slides: Sequence[Path],
     mpp: float | None,
+    resize: int | None,
     stack: contextlib.ExitStack,
 ) -> TileSource:
     side = model.card.input_size
@@ -151,13 +160,20 @@ def _source(
 
         scale = 1.0
         if mpp is not None:
+            if resize is not None:
+                raise SettingError(
+                    f"--resize {resize} and --mpp {mpp}: the one is for images without a "
+                    "resolution, the other for those with one; leave one of the two away"
+                )
             if model.card.input_mpp is None:
                 raise SettingError(
                     f"--mpp {mpp}: the card of model {model.card.name!r} gives no input_mpp to "
                     "compare it with; leave --mpp away where images are as the model takes them"
                 )
             scale = model.card.input_mpp / mpp
-        return FolderTiles(images_in(data), side, scale)
+        return FolderTiles(images_in(data), side, scale, resize)
+    if resize is not None:
+        raise SettingError(f"--resize {resize} is for images without a resolution, not for slides")
     from napari_smoothsal.runs.slide_tiles import SlideTiles
     from napari_smoothsal.slides import open_slide
 

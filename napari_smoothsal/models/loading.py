@@ -10,6 +10,7 @@ from napari_smoothsal.models import surrogate as surrogates
 from napari_smoothsal.models.folder import WEIGHTS, load_folder
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.surrogate import load_surrogate
+from napari_smoothsal.models.torchvision_file import PREFIX, load_torchvision
 
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 
@@ -27,7 +28,8 @@ def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model
     ----------
     source
         A name such as ``"demo-classifier"``, or a folder with ``card.json`` and
-        ``model.safetensors``.
+        ``model.safetensors``, or ``torchvision:NAME:FILE``, a network of torchvision and a file of
+        its weights.
     surrogate
         ``surrogate.safetensors`` of this model, or the folder that holds it; None: the one beside
         the model, where there is one.
@@ -45,6 +47,11 @@ def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
             return _with_surrogate(load_folder(folder), folder, surrogate)
+    if isinstance(source, str) and source.startswith(PREFIX):
+        model = load_torchvision(source)
+        if surrogate is not None:
+            model.surrogate = load_surrogate(Path(surrogate), model)
+        return model
     path = Path(source)
     if path.is_dir():
         return _with_surrogate(load_folder(path), path, surrogate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,7 @@ from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.slides.folder_tiles import FolderTiles
 from napari_smoothsal.slides.labelled import SUFFIXES
 
+_SYNSET = re.compile(r"n\d{8}")
 _LISTED = 10
 """So many classes are named in a message."""
 
@@ -23,7 +25,8 @@ class LabelledFolder:
     Parameters
     ----------
     folder
-        One sub-folder per class, of its name; or images, with ``labels``.
+        One sub-folder per class, of its name, or ImageNet's, one for each class of the model; or
+        images, with ``labels``.
     class_names
         Of the model.
     side, scale, shorter_side
@@ -68,6 +71,8 @@ class LabelledFolder:
             )
 
         pairs = _table(folder, labels) if labels is not None else _sub_folders(folder)
+        if labels is None and not given:
+            given = _synsets(folder, class_names)
         found = [(path, index_of(name, where)) for path, name, where in pairs]
         if not found:
             raise SlideError(
@@ -92,6 +97,14 @@ class LabelledFolder:
 def _listed(class_names: Sequence[str]) -> str:
     more = len(class_names) - _LISTED
     return ", ".join(class_names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _synsets(folder: Path, class_names: Sequence[str]) -> dict[str, str]:
+    """ImageNet's sub-folders (n01440764, ...) in alphabetical order are its classes in order."""
+    names = sorted(f.name for f in folder.iterdir() if f.is_dir()) if folder.is_dir() else []
+    if len(names) != len(class_names) or not all(_SYNSET.fullmatch(name) for name in names):
+        return {}
+    return dict(zip(names, class_names, strict=True))
 
 
 def _sub_folders(folder: Path) -> Iterator[tuple[Path, str, str]]:
