@@ -120,6 +120,14 @@ def evaluate(
         list[str] | None,
         typer.Option(help="A class of the other nuclei. May be given several times."),
     ] = None,
+    blur_control: Annotated[
+        bool,
+        typer.Option(
+            "--blur-control",
+            help="With --localisation: beside each --denoising the original's map, blurred until "
+            "it is as smooth.",
+        ),
+    ] = False,
     rim_um: Annotated[
         float, typer.Option(help="A rim reaches so many um to both sides of an outline.")
     ] = 1.0,
@@ -192,6 +200,7 @@ def evaluate(
     if data is not None or masks is not None:
         raise SettingError("--data and --masks belong to --dice, not to --localisation")
     computing = {"slide": slide, "model": model, "mpp": mpp, "region": region, **given}
+    computing["blur_control"] = blur_control or None
     chosen = [name for name, value in computing.items() if value is not None]
     if store is not None and chosen:
         raise SettingError(
@@ -199,6 +208,7 @@ def evaluate(
             "it; leave one of the two away"
         )
     from napari_smoothsal.evaluation import localisation as localised
+    from napari_smoothsal.evaluation.localised_pairs import compared_localisation
     from napari_smoothsal.runs import open_run
     from napari_smoothsal.slides.outlines import read_outlines
 
@@ -209,11 +219,21 @@ def evaluate(
         if run.status != "complete":
             complain("warning", f"{store} is {run.status!r}; what is there is measured")
     else:
-        run = _computed(slide, model or MODEL, mpp, region, given, out, outlines, classes)
+        if "layer" not in given:
+            raise SettingError(
+                "give a store, or at least one --layer to compute maps at (`smoothsal layers "
+                "MODEL` lists them)"
+            )
+        specs = [*specs_from(given), *(_controls(given) if blur_control else [])]
+        run = _computed(slide, model or MODEL, mpp, region, given, specs, out, outlines, classes)
     if outlines is None:
         outlines = _sample_outlines(run.provenance["slide"]["fingerprint"])
     frame = localised(run, outlines, rim_um=rim_um, **classes._asdict())
     _write(frame, out)
+    compared = compared_localisation(run, outlines, **classes._asdict())
+    if len(compared):
+        compared.to_csv(out / "localisation_compared.csv", index=False, float_format="%.6g")
+        typer.echo(f"pairs:   {out / 'localisation_compared.csv'}")
     raise typer.Exit(DONE if store is not None else failures(run))
 
 
@@ -223,16 +243,12 @@ def _computed(
     mpp: float | None,
     region: str | None,
     given: dict[str, Any],
+    specs: list[SaliencySpec],
     out: Path,
     outlines: Outlines | None,
     classes: Classes,
 ) -> Run:
-    if "layer" not in given:
-        raise SettingError(
-            "give a store, or at least one --layer to compute maps at (`smoothsal layers MODEL` "
-            "lists them)"
-        )
-    specs, settings = specs_from(given), run_settings(given, region)
+    settings = run_settings(given, region)
     from napari_smoothsal.evaluation.nuclei import nuclei_of
     from napari_smoothsal.models import load_model, resolve_target
     from napari_smoothsal.runs.layout import SUFFIX
@@ -248,6 +264,18 @@ def _computed(
         target = resolve_target(loaded.card, specs[0].target, "slide").label
         nuclei_of(outlines, target, opened.require_mpp(), **classes._asdict())
         return explained(opened, loaded, specs, out / (opened.name + SUFFIX), settings)
+
+
+def _controls(given: dict[str, Any]) -> list[SaliencySpec]:
+    """For each denoising the original's map, blurred until it is as smooth."""
+    if "denoising_option" in given:
+        raise SettingError(
+            "--blur-control matches denoisings as they are without options; leave "
+            "--denoising-option away"
+        )
+    names = [n for n in given.get("denoising", []) if n not in ("original", "gaussian_blur")]
+    blurs = [{"denoising": ["gaussian_blur"], "denoising_option": [f"match={n}"]} for n in names]
+    return [spec for blur in blurs for spec in specs_from(given | blur)]
 
 
 def _dice(model: str, data: Path, masks: Path, compute: Compute, out: Path) -> None:

@@ -75,10 +75,17 @@ def localise(
         or on whole nuclei, and 0 elsewhere, averaged over this layer's pixels.
     """
     exact: Floats = np.asarray(values, np.float64)
-    return dict([*_rankings(exact, covered, blocks), *_shares(exact, covered, blocks)])
+    ranks = {
+        name: blocks.measured(value, resampled)
+        for name, value, resampled in rankings(exact, covered, blocks)
+    }
+    return ranks | dict(_shares(exact, covered, blocks))
 
 
-def _rankings(values: Floats, covered: Coverage, blocks: Blocks) -> Iterator[tuple[str, Measured]]:
+def rankings(
+    values: Floats, covered: Coverage, blocks: Blocks
+) -> Iterator[tuple[str, float, Floats]]:
+    """Name, value and (resamples,) resampled values of each figure that ranks; see `localise`."""
     on_class = covered.zones[Zone.CLASS_INTERIOR] + covered.zones[Zone.CLASS_INNER_RIM]
     pixel_block = blocks.of(covered.centres_um)
     area = covered.areas
@@ -87,20 +94,20 @@ def _rankings(values: Floats, covered: Coverage, blocks: Blocks) -> Iterator[tup
     of_class = covered.of_class[there].astype(np.float64)
     for ending, shown in (("", values), ("_magnitude", np.abs(values))):
         pixels = ranked(shown, on_class, 1 - on_class, pixel_block, len(blocks))
-        yield f"pixel_auroc{ending}", _measured(auroc, pixels, blocks)
+        yield f"pixel_auroc{ending}", *_resampled(auroc, pixels, blocks)
         mean = (covered.nuclei @ shown)[there] / area[there]
         nuclei = ranked(mean, of_class, 1 - of_class, nucleus_block, len(blocks))
-        yield f"nucleus_auroc{ending}", _measured(auroc, nuclei, blocks)
-        yield f"nucleus_ap{ending}", _measured(average_precision, nuclei, blocks)
-    yield "pixel_floor", _measured(_prevalence, pixels, blocks)
-    yield "nucleus_floor", _measured(_prevalence, nuclei, blocks)
+        yield f"nucleus_auroc{ending}", *_resampled(auroc, nuclei, blocks)
+        yield f"nucleus_ap{ending}", *_resampled(average_precision, nuclei, blocks)
+    yield "pixel_floor", *_resampled(_prevalence, pixels, blocks)
+    yield "nucleus_floor", *_resampled(_prevalence, nuclei, blocks)
 
 
-def _measured(statistic: _Statistic, items: Ranked, blocks: Blocks) -> Measured:
+def _resampled(statistic: _Statistic, items: Ranked, blocks: Blocks) -> tuple[float, Floats]:
     resampled = statistic(
         blocks.weights @ items.positive_by_block, blocks.weights @ items.negative_by_block
     )
-    return blocks.measured(float(statistic(items.positive, items.negative)), resampled)
+    return float(statistic(items.positive, items.negative)), resampled
 
 
 def _prevalence(positive: Floats, negative: Floats) -> Floats:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -94,6 +94,46 @@ def localisation(
     StoreError
         If the run has no maps, or a map covers none of the nuclei of its class.
     """
+    rows: dict[str, dict[str, Any]] = {}
+    for found in over_nuclei(run, nuclei, nuclei_class, other_classes, rim_um):
+        one, part = run.maps[found.key], found.part
+        blocks = Blocks(part.centres_um, block_um, resamples, seed)
+        measured = localise(found.values, part, blocks)
+        about = _about(found.key, one, part, found.nuclei, rim_um, len(blocks))
+        model = {"model": run.provenance["model"]["name"]}
+        rows[found.key] = model | about | _columns(measured)
+    return pd.DataFrame([rows[key] for key in run.maps])
+
+
+class OverNuclei(NamedTuple):
+    """A map, and what it lies on.
+
+    Attributes
+    ----------
+    key
+        Of the map.
+    values
+        (n,) of the explained pixels.
+    part
+        What these pixels lie on.
+    nuclei
+        Those it is measured against.
+    """
+
+    key: str
+    values: NDArray[np.float32]
+    part: Coverage
+    nuclei: Nuclei
+
+
+def over_nuclei(
+    run: MappedRun,
+    nuclei: str | Path | Outlines,
+    nuclei_class: str | None,
+    other_classes: Sequence[str],
+    rim_um: float = RIM_UM,
+) -> Iterator[OverNuclei]:
+    """The maps of a run one after the other, those of one place together; see `localisation`."""
     if not (np.isfinite(rim_um) and rim_um > 0):
         raise SettingError(f"rim_um = {rim_um:g}: give the micrometres of a rim, above 0")
     if not run.maps:
@@ -103,8 +143,6 @@ def localisation(
     outlines = nuclei if isinstance(nuclei, Outlines) else read_outlines(nuclei)
     size = run.provenance["slide"]
     outlines.check_on_slide((size["width"], size["height"]))
-    model = run.provenance["model"]["name"]
-    rows: dict[str, dict[str, Any]] = {}
     for target, keys in _grouped(run.maps, lambda one: one.target).items():
         chosen = nuclei_of(
             outlines, target, run.mpp, nuclei_class=nuclei_class, other_classes=other_classes
@@ -121,11 +159,7 @@ def localisation(
                 known = np.isfinite(flat)
                 part = covered.restricted(known)
                 _check_covers(key, part, chosen)
-                blocks = Blocks(part.centres_um, block_um, resamples, seed)
-                measured = localise(flat[known], part, blocks)
-                about = _about(key, maps[key], part, chosen, rim_um, len(blocks))
-                rows[key] = {"model": model} | about | _columns(measured)
-    return pd.DataFrame([rows[key] for key in run.maps])
+                yield OverNuclei(key, flat[known], part, chosen)
 
 
 def _grouped(maps: Mapping[str, PlacedMap], by: Any) -> dict[Any, list[str]]:
