@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_smoothsal.cli.app import DONE, command, complain
-from napari_smoothsal.cli.evaluate_paper import PaperChoice, evaluate_paper
+from napari_smoothsal.cli.evaluate_paper import USED, PaperChoice, evaluate_paper
 from napari_smoothsal.cli.flags import fields_of, settings_flags
 from napari_smoothsal.cli.run import failures
 from napari_smoothsal.cli.specs import COMBINED, explained, run_settings, specs_from
@@ -165,6 +165,15 @@ def evaluate(
             raise SettingError(
                 "choose what to evaluate: --localisation or --dice, or give --model and --data for "
                 "the tables of Smooth Deep Saliency"
+            )
+        others = {"slide": slide, "region": region, "nuclei": nuclei, "nuclei_class": nuclei_class}
+        others |= {"other_class": other_class or None, "blur_control": blur_control or None}
+        others |= {name: v for name, v in given.items() if name not in USED}
+        unused = ["STORE"] * (store is not None)
+        unused += [f"--{name.replace('_', '-')}" for name, v in others.items() if v is not None]
+        if unused:
+            raise SettingError(
+                f"{unused[0]} has no use in the evaluation of labelled images; leave it away"
             )
         choice = PaperChoice(
             model=model,

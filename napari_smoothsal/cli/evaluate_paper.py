@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +18,17 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 if TYPE_CHECKING:
     import torch
 
-    from napari_smoothsal.evaluation.paper import Labelled
+    from napari_smoothsal.evaluation.paper import Labelled, Wanted
     from napari_smoothsal.models import Model
+
+
+USED = {
+    *Compute.model_fields,
+    *Perturbation.model_fields,
+    *("layer", "denoising", "method", "samples", "sigma", "seed", "jitter", "denoising_option"),
+    "tile_px",
+}
+"""Flags that this evaluation has a use for, beside its own."""
 
 
 class PaperChoice(NamedTuple):
@@ -44,6 +54,7 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from napari_smoothsal.attribution.baselines import BASELINES
     from napari_smoothsal.cli.evaluated_tiles import evaluated_tiles
     from napari_smoothsal.evaluation import paper
     from napari_smoothsal.evaluation.faithfulness import faithfulness
@@ -53,6 +64,9 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
     from napari_smoothsal.render.tables import frame_table
 
     compute = Compute(**fields_of(Compute, given))
+    how = Perturbation(**fields_of(Perturbation, given))
+    for name in (how.deletion, how.insertion):
+        BASELINES[name]  # one that does not exist is told now, not after the tables
     model = load_model(choice.model, choice.surrogate)
     wanted = _wanted(model, fields_of(SaliencySpec, given))
     evaluated = evaluated_tiles(model, choice, Tiling(**fields_of(Tiling, given)).tile_px)
@@ -75,6 +89,23 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
         if choice.blocks and (names := paper.block_layers(model)):
             every = wanted._replace(layers=tuple(names))
             blocks = paper.roughness(model, some, every, compute, told)
+        told_how = [
+            *predicted.words,
+            f"Maps of {rough['tile'].nunique()} tiles, explaining the label, {wanted.samples} "
+            f"noise samples of sigma {wanted.sigma:g}{_also(wanted)}.",
+            "Total variation is of the raw maps, channel by channel, as the paper has it.",
+        ]
+        if model.surrogate is None:
+            told_how.append("The model has no surrogate, so that there is no row of it.")
+        report = PaperReport(
+            model.card.name,
+            told_how,
+            predicted.frame,
+            rough,
+            blocks,
+            accuracy=predicted.accuracy,
+        )
+        report.write(choice.out)  # what takes longest comes yet
         faithful = None
         if choice.faithfulness_tiles:
             few = _Some(
@@ -83,28 +114,10 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
                     some.chosen, min(choice.faithfulness_tiles, len(some))
                 ),
             )
-            how = Perturbation(**fields_of(Perturbation, given))
             areas, courses = faithfulness(model, few, wanted, how, compute, told)
             faithful = Faithfulness(how, len(few), areas, courses)
         drawn = panels(model, tiles, wanted, compute, choice.figures, told)
-    told_how = [
-        *predicted.words,
-        f"Maps of {rough['tile'].nunique()} tiles, explaining the label, {wanted.samples} noise "
-        f"samples of sigma {wanted.sigma:g}.",
-        "Total variation is of the raw maps, channel by channel, as the paper has it.",
-    ]
-    if model.surrogate is None:
-        told_how.append("The model has no surrogate, so that there is no row of it.")
-    report = PaperReport(
-        model.card.name,
-        told_how,
-        predicted.frame,
-        rough,
-        blocks,
-        faithful,
-        drawn,
-        predicted.accuracy,
-    ).write(choice.out)
+    written = replace(report, faithfulness=faithful, panels=drawn).write(choice.out)
     console = Console()
     for title, table in (
         ("accuracy", predicted.accuracy),
@@ -112,10 +125,16 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
         ("mean reduction of total variation", paper.reduction_table(paper.roughness_table(rough))),
     ):
         console.print(frame_table(title, table))
-    typer.echo(f"report: {report}")
+    typer.echo(f"report: {written}")
 
 
-def _wanted(model: Model, given: dict[str, Any]) -> Any:
+def _also(wanted: Wanted) -> str:
+    jitter = ", each on another phase of the strides (jitter)" if wanted.jitter else ""
+    options = [f"{name}: {dict(chosen)}" for name, chosen in wanted.options.items()]
+    return jitter + "".join(f"; options of {text}" for text in options)
+
+
+def _wanted(model: Model, given: dict[str, Any]) -> Wanted:
     from napari_smoothsal.evaluation import paper
     from napari_smoothsal.models.layers import main_layers
 
@@ -132,7 +151,16 @@ def _wanted(model: Model, given: dict[str, Any]) -> Any:
     denoisings = given.get("denoising") or paper.evaluated_denoisings(model)
     if "original" not in denoisings:
         denoisings = ["original", *denoisings]  # what the others are compared with
-    fields = {n: given[n] for n in ("samples", "sigma", "seed") if n in given}
+    options: dict[str, dict[str, Any]] = {}
+    if chosen := given.get("denoising_options"):
+        named = [n for n in denoisings if n != "original"]
+        if len(named) != 1:
+            raise SettingError(
+                f"--denoising-option {', '.join(chosen)}: options are of one denoising; give one "
+                "--denoising (the original is compared with it anyway)"
+            )
+        options = {named[0]: chosen}
+    fields = {n: given[n] for n in ("samples", "sigma", "seed", "jitter") if n in given}
     checked = SaliencySpec(layer=layers[0], **fields)
     if checked.samples == "auto":
         raise SettingError("samples = 'auto': the tables compare maps of as many samples each")
@@ -143,6 +171,8 @@ def _wanted(model: Model, given: dict[str, Any]) -> Any:
         samples=checked.samples,
         sigma=checked.sigma,
         seed=checked.seed,
+        jitter=checked.jitter,
+        options=options,
     )
 
 

@@ -62,10 +62,17 @@ def displacement_of(
         Whether a displaced gradient displaces the map. A product of gradient and activation is
         one of two things at different places, and moving it would not make it right.
     """
-    parts = [(model.reach(layer.name, below) or Reach(), denoising.moves_gradient_px)]
-    if denoising.moves_activation_px and _whole_network(options):
+    start, beneath = layer.name, Reach()
+    if _whole_network(options) and model.strided_convolutions:
         first = model.strided_convolutions[0]
-        parts.append((model.reach(first, layer.name) or Reach(), denoising.moves_activation_px))
+        if first in layer.strided_convs_above:
+            start = first  # which itself is not changed
+        else:
+            beneath = model.reach(first, layer.name) or Reach()
+    parts = [
+        (model.reach(start, below) or Reach(), denoising.moves_gradient_px),
+        (beneath, denoising.moves_activation_px),
+    ]
     centres, spreads = [], []
     for axis in (0, 1):
         ends = [sorted((r.least[axis] * px, r.most[axis] * px)) for r, px in parts]

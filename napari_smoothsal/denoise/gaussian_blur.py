@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from pydantic import Field, model_validator
 from scipy.ndimage import gaussian_filter
@@ -53,7 +51,7 @@ def blurred_to(maps: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, 
     maps
         (B, C, h, w) of the original.
     wanted
-        (B,) total variations; a map that is smoother already stays as it is.
+        (B,) total variations, by `smoothness`; a map that is smoother already stays as it is.
 
     Returns
     -------
@@ -63,8 +61,8 @@ def blurred_to(maps: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, 
     """
     result, sigmas = maps.clone(), torch.zeros(len(maps))
     for row in range(len(maps)):
-        before = _roughness(maps[row], 0.0)
-        if not (torch.isfinite(wanted[row]) and math.isfinite(before)):
+        before = smoothness(maps[row : row + 1])[0]
+        if not (torch.isfinite(wanted[row]) and torch.isfinite(before)):
             result[row], sigmas[row] = torch.nan, torch.nan
             continue
         if before <= wanted[row]:
@@ -82,18 +80,26 @@ def blurred_to(maps: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, 
     return result, sigmas
 
 
+def smoothness(maps: torch.Tensor) -> torch.Tensor:
+    """(B,) total variations of maps (B, C, h, w) at the scale of their largest value.
+
+    The published measure calls channels flat whose values are below 1e-6, which those of a faint
+    gradient all are. Tile by tile: in a batch its sums might be taken in another order.
+    """
+    largest = maps.abs().amax((1, 2, 3), keepdim=True)
+    scaled = torch.where(largest > 0, maps / largest, maps)
+    return torch.cat([total_variation(tile[None]) for tile in scaled])
+
+
 def _roughness(maps: torch.Tensor, sigma: float) -> float:
-    """Of one tile, by itself: in a batch its sums might be taken in another order."""
-    alone = maps[None]
-    return float(total_variation(blurred(alone, sigma) if sigma else alone)[0])
+    return float(smoothness(blurred(maps[None], sigma))[0])
 
 
 def _smooth(maps: torch.Tensor, options: Settings, like: torch.Tensor | None) -> torch.Tensor:
     assert isinstance(options, BlurOptions)
     if like is None:
         return blurred(maps, options.sigma)
-    wanted = torch.tensor([_roughness(tile, 0.0) for tile in like], dtype=torch.float64)
-    return blurred_to(maps, wanted)[0]
+    return blurred_to(maps, smoothness(like))[0]
 
 
 GAUSSIAN_BLUR = DENOISINGS.register(

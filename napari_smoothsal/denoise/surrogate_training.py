@@ -9,6 +9,7 @@ is done there, so that one path's activations are in memory at a time.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import random
@@ -38,6 +39,8 @@ _MOST_VALIDATION = 64
 _LEAST_TILES = 4
 _WARM_UP = 50
 _START_BATCHES = 4
+_START_PX = 64 * 224 * 224
+"""The fit sees its tiles in one pass: so much fits into memory."""
 
 
 class TileSource(Protocol):
@@ -168,6 +171,9 @@ def train_surrogate(
         "format": _FORMAT,
         "model": model.parameters_sha256,
         "tiles": source.fingerprint,
+        "classes": None
+        if classes is None
+        else hashlib.sha256(bytes(str(classes), "ascii")).hexdigest(),
         "options": options.model_dump(mode="json"),
     }
     if checkpoint.exists():
@@ -266,7 +272,8 @@ class _Trainer:
                 start_by_least_squares(paths[name], image, output, rounds)
 
             tiles = torch.cat([self._batch(-1 - i) for i in range(_START_BATCHES)])
-            self._run(tiles, fit)
+            most = max(1, _START_PX // (tiles.shape[-2] * tiles.shape[-1]))
+            self._run(tiles[:most], fit)
         self.start.load_state({k: v.cpu() for k, v in self._learner.surrogate.state().items()})
         self.validate()
 
@@ -291,8 +298,8 @@ class _Trainer:
         self._run(self._batch(self.done), learn)
         if not bool(torch.isfinite(losses).all()):
             raise ComputeError(
-                f"step {self.done}: the loss is {losses.tolist()}; lower --rate "
-                f"({self._options.rate}), and look at the tiles. The last checkpoint is kept"
+                f"step {self.done}: the loss is {losses.tolist()}; look at the tiles, or lower "
+                f"--rate ({self._options.rate}) and choose a new --out. The last checkpoint is kept"
             )
         for learner in learners:
             for group in learner.optimiser.param_groups:

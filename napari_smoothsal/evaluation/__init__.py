@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_smoothsal.core.lazy import lazy_names
-from napari_smoothsal.evaluation.total_variation import total_variation
+from napari_smoothsal.core.total_variation import total_variation
 
 __all__ = ["localisation", "total_variation"]
 

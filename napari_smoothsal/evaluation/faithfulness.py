@@ -18,7 +18,8 @@ from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute
-from napari_smoothsal.evaluation.blur_control import blurred_to
+from napari_smoothsal.core.total_variation import total_variation
+from napari_smoothsal.denoise.gaussian_blur import blurred_to, smoothness
 from napari_smoothsal.evaluation.insertion_deletion import (
     Curves,
     Pieces,
@@ -27,11 +28,11 @@ from napari_smoothsal.evaluation.insertion_deletion import (
     curves,
 )
 from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
-from napari_smoothsal.evaluation.total_variation import total_variation
 from napari_smoothsal.models import Model
 
 RANDOM = "random order"
 CONTROL = "blur as smooth as "
+LAID_BACK = ", laid back"
 _RANDOM_ORDERS = 5
 _RESAMPLES = 2000
 
@@ -109,7 +110,7 @@ class _Scores:
                 self._add(tile, key._replace(placed=True), maps.maps, moved.px)
             if spec.denoising != "original":
                 raw = originals[spec.layer, spec.method]
-                smooth, _ = blurred_to(raw, total_variation(maps.maps))
+                smooth, _ = blurred_to(raw, smoothness(maps.maps))
                 control = key._replace(denoising=CONTROL + spec.denoising)
                 self._add(tile, control, smooth, (0.0, 0.0))
 
@@ -158,7 +159,8 @@ def comparison(
     areas
         From `faithfulness`.
     pairs
-        Names of denoisings: the first less the second.
+        Names of denoisings, with `LAID_BACK` where displacement was compensated, or `RANDOM`: the
+        first less the second.
 
     Returns
     -------
@@ -168,8 +170,11 @@ def comparison(
     """
     rows = []
     generator = np.random.default_rng(seed)
-    uncompensated = areas[~areas["placed"]]
-    for (layer, method), part in uncompensated.groupby(["layer", "method"], sort=False):
+    laid = areas["denoising"].where(~areas["placed"], areas["denoising"] + LAID_BACK)
+    areas = areas.assign(denoising=laid)
+    is_floor = areas["denoising"] == RANDOM
+    for (layer, method), maps in areas[~is_floor].groupby(["layer", "method"], sort=False):
+        part = pd.concat([maps, areas[is_floor]])
         wide = {
             name: part.pivot_table(index="tile", columns="denoising", values=name)
             for name in ("insertion", "deletion")

@@ -124,7 +124,7 @@ def curves(predict: Predict, pieces: Pieces, importance: torch.Tensor, how: Pert
     if how.edges == "nearest":
         masks = F.interpolate(masks, size, mode="nearest-exact")
     else:
-        masks = F.interpolate(masks, size, mode="bilinear", align_corners=True)
+        masks = F.interpolate(masks, size, mode="bilinear", align_corners=False)
     deleted = predict(torch.lerp(pieces.image, pieces.removed, masks))
     inserted = predict(torch.lerp(pieces.empty, pieces.image, masks))
     return Curves(deleted, inserted)

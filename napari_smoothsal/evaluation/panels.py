@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from napari_smoothsal.attribution import METHODS, Explainer
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
-from napari_smoothsal.evaluation.total_variation import total_variation
 from napari_smoothsal.models import Decision, Model
 
 Pair = tuple[float, float]

@@ -6,9 +6,10 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,11 @@ import torch
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.evaluation.prediction_difference import (
     prediction_difference,
 )
-from napari_smoothsal.evaluation.total_variation import total_variation
 from napari_smoothsal.models import Model
 
 AT_ONCE = 16
@@ -58,8 +59,10 @@ class Wanted(NamedTuple):
     ----------
     layers, methods, denoisings
         Of the maps.
-    samples, sigma, seed
+    samples, sigma, seed, jitter
         Of their noise.
+    options
+        Of the denoisings, by name.
     """
 
     layers: tuple[str, ...]
@@ -68,6 +71,8 @@ class Wanted(NamedTuple):
     samples: int = 20
     sigma: float = 0.2
     seed: int = 0
+    jitter: bool = False
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     def specs(self, target: int | str | None) -> list[SaliencySpec]:
         """One for each combination."""
@@ -79,6 +84,8 @@ class Wanted(NamedTuple):
                 samples=self.samples,
                 sigma=self.sigma,
                 seed=self.seed,
+                jitter=self.jitter,
+                denoising_options=dict(self.options.get(denoising, {})),
                 target=target,
             )
             for denoising in self.denoisings

@@ -9,12 +9,12 @@ import torch
 
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.evaluation.prediction_difference import (
     PredictionDifference,
     masked_prediction_difference,
     prediction_difference,
 )
-from napari_smoothsal.evaluation.total_variation import total_variation
 from napari_smoothsal.models import Decision, Model
 from napari_smoothsal.models.layers import main_layers
 from napari_smoothsal.models.surrogate import Surrogate

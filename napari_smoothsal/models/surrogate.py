@@ -135,6 +135,12 @@ class Surrogate:
         for name in model.strided_convolutions:
             convolution = model.module.get_submodule(name)
             assert isinstance(convolution, nn.Conv2d)
+            if type(convolution).forward is not nn.Conv2d.forward:
+                raise ModelError(
+                    f"model {model.card.name!r}: {name} is a {type(convolution).__name__}, which "
+                    "pads its input in a way of its own; a surrogate stands in for plain nn.Conv2d "
+                    "only. Use centred_hook, which needs none"
+                )
             paths[name] = SurrogatePath(convolution)
         return cls(paths)
 

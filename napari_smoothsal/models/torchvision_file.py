@@ -6,12 +6,10 @@ Nothing is downloaded, and a ``.pth`` is read by the unpickler that knows tensor
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torchvision import models as torchvision_models
 
@@ -20,6 +18,9 @@ from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models.model import Model
 
 PREFIX = "torchvision:"
+
+_LOADED_OTHERWISE = ("googlenet", "inception", "densenet")
+"""Networks that torchvision changes, or whose files it rewrites, while it loads its weights."""
 
 
 def load_torchvision(source: str) -> Model:
@@ -35,12 +36,17 @@ def load_torchvision(source: str) -> Model:
     Raises
     ------
     UnknownNameError
-        If torchvision has no such network for classification.
+        If torchvision has no such network for classification, or fills it in a way of its own
+        (GoogLeNet, Inception, DenseNet).
     ModelError
         If there is no such file, or it does not fit the network.
     """
     name, _, file = source.removeprefix(PREFIX).partition(":")
-    known = torchvision_models.list_models(module=torchvision_models)
+    known = [
+        n
+        for n in torchvision_models.list_models(module=torchvision_models)
+        if not n.startswith(_LOADED_OTHERWISE)
+    ]
     if name not in known:
         raise UnknownNameError("network of torchvision", name, known)
     path = Path(file)
@@ -82,7 +88,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # the unpickler meets garbage with errors of any kind
         raise ModelError(
             f"{path.name!r} is no file of weights that can be read without running code"
         ) from error

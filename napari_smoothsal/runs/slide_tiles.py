@@ -35,7 +35,9 @@ class SlideTiles:
     """
 
     def __init__(self, slides: Sequence[Slide], model: Model, tiling: Tiling) -> None:
-        plans = [plan_tiles(slide, model, tiling) for slide in slides]
+        # Side by side: tiles that share pixels would be held out and trained on at once.
+        apart = tiling.model_copy(update={"halo": 0, "overlap": 0.0})
+        plans = [plan_tiles(slide, model, apart) for slide in slides]
         self._boxes = [
             (slide, plan.grid.box(index))
             for slide, plan in zip(slides, plans, strict=True)

@@ -17,7 +17,8 @@ from napari_smoothsal.core.errors import SettingError, SlideError
 from napari_smoothsal.slides.labelled import SUFFIXES, read_picture
 from napari_smoothsal.slides.turning import turned
 
-_KEPT_IMAGES = 256
+_KEPT_IMAGES = 8
+"""Whole images: of few large ones many tiles are drawn, of many small ones reading is cheap."""
 
 
 class FolderTiles:
@@ -66,12 +67,13 @@ class FolderTiles:
 
     @property
     def fingerprint(self) -> str:
-        """Of the files' names and sizes."""
+        """Of the files' names, sizes and times of change."""
         digest = hashlib.sha256(f"{self._side} {self._scale}".encode())
         if self._shorter_side is not None:
             digest.update(f" {self._shorter_side}".encode())
         for file in self.files:
-            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+            found = file.stat()
+            digest.update(f"{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
     def draw(self, indices: Sequence[int], chance: random.Random | None) -> torch.Tensor:

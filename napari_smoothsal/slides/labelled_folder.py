@@ -80,14 +80,15 @@ class LabelledFolder:
                 "or --labels CSV"
             )
         self.labels = [label for _, label in found]
+        self._folder = folder
         self._tiles = FolderTiles([path for path, _ in found], side, scale, shorter_side)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def name(self, index: int) -> str:
-        """Base name of a tile's file."""
-        return self._tiles.files[index].stem
+        """A tile's file, from the folder on: base names repeat among classes."""
+        return self._tiles.files[index].relative_to(self._folder).as_posix()
 
     def images(self, indices: Sequence[int]) -> torch.Tensor:
         """(n, 3, side, side) uint8."""
@@ -121,12 +122,20 @@ def _table(folder: Path, table: Path) -> Iterator[tuple[Path, str, str]]:
         raise SlideError(f"there is no table {table.name!r}")
     with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        if not {"file", "label"} <= set(reader.fieldnames or ()):
+        try:
+            columns, rows = reader.fieldnames or (), list(reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise SlideError(f"{table.name!r} is no CSV in UTF-8: {error}") from error
+        if not {"file", "label"} <= set(columns):
             raise SlideError(
-                f"{table.name!r} has the columns {', '.join(reader.fieldnames or ())}; it needs "
-                "'file' and 'label'"
+                f"{table.name!r} has the columns {', '.join(columns)}; it needs 'file' and 'label'"
             )
-        for number, row in enumerate(reader, start=2):
+        for number, row in enumerate(rows, start=2):
+            if not row["file"] or not row["label"]:
+                raise SlideError(
+                    f"{table.name!r}, line {number}: needs a file and a label; it has "
+                    f"{row['file']!r} and {row['label']!r}"
+                )
             path = folder / row["file"]
             if not path.is_file():
                 raise SlideError(

@@ -33,9 +33,20 @@ class Binomials(nn.Module):
         return self.stages(x).mean((2, 3))
 
 
-@pytest.mark.parametrize("denoising", ["original", "backward_hook", "forward_hook", "centred_hook"])
+@pytest.mark.parametrize(
+    ("denoising", "scope"),
+    [
+        ("original", None),
+        ("backward_hook", None),
+        ("forward_hook", "above"),
+        ("forward_hook", "paper"),
+        ("centred_hook", None),
+    ],
+)
 @pytest.mark.parametrize("stages", [1, 3])
-def test_the_centroid_of_a_response_moves_by_what_is_said(gradient_of, denoising, stages) -> None:
+def test_the_centroid_of_a_response_moves_by_what_is_said(
+    gradient_of, denoising, scope, stages
+) -> None:
     net = Binomials(stages).double()
     model = wrapped(Binomials(stages), "a", "b", "c", size=128)
     step = 2**stages
@@ -43,11 +54,14 @@ def test_the_centroid_of_a_response_moves_by_what_is_said(gradient_of, denoising
     weight = torch.zeros(1, 3, side, side, dtype=torch.float64)
     weight[:, :, side // 2, side // 2] = 1
     image = torch.zeros(1, 3, 128, 128, dtype=torch.float64)
-    names = [str(i) for i in range(stages)]
+    # The paper leaves the first one as it is.
+    names = [str(i) for i in range(scope == "paper", stages)]
     response = gradient_of(net.stages, image, names, denoising, weight)[0].sum(0)
     centroid = float((response.sum(1) * torch.arange(128)).sum() / response.sum())
-    expected = displacement(model, "input", denoising)
+    expected = displacement(model, "input", denoising, **({"scope": scope} if scope else {}))
     shift = {"backward_hook": 0.5, "forward_hook": -0.5}.get(denoising, 0.0) * (step - 1)
+    if scope == "paper":
+        shift += 0.5
     assert expected.px == (shift, shift) and expected.spread_px == 0
     assert centroid - side // 2 * step == pytest.approx(shift, abs=1e-9)
 
@@ -68,6 +82,12 @@ def test_paths_that_disagree_have_a_spread_and_stay() -> None:
     model = small_segmenter()
     found = displacement(model, "stem", "backward_hook")
     assert found.spread_px > 0 and not found.compensated
+
+
+def test_without_strided_convolutions_nothing_moves() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = wrapped(net, *"abcd")
+    assert displacement(model, "0", "forward_hook", scope="paper").px == (0.0, 0.0)
 
 
 def test_the_papers_scope_displaces_the_layer_as_well() -> None:

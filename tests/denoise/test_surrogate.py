@@ -105,14 +105,18 @@ def resnet() -> Model:
 
 @pytest.fixture(scope="module")
 def trained(resnet, tmp_path_factory) -> Surrogate:
-    surrogate, _ = train_surrogate(resnet, Noise(), options(), tmp_path_factory.mktemp("at once"))
-    return surrogate
+    folder = tmp_path_factory.mktemp("at once")
+    return train_surrogate(resnet, Noise(), options(), folder).surrogate
 
 
 def test_it_learns_and_leaves_the_model_as_it_is(resnet, tmp_path: Path) -> None:
     before = resnet.parameters_sha256
-    _, history = train_surrogate(
+    trained = train_surrogate(
         resnet, Noise(), options(steps=60, start="random", rate=1e-2), tmp_path
+    )
+    history = trained.history
+    assert any(
+        not torch.equal(v, trained.surrogate.state()[k]) for k, v in trained.start.state().items()
     )
     assert history.best[1] < 0.7 * history.validation[0][1]
     # What began by least squares, beside it, is still ahead.
@@ -136,10 +140,13 @@ def test_interrupted_and_resumed_it_has_the_same_weights(
 
     with pytest.raises(KilledError):
         train_surrogate(resnet, Noise(), options(), tmp_path, told=kill)
-    resumed, history = train_surrogate(resnet, Noise(), options(), tmp_path)
-    assert [step for step, _ in history.validation] == [0, 4, 8, 12]
+    resumed = train_surrogate(resnet, Noise(), options(), tmp_path)
+    assert [step for step, _ in resumed.history.validation] == [0, 4, 8, 12]
     for name, value in trained.state().items():
-        assert torch.equal(resumed.state()[name], value)
+        assert torch.equal(resumed.surrogate.state()[name], value)
+    at_once = train_surrogate(resnet, Noise(), options(), tmp_path / "anew")
+    for name, value in at_once.start.state().items():
+        assert torch.equal(resumed.start.state()[name], value)
 
 
 def test_a_checkpoint_of_another_training_is_refused(resnet, trained, tmp_path: Path) -> None:
@@ -148,18 +155,20 @@ def test_a_checkpoint_of_another_training_is_refused(resnet, trained, tmp_path: 
         train_surrogate(resnet, Noise(), options(steps=13), tmp_path)
     with pytest.raises(ModelError, match="tiles differ"):
         train_surrogate(resnet, Noise(13), options(), tmp_path)
+    with pytest.raises(ModelError, match="classes differ"):
+        train_surrogate(resnet, Noise(), options(), tmp_path, classes=[0, 1] * 6)
     (tmp_path / CHECKPOINT).write_bytes(b"garbage")
     with pytest.raises(ModelError, match="no checkpoint that can be read"):
         train_surrogate(resnet, Noise(), options(), tmp_path)
 
 
 def test_it_stops_when_nothing_gets_better(resnet, tmp_path: Path) -> None:
-    _, history = train_surrogate(
+    history = train_surrogate(
         resnet,
         Noise(),
         options(steps=400, rate=1e-12, patience=2, validate_every=1, compare_steps=0),
         tmp_path,
-    )
+    ).history
     assert history.validation[-1][0] < 100
 
 
@@ -219,10 +228,20 @@ def test_the_papers_scope_replaces_those_below_as_well(resnet, trained) -> None:
 
 def test_skips_of_a_u_net_stay(tmp_path: Path) -> None:
     model = small_segmenter()
-    surrogate, _ = train_surrogate(model, Noise(), options(steps=2), tmp_path)
+    surrogate = train_surrogate(model, Noise(), options(steps=2), tmp_path).surrogate
     spec = SaliencySpec(layer="stem", denoising="bilinear_surrogate", samples=2, target="n")
     maps = explain_tiles(replaced(model, surrogate), torch.rand(1, 3, 64, 64), spec)
     assert torch.isfinite(maps.maps).all() and maps.maps.abs().max() > 0
+
+
+def test_convolutions_that_pad_by_themselves_are_refused(resnet) -> None:
+    class SamePadded(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(F.pad(x, (0, 1, 0, 1)))
+
+    net = nn.Sequential(SamePadded(3, 2, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ModelError, match="0 is a SamePadded"):
+        Surrogate.untrained(wrapped(net, *"ab"))
 
 
 def test_without_a_surrogate_it_says_how_to_get_one(resnet) -> None:
