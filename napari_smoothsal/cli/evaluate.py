@@ -166,7 +166,8 @@ def evaluate(
                 "choose what to evaluate: --localisation or --dice, or give --model and --data for "
                 "the tables of Smooth Deep Saliency"
             )
-        others = {"slide": slide, "region": region, "nuclei": nuclei, "nuclei_class": nuclei_class}
+        others: dict[str, Any] = {"slide": slide, "region": region, "nuclei": nuclei}
+        others["nuclei_class"] = nuclei_class
         others |= {"other_class": other_class or None, "blur_control": blur_control or None}
         others |= {name: v for name, v in given.items() if name not in USED}
         unused = ["STORE"] * (store is not None)

@@ -71,10 +71,9 @@ def compared_localisation(
     for key, other in pairs:
         spec, against = run.maps[key].spec, run.maps[other].spec
         for name in FIGURES:
-            value, drawn = (
-                a - b for a, b in zip(found[key][name], found[other][name], strict=True)
-            )
-            difference, low, high = blocks[run.maps[key].target].measured(float(value), drawn)
+            (value, drawn), (less, drawn_of_other) = found[key][name], found[other][name]
+            drawn = drawn - drawn_of_other
+            difference, low, high = blocks[run.maps[key].target].measured(value - less, drawn)
             rows.append(
                 {
                     "layer": spec.layer,

@@ -191,11 +191,13 @@ class Run:
         table["predicted"] = [outcomes.get(int(p), "") for p in columns["predicted"]]
         for index, name in enumerate(classes):
             table[f"p_{name}"] = columns[f"p_{index}"]
-        for index, key in enumerate(own["maps"]):
-            for name in PER_MAP:
-                if f"{name}_{index}" in columns:  # a store may be older than a column
-                    table[f"{name}_{key}"] = columns[f"{name}_{index}"]
-        return table
+        of_maps = {
+            f"{name}_{key}": columns[f"{name}_{index}"]
+            for index, key in enumerate(own["maps"])
+            for name in PER_MAP
+            if f"{name}_{index}" in columns  # a store may be older than a column
+        }
+        return pd.concat([table, pd.DataFrame(of_maps)], axis=1)
 
     @property
     def overview(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Pair, Pair]:
