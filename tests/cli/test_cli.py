@@ -268,7 +268,7 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(
 ) -> None:
     out = tmp_path / "s.zarr"
     arguments = ["run", slide, "--model", model, "--layer", "layer1", "--out", out]
-    arguments += ["--batch-size", 1, "--overlap", 0.75, "--samples", 4, "--tissue", "all"]
+    arguments += ["--batch-size", 1, "--overlap", 0.5, "--samples", 4, "--tissue", "all"]
     # A process that is started in the background is born with SIGINT ignored.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     command = [sys.executable, "-c", f"{code}; from napari_smoothsal.cli import main; main()"]

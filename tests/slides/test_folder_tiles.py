@@ -72,7 +72,10 @@ def test_sub_folders_are_classes(tmp_path: Path) -> None:
     write(tmp_path / "Tumour" / "deep" / "a.png")
     write(tmp_path / "normal" / "b.png")
     tiles = LabelledFolder(tmp_path, ("normal", "tumour"), 16)
-    assert [(tiles.name(i), tiles.labels[i]) for i in range(2)] == [("a", 1), ("b", 0)]
+    assert [(tiles.name(i), tiles.labels[i]) for i in range(2)] == [
+        ("Tumour/deep/a.png", 1),
+        ("normal/b.png", 0),
+    ]
     assert tiles.images([1, 0]).shape == (2, 3, 16, 16)
 
 
