@@ -195,7 +195,7 @@ def _about(
     return {
         "key": key,
         "layer": one.spec.layer,
-        "denoising": one.spec.denoising,
+        "denoising": _with_options(one.spec),
         "method": one.spec.method,
         "target": one.target,
         "class": nuclei.class_name,
@@ -209,6 +209,11 @@ def _about(
         "nuclei_other": int((there & ~nuclei.of_class).sum()),
         "nuclei_left_out": int((~there).sum()),
     }
+
+
+def _with_options(spec: SaliencySpec) -> str:
+    options = [f"{name}={value}" for name, value in spec.denoising_options.items()]
+    return " ".join([spec.denoising, *options])
 
 
 def _columns(measured: Mapping[str, Measured]) -> dict[str, float]:

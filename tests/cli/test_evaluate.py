@@ -108,6 +108,35 @@ def test_a_slide_is_explained_first_and_not_again(
     assert frame.equals(pd.read_csv(out / "localisation.csv"))
 
 
+def test_each_denoising_is_compared_with_the_blur_as_smooth(
+    slide: Path, truth: Path, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    arguments = ["evaluate", "--localisation", "--slide", slide, "--nuclei", truth]
+    arguments += ["--model", model_folder_of_classifier, "--layer", "layer1", "--samples", 0]
+    arguments += ["--tissue", "all", "--denoising", "original", "--denoising", "backward_hook"]
+    arguments += ["--denoising", "centred_hook", "--blur-control", "--out", tmp_path]
+    result = smoothsal(*arguments)
+    assert result.exit_code == 0, result.output
+    frame = pd.read_csv(tmp_path / "localisation.csv")
+    blurs = [f"gaussian_blur match={name}" for name in ("backward_hook", "centred_hook")]
+    assert list(frame["denoising"]) == ["original", "backward_hook", "centred_hook", *blurs]
+    pairs = pd.read_csv(tmp_path / "localisation_compared.csv")
+    pixels = pairs[pairs["figure"] == "pixel_auroc"].set_index(["denoising", "against"])
+    assert set(pixels.index) == {
+        ("backward_hook", "original"),
+        ("backward_hook", "blur as smooth as backward_hook"),
+        ("centred_hook", "original"),
+        ("centred_hook", "backward_hook"),
+        ("centred_hook", "blur as smooth as centred_hook"),
+    }
+    single = frame.set_index("denoising")["pixel_auroc"]
+    difference = single["centred_hook"] - single["gaussian_blur match=centred_hook"]
+    found = pixels.loc[("centred_hook", "blur as smooth as centred_hook"), "difference"]
+    assert found == pytest.approx(difference, abs=1e-5)
+    with_options = smoothsal(*arguments, "--denoising-option", "strength=0.5")
+    assert with_options.exit_code == 2 and "leave --denoising-option away" in with_options.output
+
+
 def test_another_class_by_flag(store: Path, truth: Path, tmp_path: Path) -> None:
     result = smoothsal(
         "evaluate", "--localisation", store, "--nuclei", truth, "--nuclei-class", "normal nucleus",

@@ -169,6 +169,16 @@ def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) ->
         (("--model", "demo-vgg", "--data", "."), "no layer below a strided convolution"),
         (("--model", "demo-classifier", "--data", ".", "--rename", "x"), "label=class"),
         (("--model", "demo-classifier", "--data", ".", "--samples", "auto"), "as many samples"),
+        (
+            ("--model", "demo-classifier", "--data", ".", "--target", "normal"),
+            "--target has no use",
+        ),
+        (("--model", "demo-classifier", "--data", ".", "--slide", "a.svs"), "--slide has no use"),
+        (("--model", "demo-classifier", "--data", ".", "--deletion", "blck"), "'blck'"),
+        (
+            ("--model", "demo-classifier", "--data", ".", "--denoising-option", "strength=0"),
+            "options are of one denoising",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated(arguments, words: str) -> None:

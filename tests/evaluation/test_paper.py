@@ -150,3 +150,12 @@ def test_a_model_without_strides_has_nothing_to_evaluate() -> None:
 )
 def test_the_papers_rows_are_there(table: str, rows: int) -> None:
     assert len(paper.published(table)) == rows
+
+
+def test_jitter_and_options_reach_the_maps_they_are_for() -> None:
+    options = {"centred_hook": {"strength": 0.5}}
+    names = ("original", "centred_hook")
+    wanted = paper.Wanted(("layer1",), ("gradient",), names, jitter=True, options=options)
+    original, centred = wanted.specs(0)
+    assert original.jitter and centred.jitter
+    assert original.denoising_options == {} and centred.denoising_options == {"strength": 0.5}

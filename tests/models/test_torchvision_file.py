@@ -84,6 +84,8 @@ class Code:
     ("source", "error", "words"),
     [
         ("torchvision:resnet35:x.pth", UnknownNameError, "resnet34"),
+        ("torchvision:inception_v3:{file}", UnknownNameError, "inception_v3"),
+        ("torchvision:resnet34:{hello}", ModelError, "without running code"),
         ("torchvision:resnet34:nowhere.pth", ModelError, "no file of weights 'nowhere.pth'"),
         ("torchvision:resnet34", ModelError, "torchvision:resnet34:resnet34-b627a593.pth"),
         ("torchvision:resnet18:{file}", ModelError, "does not fit torchvision's 'resnet18'"),
@@ -93,11 +95,13 @@ class Code:
     ],
 )
 def test_what_is_refused(source: str, error, words: str, file: Path, tmp_path: Path) -> None:
-    text, code, tensor = (tmp_path / f"{name}.pth" for name in ("text", "code", "tensor"))
+    names = ("text", "hello", "code", "tensor")
+    text, hello, code, tensor = (tmp_path / f"{name}.pth" for name in names)
+    hello.write_text("hello world")
     canary = tmp_path / "ran"
     text.write_text("weights")
     code.write_bytes(pickle.dumps({"conv1.weight": Code(canary)}))
     torch.save(torch.zeros(1), tensor)
     with pytest.raises(error, match=words):
-        load_model(source.format(file=file, text=text, code=code, tensor=tensor))
+        load_model(source.format(file=file, text=text, hello=hello, code=code, tensor=tensor))
     assert not canary.exists()

@@ -68,6 +68,22 @@ def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
     assert FolderTiles(images_in(tmp_path), 16).fingerprint != before
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"file,label\na.png\n", "line 2: needs a file and a label"),
+        (b"file,label\n,normal\n", "line 2: needs a file and a label"),
+        (b"file,label\n\xff\xfe.png,normal\n", "no CSV in UTF-8"),
+        (b"name,label\na.png,normal\n", "has the columns name, label"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_told(tmp_path: Path, content: bytes, words: str) -> None:
+    write(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(SlideError, match=words):
+        LabelledFolder(tmp_path, ("normal",), 16, labels=tmp_path / "labels.csv")
+
+
 def test_sub_folders_are_classes(tmp_path: Path) -> None:
     write(tmp_path / "Tumour" / "deep" / "a.png")
     write(tmp_path / "normal" / "b.png")
