@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pandas as pd
 
+from napari_smoothsal.cli.specs import image_scale
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.evaluation import paper, paper_masks
@@ -163,19 +164,7 @@ class WithMasks:
 
 
 def _labelled(model: Model, choice: PaperChoice) -> LabelledFolder:
-    scale = 1.0
-    if choice.mpp is not None and choice.resize is not None:
-        raise SettingError(
-            f"--resize {choice.resize} and --mpp {choice.mpp}: the one is for images without a "
-            "resolution, the other for those with one; leave one of the two away"
-        )
-    if choice.mpp is not None:
-        if model.card.input_mpp is None:
-            raise SettingError(
-                f"--mpp {choice.mpp}: the card of model {model.card.name!r} gives no input_mpp to "
-                "compare it with"
-            )
-        scale = model.card.input_mpp / choice.mpp
+    scale = image_scale(model, choice.mpp, choice.resize)
     outcomes = model.readout.outcomes
     renamed = {}
     if len(model.card.class_names) == 1:

@@ -90,3 +90,26 @@ def _tell_plan(plan: RunPlan) -> None:
         f"tissue: {100 * plan.tissue.share:.1f} % of the slide ({plan.tissue.source}); "
         f"{len(plan)} tiles of {plan.grid.tile_px} px"
     )
+
+
+def image_scale(model: Model, mpp: float | None, resize: int | None) -> float:
+    """Px of images per px of a model's tile; 1 where they have no resolution.
+
+    Raises
+    ------
+    SettingError
+        If both are given, or the model has no resolution to compare theirs with.
+    """
+    if mpp is None:
+        return 1.0
+    if resize is not None:
+        raise SettingError(
+            f"--resize {resize} and --mpp {mpp}: the one is for images without a resolution, the "
+            "other for those with one; leave one of the two away"
+        )
+    if model.card.input_mpp is None:
+        raise SettingError(
+            f"--mpp {mpp}: the card of model {model.card.name!r} gives no input_mpp to compare it "
+            "with; leave --mpp away where images are as the model takes them"
+        )
+    return model.card.input_mpp / mpp

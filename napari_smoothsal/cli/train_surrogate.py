@@ -11,6 +11,7 @@ import typer
 
 from napari_smoothsal.cli.app import DONE, command
 from napari_smoothsal.cli.flags import fields_of, settings_flags
+from napari_smoothsal.cli.specs import image_scale
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, Tiling
 from napari_smoothsal.core.training import SurrogateTraining
@@ -158,19 +159,7 @@ def _source(
     if data is not None:
         from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
 
-        scale = 1.0
-        if mpp is not None:
-            if resize is not None:
-                raise SettingError(
-                    f"--resize {resize} and --mpp {mpp}: the one is for images without a "
-                    "resolution, the other for those with one; leave one of the two away"
-                )
-            if model.card.input_mpp is None:
-                raise SettingError(
-                    f"--mpp {mpp}: the card of model {model.card.name!r} gives no input_mpp to "
-                    "compare it with; leave --mpp away where images are as the model takes them"
-                )
-            scale = model.card.input_mpp / mpp
+        scale = image_scale(model, mpp, resize)
         return FolderTiles(images_in(data), side, scale, resize)
     if resize is not None:
         raise SettingError(f"--resize {resize} is for images without a resolution, not for slides")

@@ -169,7 +169,7 @@ def predictions(
                 original,
                 _dense(decision.dense_probabilities),
                 torch.from_numpy(truth.astype(np.int64)),
-                _background(model),
+                model.readout.background_index,
             )
             for row, index in enumerate(indices):
                 predicted = enlarged(decision.labels[row].numpy(), model, truth[row])
@@ -196,12 +196,7 @@ def _right(table: NDArray[np.int64]) -> float:
 
 def _main_class(truth: NDArray[np.integer[Any]], model: Model) -> torch.Tensor:
     labels = torch.from_numpy(truth.astype(np.int64))
-    return main_class(labels, len(model.card.class_names), _background(model))
-
-
-def _background(model: Model) -> int | None:
-    readout = model.readout
-    return None if readout.background is None else readout.outcomes.index(readout.background)
+    return main_class(labels, len(model.card.class_names), model.readout.background_index)
 
 
 def _dense(probabilities: torch.Tensor | None) -> torch.Tensor:

@@ -91,8 +91,9 @@ def _difference(model: Model, original: Decision, changed: Decision) -> Predicti
         return prediction_difference(
             original.probabilities, changed.probabilities, original.predicted
         )
-    readout = model.readout
-    background = None if readout.background is None else readout.outcomes.index(readout.background)
     return masked_prediction_difference(
-        original.dense_probabilities, changed.dense_probabilities, original.labels, background
+        original.dense_probabilities,
+        changed.dense_probabilities,
+        original.labels,
+        model.readout.background_index,
     )

@@ -157,6 +157,11 @@ class Readout:
         """The outcome that means: nothing of interest."""
         return None if self._background is None else self.outcomes[self._background]
 
+    @property
+    def background_index(self) -> int | None:
+        """Its place among the outcomes."""
+        return self._background
+
     def read(self, output: object, tiles: int) -> torch.Tensor:
         """Check a network's output and bring it to (B, classes, H, W); H = W = 1 for one
         decision per tile.
