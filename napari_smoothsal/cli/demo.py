@@ -14,7 +14,7 @@ import typer
 from napari_smoothsal.cli.app import command
 
 LAYERS = ("layer1", "layer2", "layer3")
-DENOISINGS = ("original", "backward_hook")
+DENOISINGS = ("original", "centred_hook")
 METHODS = ("gradient", "activation_x_gradient")
 SHOWN = "activation_x_gradient"
 BORDER = (2000, 900, 500, 500)

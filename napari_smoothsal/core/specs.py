@@ -36,11 +36,11 @@ class SaliencySpec(Settings):
         "Early layers show fine detail, deep ones show larger structures.",
     )
     denoising: str = Field(
-        "backward_hook",
+        "centred_hook",
         min_length=1,
         description="How the checkerboard noise of strided convolutions is removed: "
-        "`backward_hook` smooths the gradient of each; `centred_hook` does so without moving "
-        "it; `forward_hook` smooths what each sees, which changes the predictions; "
+        "`centred_hook` smooths the gradient of each without moving it; `backward_hook` does so "
+        "and moves it; `forward_hook` smooths what each sees, which changes the predictions; "
         "`gaussian_blur` blurs the finished map, for comparison; `original` leaves it as it is.",
     )
     method: str = Field(

@@ -36,7 +36,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert spec.model_dump() == {
         "schema_version": 1,
         "layer": "layer1",
-        "denoising": "backward_hook",
+        "denoising": "centred_hook",
         "method": "gradient",
         "samples": 20,
         "max_standard_error": 0.1,

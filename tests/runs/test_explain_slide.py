@@ -32,8 +32,8 @@ def test_a_complete_run(noisy, classifier, tmp_path: Path) -> None:
     assert run.status == "complete"
     assert list(run.maps) == [
         "layer1.original.gradient.tumour",
-        "layer2.backward_hook.gradient.tumour",
-        "layer2.backward_hook.activation_x_gradient.tumour",
+        "layer2.centred_hook.gradient.tumour",
+        "layer2.centred_hook.activation_x_gradient.tumour",
     ]
     tiles = run.tiles
     assert (tiles.status == "done").all() and set(tiles.predicted) <= {"normal", "tumour"}

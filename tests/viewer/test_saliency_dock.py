@@ -160,7 +160,7 @@ def test_explain_slide_keeps_its_store_and_grows(
     ready.explain_slide()
     finish(ready, qtbot)
     assert ready.bar.status.startswith("Done.")
-    (store,) = tiff_slide.parent.glob("case.layer2.backward_hook.*.smoothsal.zarr")
+    (store,) = tiff_slide.parent.glob("case.layer2.centred_hook.*.smoothsal.zarr")
     (_, tissue_layer, layer) = viewer.layers
     # What is explained is outlined before it is; all of this slide is tissue.
     assert tissue_layer.name == "tissue that is explained" and tissue_layer.contour == 1
