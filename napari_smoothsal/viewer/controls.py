@@ -13,13 +13,15 @@ from typing import Any, Literal, Union, get_args, get_origin
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
 
 WIDEST = 1_000_000
 DECIMALS_STEP = 0.05
+NARROWEST = 16
+"""Letters of a choice that are seen at least."""
 MARK = "border: 2px solid #d9480f;"
 
 LABELS = {"sigma": "noise (sigma)", "samples": "noise samples", "reduction": "channels"}
@@ -46,10 +48,12 @@ def control_for(
     }
     kind: Any = field.annotation
     if choices:
-        return ComboBox(choices=(), **options)
+        return _narrow(ComboBox(choices=(), **options))
     if get_origin(kind) is Literal:
         values = [(_in_words(value), value) for value in get_args(kind)]
-        return ComboBox(choices=values, value=field.default, **options) if len(values) > 1 else None
+        if len(values) < 2:
+            return None
+        return _narrow(ComboBox(choices=values, value=field.default, **options))
     if kind is bool:
         box = CheckBox(value=field.default, **options)
         box.text = ""  # its label stands beside it already
@@ -65,6 +69,13 @@ def control_for(
         value = "" if field.default is None else str(field.default)
         return LineEdit(value=value, **options)
     return None
+
+
+def _narrow(box: Any) -> Any:
+    """Long choices are cut in the closed box, not in the list: they would take the canvas' room."""
+    box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.native.setMinimumContentsLength(NARROWEST)
+    return box
 
 
 def _in_words(value: Any) -> str:
@@ -93,6 +104,7 @@ def form_rows(layout: QVBoxLayout, controls: Mapping[str, Any]) -> QFormLayout:
     """Controls below each other, each beside its label."""
     form = QFormLayout()
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     for control in controls.values():
         label = QLabel(control.label)
         label.setToolTip(control.tooltip)

@@ -133,7 +133,13 @@ def test_aggregates_are_those_of_the_samples(resnet) -> None:
 
 
 def test_samples_are_drawn_until_the_error_is_small(resnet) -> None:
-    spec = SaliencySpec(layer="layer2", samples="auto", max_standard_error=0.3, sigma=0.5)
+    spec = SaliencySpec(
+        layer="layer2",
+        denoising="backward_hook",
+        samples="auto",
+        max_standard_error=0.3,
+        sigma=0.5,
+    )
     images = tiles(5)
     # Tiles of little contrast need other numbers of samples.
     images[1], images[3] = 0.5 + 0.05 * images[1], 0.5

@@ -62,7 +62,7 @@ def test_explains_a_region_and_reads_it_out(
     assert done.status == "complete" and done.classes is None and done.reading.empty == 0
     (picture,) = done.pictures
     assert picture.scale_um == (2.0, 2.0)
-    assert picture.title.startswith("layer1 | backward hook | gradient | raises tumour")
+    assert picture.title.startswith("layer1 | centred hook | gradient | raises tumour")
     assert done.reading.tiles == sum(done.reading.predicted.values()) > 0
     assert done.reading.total_variation is not None and done.reading.total_variation > 0
     assert sum(done.reading.probabilities.values()) == pytest.approx(1, abs=1e-5)

@@ -107,7 +107,7 @@ def test_explain_view_shows_a_map_on_the_view_and_reads_it_out(
     assert ready.busy
     finish(ready, qtbot)
     (_, layer) = viewer.layers
-    assert layer.name == "layer2 | backward hook | gradient | raises tumour / lowers (view)"
+    assert layer.name == "layer2 | centred hook | gradient | raises tumour / lowers (view)"
     assert np.isfinite(np.asarray(layer.data)).any()
     low, high = layer.extent.world
     # The view is 150 x 100 um around (100, 100); a layer pixel is 4 um.
