@@ -21,7 +21,8 @@ import torch
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.core.training import SurrogateTraining
-from napari_smoothsal.denoise.surrogate_training import History, train_surrogate
+from napari_smoothsal.denoise.surrogate_trainer import History
+from napari_smoothsal.denoise.surrogate_training import train_surrogate
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.models.surrogate import save_surrogate
 from napari_smoothsal.sample_data.classification import SIDE, real_pool, synthetic_pool

@@ -17,7 +17,7 @@ from napari_smoothsal.core.specs import Compute, Tiling
 from napari_smoothsal.core.training import SurrogateTraining
 
 if TYPE_CHECKING:
-    from napari_smoothsal.denoise.surrogate_training import History, TileSource
+    from napari_smoothsal.denoise.surrogate_trainer import History, TileSource
     from napari_smoothsal.models import Model
 
 CURVES, PICTURE, EFFECT = "training.csv", "training.png", "effect.csv"

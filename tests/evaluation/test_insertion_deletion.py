@@ -1,12 +1,11 @@
 """Insertion and deletion: closed forms on a model that looks at known places."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from networks import every_model
+from noise_tiles import NoiseTiles
 from torch.nn import functional as F
 
 from napari_smoothsal import Compute, total_variation
@@ -134,25 +133,6 @@ def test_the_control_is_as_smooth_as_asked() -> None:
     assert torch.equal(smooth[2], maps[2]) and sigma[2] == 0 < sigma[0] < sigma[1]
 
 
-class Tiles:
-    """Noise with labels."""
-
-    def __init__(self, labels: Sequence[int]) -> None:
-        self.labels = list(labels)
-        shape = (len(self.labels), 3, 64, 64)
-        generator = torch.Generator().manual_seed(0)
-        self._images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def name(self, index: int) -> str:
-        return f"tile{index}"
-
-    def images(self, indices: Sequence[int]) -> torch.Tensor:
-        return self._images[list(indices)]
-
-
 @pytest.mark.parametrize("name", ["resnet", "single_logit"])
 def test_every_denoising_its_control_and_the_floor_are_scored(name: str) -> None:
     model = every_model()[name]
@@ -160,7 +140,7 @@ def test_every_denoising_its_control_and_the_floor_are_scored(name: str) -> None
     wanted = Wanted(layers=(layer,), methods=("gradient",), samples=2)
     how = Perturbation(cells=4, steps=4)
     compute = Compute(device="cpu", precision="fp32")
-    areas, courses = faithfulness(model, Tiles([0, 1, 1]), wanted, how, compute)
+    areas, courses = faithfulness(model, NoiseTiles([0, 1, 1]), wanted, how, compute)
     names = {"original", "backward_hook", "forward_hook", "centred_hook"}
     controls = {CONTROL + n for n in names - {"original"}}
     assert set(areas["denoising"]) == names | controls | {RANDOM}

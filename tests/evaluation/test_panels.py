@@ -1,11 +1,9 @@
 """Which tiles are drawn, and that their maps are those of the label, laid where they belong."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
-import torch
 from networks import SingleLogit, every_model, wrapped
+from noise_tiles import NoiseTiles
 
 from napari_smoothsal import Compute, total_variation
 from napari_smoothsal.attribution.tiles import explain_tiles
@@ -14,25 +12,6 @@ from napari_smoothsal.evaluation.panels import chosen, panels
 from napari_smoothsal.evaluation.paper import Wanted
 
 COMPUTE = Compute(device="cpu", precision="fp32")
-
-
-class Tiles:
-    """Noise with labels."""
-
-    def __init__(self, labels: Sequence[int], side: int = 64) -> None:
-        self.labels = list(labels)
-        generator = torch.Generator().manual_seed(0)
-        shape = (len(self.labels), 3, side, side)
-        self._images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def name(self, index: int) -> str:
-        return f"folder/tile{index}"
-
-    def images(self, indices: Sequence[int]) -> torch.Tensor:
-        return self._images[list(indices)]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +31,7 @@ def test_as_many_tiles_of_each_class(labels: list[int], how_many: int, expected:
 
 
 def test_maps_are_of_the_label_and_lie_where_they_belong() -> None:
-    model, tiles = every_model()["resnet"], Tiles([1, 0, 1])
+    model, tiles = every_model()["resnet"], NoiseTiles([1, 0, 1])
     wanted = Wanted(layers=("layer1", "layer2"), samples=2)
     found = panels(model, tiles, wanted, COMPUTE, 2)
     assert [(t.number, t.tile, t.method) for t in found] == [
@@ -81,7 +60,7 @@ def test_maps_are_of_the_label_and_lie_where_they_belong() -> None:
 
 
 def test_what_the_model_gives_the_label_is_said() -> None:
-    model, tiles = every_model()["resnet"], Tiles([0, 1])
+    model, tiles = every_model()["resnet"], NoiseTiles([0, 1])
     given = explain_tiles(
         model, tiles.images([0, 1]), SaliencySpec(layer="layer1", samples=0), COMPUTE
     ).original_probabilities
@@ -93,7 +72,7 @@ def test_what_the_model_gives_the_label_is_said() -> None:
 
 
 def test_of_a_single_logit_the_other_outcome_has_the_negative() -> None:
-    model, tiles = wrapped(SingleLogit(), "tumour"), Tiles([0, 1], 32)
+    model, tiles = wrapped(SingleLogit(), "tumour"), NoiseTiles([0, 1], 32)
     layer = model.layers()[1].name
     wanted = Wanted((layer,), ("gradient",), ("original",), samples=0)
     first, second = panels(model, tiles, wanted, COMPUTE, 2)

@@ -1,12 +1,11 @@
 """The paper's tables: closed forms, and one evaluation from folder to report."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from networks import every_model, wrapped
+from noise_tiles import NoiseTiles
 from torch import nn
 
 from napari_smoothsal import Compute, total_variation
@@ -20,25 +19,6 @@ from napari_smoothsal.evaluation.prediction_difference import (
 )
 
 COMPUTE = Compute(device="cpu", precision="fp32")
-
-
-class Tiles:
-    """Noise with labels."""
-
-    def __init__(self, labels: Sequence[int], side: int = 64) -> None:
-        self.labels = list(labels)
-        generator = torch.Generator().manual_seed(0)
-        shape = (len(self.labels), 3, side, side)
-        self._images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def name(self, index: int) -> str:
-        return f"tile{index}"
-
-    def images(self, indices: Sequence[int]) -> torch.Tensor:
-        return self._images[list(indices)]
 
 
 def test_differences_are_sums_and_the_targets_own() -> None:
@@ -104,7 +84,7 @@ def test_reductions_are_against_the_original_of_the_same_layer_and_method() -> N
 
 def test_predictions_are_those_of_the_changed_network() -> None:
     model = every_model()["resnet"]
-    tiles = Tiles([0, 1] * 10)
+    tiles = NoiseTiles([0, 1] * 10)
     frame = paper.predictions(model, tiles, COMPUTE)
     assert frame.groupby("denoising").size().to_dict() == {"original": 20, "forward_hook": 20}
     spec = SaliencySpec(
@@ -123,11 +103,11 @@ def test_predictions_are_those_of_the_changed_network() -> None:
 
 
 def test_roughness_is_of_maps_of_the_label() -> None:
-    model, tiles = every_model()["resnet"], Tiles([1, 0, 1])
+    model, tiles = every_model()["resnet"], NoiseTiles([1, 0, 1])
     wanted = paper.Wanted(layers=("layer1",), methods=("gradient",), samples=2)
     frame = paper.roughness(model, tiles, wanted, COMPUTE)
     assert len(frame) == 3 * 4
-    row = frame[(frame["tile"] == "tile2") & (frame["denoising"] == "centred_hook")].iloc[0]
+    row = frame[(frame["tile"] == "folder/tile2") & (frame["denoising"] == "centred_hook")].iloc[0]
     spec = SaliencySpec(layer="layer1", denoising="centred_hook", samples=2, target=1)
     alone = explain_tiles(model, tiles.images([0, 1, 2]), spec, COMPUTE)
     assert row["tv"] == pytest.approx(float(total_variation(alone.maps)[2]), rel=1e-4)
@@ -141,7 +121,7 @@ def test_blocks_are_the_numbered_parts_of_stages() -> None:
 def test_a_model_without_strides_has_nothing_to_evaluate() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(SettingError, match="no strided convolution"):
-        paper.predictions(wrapped(plain, *"ab"), Tiles([0, 1], 32), COMPUTE)
+        paper.predictions(wrapped(plain, *"ab"), NoiseTiles([0, 1], 32), COMPUTE)
 
 
 @pytest.mark.parametrize(
