@@ -85,7 +85,7 @@ def compared_localisation(
                     "difference": difference,
                     "low": low,
                     "high": high,
-                    "p": _p(drawn) if np.isfinite(low) else np.nan,
+                    "p": two_sided_p(drawn) if np.isfinite(low) else np.nan,
                 }
             )
     return pd.DataFrame(rows)
@@ -122,7 +122,7 @@ def _named(control: SaliencySpec, spec: SaliencySpec) -> str:
     )
 
 
-def _p(drawn: NDArray[np.float64]) -> float:
+def two_sided_p(drawn: NDArray[np.float64]) -> float:
     """Two-sided: how rarely resamples fall on the other side of zero."""
     finite = drawn[np.isfinite(drawn)]
     tail = min((finite <= 0).sum(), (finite >= 0).sum())

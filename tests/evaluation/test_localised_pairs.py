@@ -6,7 +6,11 @@ import shapely
 from placed_maps import ArrayMap, array_run, outlines, squares
 
 from napari_smoothsal import SaliencySpec, localisation
-from napari_smoothsal.evaluation.localised_pairs import FIGURES, compared_localisation
+from napari_smoothsal.evaluation.localised_pairs import (
+    FIGURES,
+    compared_localisation,
+    two_sided_p,
+)
 
 SIZE, MPP, STRIDE = 1536, 0.5, 4
 N = SIZE // STRIDE
@@ -67,6 +71,24 @@ def test_maps_alike_do_not_differ_and_pairing_narrows_the_interval(truth) -> Non
     frame = compared_localisation(run, truth, **SMALL)
     rows = frame[frame["figure"] == "pixel_auroc"].iloc[0]
     assert rows["low"] == rows["high"] == rows["difference"] == 0 and rows["p"] == 1
+
+
+def test_a_map_that_misses_a_block_is_drawn_by_the_same_blocks(truth) -> None:
+    run = run_of(truth, {"original": 2.0, "centred_hook": 2.0})
+    values = run.maps["original"].values.copy()
+    values[:64, :64] = np.nan  # one block of 128 um
+    run.maps["centred_hook"].values = values
+    frame = compared_localisation(run, truth, **SMALL).set_index("figure")
+    single = localisation(run, truth, **SMALL).set_index("key").loc["original"]
+    apart = single["pixel_auroc_high"] - single["pixel_auroc_low"]
+    width = frame.loc["pixel_auroc", "high"] - frame.loc["pixel_auroc", "low"]
+    assert 0 < width < 0.5 * apart
+
+
+def test_the_p_value_is_of_both_sides() -> None:
+    assert two_sided_p(np.array([-1.0, 1, 1, 1, np.nan])) == pytest.approx(2 * (1 + 1) / (1 + 4))
+    assert two_sided_p(np.array([-1.0, 1])) == 1
+    assert two_sided_p(np.full(199, -1.0)) == pytest.approx(0.01)
 
 
 def test_what_lies_elsewhere_is_compared_over_the_same_blocks(truth) -> None:
