@@ -54,6 +54,11 @@ class Tiles:
         """Of their pixels."""
         return hashlib.sha256(self._images.numpy().tobytes()).hexdigest()
 
+    @property
+    def groups(self) -> range:
+        """Each tile is drawn by itself: a group of its own."""
+        return range(len(self._images))
+
     def draw(self, indices: Sequence[int], chance: random.Random | None) -> torch.Tensor:
         """(n, 3, side, side): cut and turned by chance, or from the middle."""
         tiles = []

@@ -110,8 +110,7 @@ def _summary(run: Run) -> int:
     if len(run.maps):
         for key, far in _displaced(run).items():
             typer.echo(
-                f"{key} lies up to {far:.3g} of the model's pixels beside what it shows; "
-                "centred_hook moves nothing"
+                f"{key} lies up to {far:.3g} um beside what it shows; centred_hook moves nothing"
             )
         Console().print(total_variation_table(run))
         typer.echo("drop the store into napari, onto its slide, to see the maps")
@@ -119,15 +118,8 @@ def _summary(run: Run) -> int:
 
 
 def _displaced(run: Run) -> dict[str, float]:
-    """By how many tile px maps may lie beside what they show, where the placement could not mend
-    it."""
-    far = {}
-    for key, one in run.maps.items():
-        moved = one.displacement
-        rest = moved.spread_px + (0.0 if moved.compensated else max(map(abs, moved.px)))
-        if rest:
-            far[key] = rest
-    return far
+    """How far maps may lie beside what they show, in um, where the placement could not mend it."""
+    return {key: one.displaced_um for key, one in run.maps.items() if one.displaced_um}
 
 
 def _nothing_to_explain(run: Run) -> dict[str, int]:

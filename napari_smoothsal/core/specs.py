@@ -110,6 +110,17 @@ class SaliencySpec(Settings):
         default_factory=dict, description="Options of the method, as name=value."
     )
 
+    @property
+    def denoising_label(self) -> str:
+        """The denoising with what it was told: ``centred_hook strength=0.5 jitter``."""
+        jitter = ("jitter",) if self.jitter else ()
+        return " ".join((self.denoising, *_told(self.denoising_options), *jitter))
+
+    @property
+    def method_label(self) -> str:
+        """The method with what it was told: ``deeplift baseline=white``."""
+        return " ".join((self.method, *_told(self.method_options)))
+
     @field_validator("samples", mode="before")
     @classmethod
     def _a_number_or_auto(cls, value: Any) -> Any:
@@ -144,6 +155,10 @@ class SaliencySpec(Settings):
                 f"samples = {self.samples}"
             )
         return self
+
+
+def _told(options: dict[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in options.items()]
 
 
 class Tiling(Settings):

@@ -42,6 +42,11 @@ class Displacement:
     spread_px: float = 0.0
     compensated: bool = False
 
+    @property
+    def left_px(self) -> float:
+        """How far the map may lie beside what it shows as it is placed, in tile px."""
+        return self.spread_px + (0.0 if self.compensated else max(map(abs, self.px)))
+
 
 def displacement_of(
     model: Model,

@@ -49,6 +49,10 @@ class TileSource(Protocol):
     def fingerprint(self) -> str:
         """Changes where the tiles do."""
 
+    @property
+    def groups(self) -> Sequence[int]:
+        """Group of each tile. Tiles of one group are alike: they are held out together."""
+
 
 @dataclass
 class History:
@@ -126,7 +130,7 @@ class Trainer:
         shape = (1, -1, 1, 1)
         self._mean = torch.tensor(model.card.mean, device=device).reshape(shape)
         self._std = torch.tensor(model.card.std, device=device).reshape(shape)
-        self._groups, self.held_out = _split(len(source), classes, options)
+        self._groups, self.held_out = _split(source.groups, classes, options)
         self.history = History()
         self.done = 0
         self._running: list[float] = []
@@ -308,25 +312,35 @@ def _part(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Ten
 
 
 def _split(
-    count: int, classes: Sequence[int] | None, options: SurrogateTraining
+    groups: Sequence[int], classes: Sequence[int] | None, options: SurrogateTraining
 ) -> tuple[list[list[int]], list[int]]:
-    """Tiles to train on by class, and those held out."""
-    order = list(range(count))
-    random.Random(f"{options.seed} held out").shuffle(order)
-    held = min(max(1, round(options.validation * count)), count - 1, _MOST_VALIDATION)
-    held_out, rest = sorted(order[:held]), sorted(order[held:])
+    """Tiles to train on by class, and those held out: whole groups, if there are several."""
+    count = len(groups)
+    parts = _by_key(groups) if len(set(groups)) > 1 else [[i] for i in range(count)]
+    random.Random(f"{options.seed} held out").shuffle(parts)
+    wanted = min(max(1, round(options.validation * count)), _MOST_VALIDATION)
+    held_out: list[int] = []
+    while len(held_out) < wanted and len(parts) > 1:
+        held_out += parts.pop(0)
+    held_out, rest = sorted(held_out), sorted(index for part in parts for index in part)
     if classes is None:
         return [rest], held_out
-    groups: dict[int, list[int]] = {}
-    for index in rest:
-        groups.setdefault(classes[index], []).append(index)
-    if len(groups) == 1:
+    by_class = _by_key([classes[index] for index in rest])
+    if len(by_class) == 1:
         warnings.warn(
             f"all {len(rest)} tiles are predicted as one class, which is all that the surrogate "
             "sees; give tiles of the others as well",
             stacklevel=4,
         )
-    return [groups[key] for key in sorted(groups)], held_out
+    return [[rest[i] for i in members] for members in by_class], held_out
+
+
+def _by_key(keys: Sequence[int]) -> list[list[int]]:
+    """Places of each key, in the order of the keys."""
+    places: dict[int, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return [places[key] for key in sorted(places)]
 
 
 @contextmanager

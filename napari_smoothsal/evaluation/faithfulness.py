@@ -59,7 +59,7 @@ def faithfulness(
     labels = np.asarray(tiles.labels)
     done = 0
     for label in np.unique(labels).tolist():
-        target = label if len(model.card.class_names) > 1 else 0
+        target, _ = model.readout.score_of(label)
         explainer = Explainer(model, wanted.specs(target), compute, scope="tiles", warn=False)
         for index in np.flatnonzero(labels == label).tolist():
             told("insertion and deletion", done, len(tiles))
@@ -125,9 +125,7 @@ class _Scores:
     def _add(self, tile: _Tile, key: _Key, maps: torch.Tensor, moved: tuple[float, float]) -> None:
         info = self._model.layer(key.layer)
         centre = (info.centre[0] - moved[0], info.centre[1] - moved[1])
-        reduced = maps.sum(1)
-        if len(self._model.card.class_names) == 1 and tile.label == 1:
-            reduced = -reduced  # what speaks for the one class speaks against the other outcome
+        reduced = maps.sum(1) * self._model.readout.score_of(tile.label)[1]
         side = tile.pieces.image.shape[-1]
         cells = cells_of(reduced, info.stride, centre, side, self._how.cells)[0]
         self._follow(tile, key, cells, float(total_variation(maps)[0]))

@@ -77,9 +77,9 @@ def compared_localisation(
             rows.append(
                 {
                     "layer": spec.layer,
-                    "method": spec.method,
+                    "method": spec.method_label,
                     "target": run.maps[key].target,
-                    "denoising": spec.denoising,
+                    "denoising": spec.denoising_label,
                     "against": _named(against, spec),
                     "figure": name,
                     "difference": difference,
@@ -104,8 +104,8 @@ def control_pairs(maps: Mapping[str, PlacedMap]) -> list[tuple[str, str]]:
 
 
 def _alike(one: PlacedMap) -> tuple[object, ...]:
-    spec = one.spec
-    return (spec.layer, spec.method, one.target, spec.samples, spec.sigma, spec.seed, spec.jitter)
+    same: dict[str, object] = {"denoising": "original", "denoising_options": {}, "target": None}
+    return (one.spec.model_copy(update=same), one.target)
 
 
 def _is_control(control: SaliencySpec, spec: SaliencySpec) -> bool:

@@ -195,8 +195,8 @@ def _about(
     return {
         "key": key,
         "layer": one.spec.layer,
-        "denoising": _with_options(one.spec),
-        "method": one.spec.method,
+        "denoising": one.spec.denoising_label,
+        "method": one.spec.method_label,
         "target": one.target,
         "class": nuclei.class_name,
         "others": ", ".join(nuclei.other_names),
@@ -209,11 +209,6 @@ def _about(
         "nuclei_other": int((there & ~nuclei.of_class).sum()),
         "nuclei_left_out": int((~there).sum()),
     }
-
-
-def _with_options(spec: SaliencySpec) -> str:
-    options = [f"{name}={value}" for name, value in spec.denoising_options.items()]
-    return " ".join([spec.denoising, *options])
 
 
 def _columns(measured: Mapping[str, Measured]) -> dict[str, float]:

@@ -106,8 +106,7 @@ def panels(
     picked = chosen(tiles.labels, how_many)
     found: dict[int, list[TilePanels]] = {}
     for label in sorted({int(tiles.labels[i]) for i in picked}):
-        # Of a single logit there is one score, which speaks for one and against the other.
-        target = label if len(model.card.class_names) > 1 else 0
+        target, _ = model.readout.score_of(label)
         explainer = Explainer(model, wanted.specs(target), compute, scope="tiles", warn=False)
         for index in (i for i in picked if tiles.labels[i] == label):
             told("pictures of maps", len(found), len(picked))
@@ -152,8 +151,7 @@ def _of_tile(
     explainer: Explainer, result: BatchMaps, wanted: Wanted, tile: _Tile
 ) -> list[TilePanels]:
     model = explainer.model
-    # What speaks for the one class of a single logit speaks against the other outcome.
-    sign = -1 if len(model.card.class_names) == 1 and tile.label == 1 else 1
+    _, sign = model.readout.score_of(tile.label)
     by_method: dict[str, dict[tuple[str, str], Panel]] = {m: {} for m in wanted.methods}
     for number, (spec, maps) in enumerate(zip(explainer.specs, result.specs, strict=True)):
         info, displacement = explainer.layers[number], explainer.displacements[number]

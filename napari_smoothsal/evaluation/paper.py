@@ -208,8 +208,7 @@ def roughness(
     labels = np.asarray(tiles.labels)
     done = 0
     for label in np.unique(labels):
-        # Of a single logit there is one score, which speaks for one and against the other.
-        target = int(label) if len(model.card.class_names) > 1 else 0
+        target, _ = model.readout.score_of(int(label))
         explainer = Explainer(model, wanted.specs(target), compute, scope="tiles", warn=False)
         members = np.flatnonzero(labels == label)
         at_once = tiles_at_once(explainer, tiles)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -12,11 +11,12 @@ from safetensors.torch import load_file
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models.architectures import ARCHITECTURES
+from napari_smoothsal.models.card_file import card_fields
 from napari_smoothsal.models.model import Model
 
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
-_MAX_CARD_BYTES = 1 << 20
+_MOST_CARD_BYTES = 1 << 20
 
 
 def load_folder(folder: Path) -> Model:
@@ -63,12 +63,4 @@ def _card(folder: Path) -> ModelCard:
         raise ModelError(
             f"{folder.name!r} is no model folder: it holds no {CARD}; it needs {CARD} and {WEIGHTS}"
         )
-    if path.stat().st_size > _MAX_CARD_BYTES:
-        raise ModelError(f"{CARD} of {folder.name!r} is larger than 1 MiB; that is no model card")
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{CARD} of {folder.name!r} is not valid JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise ModelError(f"{CARD} of {folder.name!r} must be a JSON object")
-    return ModelCard(**fields)
+    return ModelCard(**card_fields(path, f"model folder {folder.name!r}", _MOST_CARD_BYTES))

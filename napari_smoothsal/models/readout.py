@@ -162,6 +162,13 @@ class Readout:
         """Its place among the outcomes."""
         return self._background
 
+    def score_of(self, outcome: int) -> tuple[int, int]:
+        """The class whose score speaks of an outcome, and whether for it (1) or against it (-1).
+
+        Of a single logit there is one score, which speaks for one outcome and against the other.
+        """
+        return (outcome, 1) if self._classes > 1 else (0, 1 - 2 * outcome)
+
     def read(self, output: object, tiles: int) -> torch.Tensor:
         """Check a network's output and bring it to (B, classes, H, W); H = W = 1 for one
         decision per tile.

@@ -9,7 +9,6 @@ reduction spreads it evenly. The weights are trained against the convolution's o
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,12 +23,13 @@ from torch.nn import functional as F
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.core.files import replaced_at_once
 from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.models.card_file import card_fields
 
 if TYPE_CHECKING:
     from napari_smoothsal.models.model import Model
 
 WEIGHTS = "surrogate.safetensors"
-_LARGEST_CARD_BYTES = 1 << 24
+_MOST_CARD_BYTES = 1 << 24
 
 
 class SurrogatePath(nn.Module):
@@ -224,15 +224,7 @@ def load_surrogate(weights: Path, model: Model) -> Surrogate:
                 f"surrogate: there is no {path.name!r} in {path.parent.name!r}; give the "
                 f"{WEIGHTS} that `smoothsal train-surrogate` wrote, with the JSON beside it"
             )
-    if about.stat().st_size > _LARGEST_CARD_BYTES:
-        raise ModelError(f"surrogate: {about.name!r} is larger than 16 MiB; that is no description")
-    try:
-        fields = json.loads(about.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"surrogate: {about.name!r} is not valid JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise ModelError(f"surrogate: {about.name!r} must be a JSON object")
-    card = SurrogateCard(**fields)
+    card = SurrogateCard(**card_fields(about, "surrogate", _MOST_CARD_BYTES))
     if card.parameters_sha256 != model.parameters_sha256:
         raise ModelError(
             f"surrogate: {weights.name!r} was trained for model {card.model!r} (parameters "
@@ -242,7 +234,8 @@ def load_surrogate(weights: Path, model: Model) -> Surrogate:
     if card.weights_sha256 != _sha256(weights):
         raise ModelError(
             f"surrogate: {weights.name!r} is not the file that {about.name!r} describes; one of "
-            "the two was changed"
+            "the two was changed, or a training ended between them; the same `smoothsal "
+            "train-surrogate` again writes both from its checkpoint"
         )
     surrogate = Surrogate(Surrogate.untrained(model).paths, card)
     try:

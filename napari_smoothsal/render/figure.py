@@ -60,8 +60,8 @@ def comparison_figure(
             step = run_map.scale_um[0]
             spec = run_map.spec
             axis.set_title(
-                f"{spec.layer} ({step:.3g} \u00b5m/px), {plain(spec.denoising)}\n"
-                f"{plain(spec.method)}",
+                f"{spec.layer} ({step:.3g} \u00b5m/px), {plain(spec.denoising_label)}\n"
+                f"{plain(spec.method_label)}",
                 fontsize=9,
             )
     for axis in axes.flat:

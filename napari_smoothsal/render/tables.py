@@ -29,14 +29,16 @@ def total_variation_table(run: Run) -> Table:
     tiles = run.tiles
     for key, run_map in run.maps.items():
         spec = run_map.spec
-        column = (plain(spec.denoising), plain(spec.method), run_map.target)
+        column = (plain(spec.denoising_label), plain(spec.method_label), run_map.target)
         columns[column] = None
         values = tiles[f"tv_{key}"].dropna()
         text = f"{values.mean():.2f} +- {values.std(ddof=0):.2f}" if len(values) else "-"
         errors = tiles[f"se_{key}"].dropna()
         if len(errors):
             text += f"\nse {100 * errors.mean():.0f} %"
-        rows.setdefault(spec.layer, {})[column] = text
+        cells = rows.setdefault(spec.layer, {})
+        # Maps that differ in something else, the amount of noise say, stand below each other.
+        cells[column] = f"{cells[column]}\n{text}" if column in cells else text
     table = Table(
         title="total variation, mean +- std over tiles; less is smoother, white noise has 2.8",
         caption="se: relative standard error of a map over its noise samples",

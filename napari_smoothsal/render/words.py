@@ -11,10 +11,10 @@ RESEARCH_ONLY = "research use only; not a probability, not a diagnosis"
 
 
 def map_title(run_map: RunMap) -> str:
-    """Layer, denoising, method and what the colours stand for, on one line."""
+    """Layer, denoising and method with their options, what the colours stand for: on one line."""
     spec = run_map.spec
     sign = f"{run_map.positive} {_target(run_map)} / {run_map.negative}"
-    return " | ".join((spec.layer, plain(spec.denoising), plain(spec.method), sign))
+    return " | ".join((spec.layer, plain(spec.denoising_label), plain(spec.method_label), sign))
 
 
 def legend(run_map: RunMap) -> tuple[str, str]:
@@ -24,7 +24,7 @@ def legend(run_map: RunMap) -> tuple[str, str]:
 
 
 def plain(name: str) -> str:
-    """A registered name as words."""
+    """A registered name, with or without options, as words."""
     return name.replace("_", " ")
 
 

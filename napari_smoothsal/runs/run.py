@@ -39,6 +39,8 @@ class RunMap:
         By how many tile px the denoising moves the map, and whether the placement takes it back.
     shape
         (h, w) of level 0 without its padding.
+    displaced_um
+        How far the map may lie beside what it shows, as it is placed.
     scale_um, translate_um
         (y, x) of level 0, in micrometres; translate is the centre of pixel (0, 0).
     """
@@ -62,6 +64,8 @@ class RunMap:
         scale, translation = self._datasets[0]["coordinateTransformations"]
         self.scale_um: Pair = tuple(scale["scale"])
         self.translate_um: Pair = tuple(translation["translation"])
+        um_per_tile_px = max(np.divide(self.scale_um, own["stride_px"]))
+        self.displaced_um = float(self.displacement.left_px * um_per_tile_px)
 
     def __repr__(self) -> str:
         return f"RunMap({self.key!r}, {self.shape})"

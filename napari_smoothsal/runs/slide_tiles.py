@@ -15,6 +15,9 @@ from napari_smoothsal.runs.plan import plan_tiles
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.turning import turned
 
+_BLOCK_TILES = 4
+"""Side of a block, 450 um for tiles of 224 px at 0.5 um: a stretch of tissue of one kind."""
+
 
 class SlideTiles:
     """Tiles of the model's size and resolution that lie on tissue.
@@ -43,6 +46,12 @@ class SlideTiles:
             for slide, plan in zip(slides, plans, strict=True)
             for index in range(len(plan))
         ]
+        blocks: dict[tuple[int, ...], int] = {}
+        self._groups = [
+            blocks.setdefault((number, *place), len(blocks))
+            for number, plan in enumerate(plans)
+            for place in (plan.grid.origins // (_BLOCK_TILES * plan.grid.tile_px)).tolist()
+        ]
         if not self._boxes:
             raise SettingError("no tissue was found, so there are no tiles to train on")
         self._side = plans[0].grid.tile_px
@@ -58,6 +67,11 @@ class SlideTiles:
     def fingerprint(self) -> str:
         """Of the slides and of where the tiles lie."""
         return self._fingerprint
+
+    @property
+    def groups(self) -> list[int]:
+        """Block of its slide that each tile lies in: neighbours show the same tissue."""
+        return self._groups
 
     def draw(self, indices: Sequence[int], chance: random.Random | None) -> torch.Tensor:
         """(n, 3, side, side) uint8, turned by chance."""

@@ -76,6 +76,11 @@ class FolderTiles:
             digest.update(f"{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
+    @property
+    def groups(self) -> range:
+        """Nothing is known of what images have in common: each is a group of its own."""
+        return range(len(self.files))
+
     def draw(self, indices: Sequence[int], chance: random.Random | None) -> torch.Tensor:
         """(n, 3, side, side) uint8: cut and turned by chance, or from the middle."""
         return torch.stack([self._tile(self._read(index), chance) for index in indices])

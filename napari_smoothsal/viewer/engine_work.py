@@ -222,14 +222,15 @@ def reading_of(run: Run, model: Model) -> Reading:
     """Means over the explained tiles of a run of one map."""
     tiles = run.tiles
     good = tiles[tiles["status"] == "done"]
-    key = next(iter(run.maps))
+    key, shown = next(iter(run.maps.items()))
     return Reading(
         tiles=len(good),
         failed=int((tiles["status"] == "failed").sum()),
-        target=run.maps[key].target,
+        target=shown.target,
         empty=int((good[f"explained_px_{key}"] == 0).sum()),
         total_variation=_mean(good[f"tv_{key}"]),
         standard_error=_mean(good[f"se_{key}"]),
+        displaced_um=shown.displaced_um,
         probabilities={
             name: mean
             for name in model.card.class_names

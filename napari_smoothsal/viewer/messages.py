@@ -265,6 +265,8 @@ class Reading(_Message):
         Of the raw map; None without tiles.
     standard_error
         Relative, of the mean over noise samples; None without noise.
+    displaced_um
+        How far the map may lie beside what it shows, because of its denoising.
     probabilities, predicted
         Mean probability of each class, and how many tiles are predicted as it.
     """
@@ -275,6 +277,7 @@ class Reading(_Message):
     empty: int
     total_variation: float | None
     standard_error: float | None
+    displaced_um: float
     probabilities: dict[str, float]
     predicted: dict[str, int]
 

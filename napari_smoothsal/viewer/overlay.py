@@ -76,6 +76,7 @@ class Overlay:
     def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
         slide = str(self._slide_layer.unique_id)
         identity = {"map": picture.key, "view": self._view, "of": slide}
+        name = picture.title + (" (view)" if self._view else "")
         placement = placement_on(self._slide_layer, picture, self._mpp)
         others = [layer for layer in self._viewer.layers if _is_map_of(layer, slide)]
         old = next((layer for layer in others if _own(layer)["key"] == identity), None)
@@ -84,16 +85,19 @@ class Overlay:
                 _hide(others)
                 old.visible = True
             old.data = pixels.data
+            if old.name == _own(old)["name"]:  # a name that is not ours is the user's
+                old.name = _own(old)["name"] = name
             for name, value in placement.items():
                 setattr(old, name, value)
             return old
         _hide(others)
         if old is not None:
             self._viewer.layers.remove(old)
-        name = picture.title + (" (view)" if self._view else "")
         options = map_layer_options(picture, name, pixels.multiscale)
         options["metadata"][METADATA]["key"] = identity
-        return self._viewer.add_image(pixels.data, **(options | placement))
+        layer = self._viewer.add_image(pixels.data, **(options | placement))
+        _own(layer)["name"] = layer.name
+        return layer
 
     def _limit(self, limit: float) -> None:
         own = _own(self._layer)

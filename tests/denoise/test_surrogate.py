@@ -37,6 +37,7 @@ class Noise:
         coarse = torch.rand(count, 3, side // 4, side // 4, generator=generator)
         self.images = (255 * F.interpolate(coarse, side, mode="bilinear")).to(torch.uint8)
         self.fingerprint = f"{count} {side}"
+        self.groups: Sequence[int] = range(count)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -125,6 +126,20 @@ def test_it_learns_and_leaves_the_model_as_it_is(resnet, tmp_path: Path) -> None
     assert resnet.parameters_sha256 == before
     assert not any(m._forward_hooks for m in resnet.module.modules())
     assert set(history.losses) == set(resnet.strided_convolutions)
+
+
+@pytest.mark.parametrize(
+    ("groups", "alike"),
+    [
+        ([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]),
+        ([5] * 12, [[i] for i in range(12)]),  # one stretch of tissue is all there is
+    ],
+)
+def test_tiles_of_a_group_are_held_out_together(resnet, tmp_path: Path, groups, alike) -> None:
+    source = Noise()
+    source.groups = groups
+    options = SurrogateTraining(steps=1, start="random", compare_steps=0, validation=0.08)
+    assert train_surrogate(resnet, source, options, tmp_path).held_out in alike
 
 
 @pytest.mark.parametrize("stop_at", [4, 8])

@@ -92,3 +92,30 @@ def test_words_say_layer_denoising_method_and_sign(run: Run) -> None:
 def test_the_table_has_a_row_per_layer_and_a_column_per_denoising_and_method(run: Run) -> None:
     table = total_variation_table(run)
     assert table.row_count == 2 and len(table.columns) == 3
+
+
+def test_no_map_is_missing_from_the_table_whatever_the_maps_differ_in(
+    slide: ArraySlide, classifier: Model, tmp_path: Path
+) -> None:
+    specs = [
+        SaliencySpec(layer="layer1", samples=samples, sigma=sigma, denoising_options=options)
+        for samples, sigma, options in (
+            (0, 0.2, {}),
+            (0, 0.2, {"strength": 0.5}),
+            (2, 0.1, {}),
+        )
+    ]
+    tiling = Tiling(tissue="all")
+    run = explain_slide(slide, classifier, specs, tmp_path / "o.zarr", tiling=tiling)
+    table = total_variation_table(run)
+    assert [column.header for column in table.columns] == [
+        "layer",
+        "centred hook\ngradient, tumour",
+        "centred hook strength=0.5\ngradient, tumour",
+    ]
+    counts = [next(iter(column.cells)).count("+-") for column in table.columns]
+    assert counts == [0, 2, 1]
+    assert [map_title(m).split(" | ")[1] for m in run.maps.values()][1:] == [
+        "centred hook strength=0.5",
+        "centred hook",
+    ]

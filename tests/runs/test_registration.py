@@ -174,6 +174,7 @@ def test_a_displaced_gradient_is_laid_where_it_belongs(positive, noisy, tmp_path
     said = [m.displacement for m in run.maps.values()]
     assert [d.px for d in said] == [(1.0, 1.0)] * 3
     assert [d.compensated for d in said] == [True, False, False]
+    assert [m.displaced_um for m in run.maps.values()] == pytest.approx([0.0, 0.5, 0.5])
 
 
 def test_jitter_sees_what_lies_around_a_tile(positive, noisy, tmp_path: Path) -> None:

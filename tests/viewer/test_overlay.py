@@ -115,14 +115,18 @@ def test_explaining_again_updates_the_same_layer(viewer: Any, tmp_path: Path) ->
     Overlay(viewer, slide, (0.5, 0.5), view=True).show(stored(tmp_path / "a"))
     (_, layer) = viewer.layers
     layer.opacity = 0.3
-    moved = stored(tmp_path / "b", translate_um=(7.0, 9.0), shape=(20, 30), limit=2.0)
+    told = "layer1 | original | gradient baseline=white | supports tumour"
+    moved = stored(tmp_path / "b", translate_um=(7.0, 9.0), shape=(20, 30), limit=2.0, title=told)
     Overlay(viewer, slide, (0.5, 0.5), view=True).show(moved)
     assert list(viewer.layers) == [slide, layer]
-    assert layer.name.endswith("(view)")
+    assert layer.name == f"{told} (view)"
     assert layer.data.shape == (20, 30)
     assert tuple(layer.translate) == (7.0, 9.0)
     assert layer.opacity == 0.3
     assert tuple(layer.contrast_limits) == (-2, 2)
+    layer.name = "mine"
+    Overlay(viewer, slide, (0.5, 0.5), view=True).show(stored(tmp_path / "a"))
+    assert layer.name == "mine"
 
 
 def test_limits_that_the_user_set_stay(viewer: Any, tmp_path: Path) -> None:
