@@ -11,6 +11,8 @@ from napari_smoothsal.core.lazy import lazy_names
 
 _HOMES = {
     "Progress": "progress",
+    "RunEstimate": "estimate",
+    "estimate_run": "estimate",
     "Run": "run",
     "RunMap": "run",
     "RunPlan": "plan",
@@ -26,6 +28,8 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from napari_smoothsal.runs.batch import SlideResult as SlideResult
     from napari_smoothsal.runs.batch import explain_slides as explain_slides
+    from napari_smoothsal.runs.estimate import RunEstimate as RunEstimate
+    from napari_smoothsal.runs.estimate import estimate_run as estimate_run
     from napari_smoothsal.runs.explain import explain_slide as explain_slide
     from napari_smoothsal.runs.plan import RunPlan as RunPlan
     from napari_smoothsal.runs.plan import plan_tiles as plan_tiles

@@ -23,7 +23,7 @@ from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
 from napari_smoothsal.runs.keys import map_keys
 from napari_smoothsal.runs.layout import FINISHED, PER_MAP, check_free_or_own, only_writer
-from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, plan_tiles
+from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
 from napari_smoothsal.runs.run import Run
@@ -102,7 +102,7 @@ def explain_slide(
         tiling, compute, path = tiling or Tiling(), compute or Compute(), Path(out)
         own = check_free_or_own(path)
         explainer = Explainer(model, specs, compute, scope="slide")
-        layers = _placed_layers(explainer)
+        layers = placed_layers(explainer)
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
         if on_plan is not None:
             on_plan(plan)
@@ -249,18 +249,10 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 explainer.layers,
                 explainer.methods,
                 explainer.displacements,
-                _placed_layers(explainer),
+                placed_layers(explainer),
                 strict=True,
             )
         )
-    ]
-
-
-def _placed_layers(explainer: Explainer) -> list[PlacedLayer]:
-    """Where each spec's map belongs: displacement is taken back where it can be."""
-    return [
-        PlacedLayer(spec.layer, displacement.px if displacement.compensated else (0.0, 0.0))
-        for spec, displacement in zip(explainer.specs, explainer.displacements, strict=True)
     ]
 
 

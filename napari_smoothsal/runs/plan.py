@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.models import Model
@@ -88,6 +89,14 @@ class RunPlan:
     def map_grid(self, window: str) -> MapGrid:
         """Where the stitched map of a window lies."""
         return map_grid(self.region, self.grid.scale, self.grid.windows[window])
+
+
+def placed_layers(explainer: Explainer) -> list[PlacedLayer]:
+    """Where each spec's map belongs: displacement is taken back where it can be."""
+    return [
+        PlacedLayer(spec.layer, displacement.px if displacement.compensated else (0.0, 0.0))
+        for spec, displacement in zip(explainer.specs, explainer.displacements, strict=True)
+    ]
 
 
 def plan_tiles(

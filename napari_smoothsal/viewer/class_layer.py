@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from napari_smoothsal.viewer.map_picture import ClassPicture
-from napari_smoothsal.viewer.placement import Pair, placement_on
+from napari_smoothsal.viewer.placement import Pair, Part, placement_on
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
 
@@ -56,22 +56,22 @@ class ClassOverlay:
         The layer that is explained.
     mpp
         (y, x) micrometres per level-0 px with which it is.
-    view
-        Whether it is the class map of a view, not of a slide.
+    part
+        Of what it is the class map.
     """
 
-    def __init__(self, viewer: Any, slide_layer: Any, mpp: Pair, *, view: bool) -> None:
+    def __init__(self, viewer: Any, slide_layer: Any, mpp: Pair, *, part: Part) -> None:
         self._viewer = viewer
         self._slide_layer = slide_layer
         self._mpp = mpp
-        self._view = view
+        self._part = part
         self._pixels: StoredPixels | None = None
         self._layer: Any = None
 
     def show(self, picture: ClassPicture) -> None:
         """Add the layer, or bring it up to date with what the store holds now."""
         if self._pixels is None:
-            self._pixels = StoredPixels(picture, whole=self._view)
+            self._pixels = StoredPixels(picture, whole=self._part == "view")
             self._layer = self._placed(picture, self._pixels)
         elif self._layer in self._viewer.layers:  # unless the user has deleted it
             self._pixels.reload()
@@ -80,10 +80,12 @@ class ClassOverlay:
     def _placed(self, picture: ClassPicture, pixels: StoredPixels) -> Any:
         identity = {
             "of": str(self._slide_layer.unique_id),
-            "view": self._view,
+            "part": self._part,
             "classes": list(picture.outcomes),
         }
-        name = f"classes of {self._slide_layer.name}" + (" (view)" if self._view else "")
+        name = f"classes of {self._slide_layer.name}"
+        if self._part != "slide":
+            name += f" ({self._part})"
         options = class_layer_options(picture, name, pixels.multiscale)
         options["metadata"][METADATA] = identity
         old = next((x for x in self._viewer.layers if x.metadata.get(METADATA) == identity), None)

@@ -124,6 +124,16 @@ def set_choices(control: Any, choices: list[tuple[str, Any]], value: Any = None)
             return
 
 
+def enter(control: Any, value: Any, default: Any) -> None:
+    """Set a control to a value, or, where it cannot have it, to its default."""
+    for wanted in (value, default):
+        try:
+            control.value = wanted
+        except (TypeError, ValueError):
+            continue  # a choice that is gone, a text where a number belongs
+        return
+
+
 def mark(control: Any, problem: str | None) -> None:
     """Mark a control as wrong, or, with None, as right again."""
     native = control.native

@@ -21,8 +21,10 @@ from napari_smoothsal.viewer.messages import (
     Cancel,
     Describe,
     DescribeModel,
+    Estimate,
     Explain,
     Failed,
+    Pause,
     Ready,
     Request,
     Stopped,
@@ -45,10 +47,14 @@ class Inbox(threading.Thread):
         self.requests: queue.Queue[Request] = queue.Queue()
         self._source = source
         self._ended = -1
+        self._paused = -1
+        self._changed = threading.Condition()
 
     def stopped(self, request_id: int) -> bool:
-        """Whether a request is to end."""
-        return request_id <= self._ended
+        """Whether a request is to end; while it is paused, the answer waits."""
+        with self._changed:
+            self._changed.wait_for(lambda: request_id <= self._ended or request_id != self._paused)
+            return request_id <= self._ended
 
     def run(self) -> None:
         for line in self._source:
@@ -57,12 +63,16 @@ class Inbox(threading.Thread):
             except ValidationError as error:
                 print(f"not understood: {error}", file=sys.stderr)  # noqa: T201
                 continue
-            if isinstance(request, Cancel):
-                self._ended = max(self._ended, request.id)
-                continue
-            if isinstance(request, Explain):
-                self._ended = max(self._ended, request.id - 1)
-            self.requests.put(request)
+            with self._changed:
+                if isinstance(request, Pause):
+                    self._paused = request.id if request.paused else -1
+                elif isinstance(request, Cancel):
+                    self._ended = max(self._ended, request.id)
+                elif isinstance(request, Explain | Estimate):
+                    self._ended = max(self._ended, request.id - 1)
+                self._changed.notify_all()
+            if not isinstance(request, Pause | Cancel):
+                self.requests.put(request)
         # At once: a batch that is being computed helps nobody. What is stored is resumable.
         os._exit(0)
 
@@ -90,7 +100,7 @@ def main() -> None:
     while True:
         request = inbox.requests.get()
         try:
-            if inbox.stopped(request.id) and isinstance(request, Explain):
+            if isinstance(request, Explain | Estimate) and inbox.stopped(request.id):
                 send(Stopped(id=request.id))
             else:
                 _answer(engine, request)
@@ -110,6 +120,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.describe_model(request)
     elif isinstance(request, Explain):
         engine.explain(request)
+    elif isinstance(request, Estimate):
+        engine.estimate(request)
 
 
 def _failed(request: Request, error: Exception, *, expected: bool) -> Failed:

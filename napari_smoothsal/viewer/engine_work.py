@@ -19,7 +19,14 @@ from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
 from napari_smoothsal.render.words import RESEARCH_ONLY
-from napari_smoothsal.runs import Progress, Run, RunPlan, explain_slide, open_run
+from napari_smoothsal.runs import (
+    Progress,
+    Run,
+    RunPlan,
+    estimate_run,
+    explain_slide,
+    open_run,
+)
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import class_picture_of, pictures_of
@@ -30,6 +37,8 @@ from napari_smoothsal.viewer.messages import (
     Describe,
     Described,
     DescribeModel,
+    Estimate,
+    Estimated,
     Explain,
     Finished,
     Grown,
@@ -37,6 +46,7 @@ from napari_smoothsal.viewer.messages import (
     Progressed,
     Reading,
     SlideFile,
+    Stopped,
     TissueFound,
 )
 from napari_smoothsal.viewer.option_settings import schema_of
@@ -138,7 +148,7 @@ class Engine:
                 compute=request.compute,
                 progress=growth.report,
                 stop=lambda: self._stopped(request.id),
-                on_plan=None if request.region else partial(self._tell_tissue, request, slide),
+                on_plan=None if request.view else partial(self._tell_tissue, request.id, slide),
             )
         messages = [str(w.message) for w in told if issubclass(w.category, UserWarning)]
         self._send(
@@ -152,14 +162,38 @@ class Engine:
             )
         )
 
-    def _tell_tissue(self, request: Explain, slide: Slide, plan: RunPlan) -> None:
+    def estimate(self, request: Estimate) -> None:
+        """Tell what an explanation would take."""
+        asked = request.explain
+        with contextlib.ExitStack() as stack:
+            slide = self._opened(asked, stack)
+            found = estimate_run(
+                slide,
+                self._model(asked.model),
+                [asked.spec],
+                region=asked.region,
+                tiling=asked.tiling,
+                compute=asked.compute,
+                stop=lambda: self._stopped(request.id),
+            )
+            if self._stopped(request.id):
+                self._send(Stopped(id=request.id))
+                return
+            self._tell_tissue(request.id, slide, found.plan)
+        self._send(
+            Estimated(
+                id=request.id, tiles=len(found.plan), seconds=found.seconds, bytes=found.bytes
+            )
+        )
+
+    def _tell_tissue(self, request_id: int, slide: Slide, plan: RunPlan) -> None:
         mpp = slide.require_mpp()
         down = plan.tissue.downsample
         picture = io.BytesIO()
         Image.fromarray(plan.tissue.mask).save(picture, format="PNG")
         self._send(
             TissueFound(
-                id=request.id,
+                id=request_id,
                 share=plan.tissue.share,
                 source=plan.tissue.source,
                 mask_png=base64.b64encode(picture.getvalue()),
@@ -206,7 +240,7 @@ class _Growth:
                 seconds_left=progress.seconds_left,
             )
         )
-        if time.monotonic() >= self._next and self._request.region is None:
+        if time.monotonic() >= self._next and not self._request.view:
             run = open_run(self._request.out)
             self._send(
                 Grown(

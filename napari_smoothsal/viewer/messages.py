@@ -80,6 +80,8 @@ class Explain(_Message):
         (x, y, w, h) in level-0 px; None: the slide.
     out
         Folder of the store.
+    view
+        Whether it is of what is in view: looked at while it grows, and not kept.
     max_tiles
         More are refused; None: no limit.
     """
@@ -93,7 +95,24 @@ class Explain(_Message):
     compute: Compute = Compute()
     region: tuple[int, int, int, int] | None
     out: str
+    view: bool = False
     max_tiles: int | None = None
+
+
+class Estimate(_Message):
+    """What would an explanation take? Ends an earlier request that is not finished."""
+
+    ask: Literal["estimate"] = "estimate"
+    id: int
+    explain: Explain
+
+
+class Pause(_Message):
+    """Wait before the next batch of a request, or go on."""
+
+    ask: Literal["pause"] = "pause"
+    id: int
+    paused: bool
 
 
 class Cancel(_Message):
@@ -230,6 +249,26 @@ class TissueFound(_Message):
     translate_um: tuple[float, float]
 
 
+class Estimated(_Message):
+    """Answer to `Estimate`, after `TissueFound`.
+
+    Attributes
+    ----------
+    tiles
+        To explain.
+    seconds
+        None where there are none.
+    bytes
+        On disk, at most.
+    """
+
+    say: Literal["estimate"] = "estimate"
+    id: int
+    tiles: int
+    seconds: float | None
+    bytes: int
+
+
 class Progressed(_Message):
     """How far a run is."""
 
@@ -321,12 +360,13 @@ class Failed(_Message):
     expected: bool
 
 
-Request = Describe | DescribeModel | Explain | Cancel
+Request = Describe | DescribeModel | Explain | Estimate | Cancel | Pause
 Answer = (
     Ready
     | Described
     | ModelDescribed
     | TissueFound
+    | Estimated
     | Progressed
     | Grown
     | Finished

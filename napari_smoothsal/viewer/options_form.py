@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
-from napari_smoothsal.viewer.controls import controls_for, form_rows, mark, problems_of
+from napari_smoothsal.viewer.controls import controls_for, enter, form_rows, mark, problems_of
 from napari_smoothsal.viewer.messages import Choice
 from napari_smoothsal.viewer.option_settings import Schema, settings_of
 
@@ -82,6 +82,14 @@ class OptionsForm(QWidget):
         fields = self._shown.settings.model_fields
         values = {name: control.value for name, control in self.controls.items()}
         return {name: value for name, value in values.items() if value != fields[name].default}
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Enter values of the name that is chosen; its others get their defaults."""
+        if self._shown is None:
+            return
+        for name, control in self.controls.items():
+            default = self._shown.settings.model_fields[name].default
+            enter(control, values.get(name, default), default)
 
     def problems(self) -> dict[str, str]:
         """Why values cannot work, by the label of their control, which is marked."""

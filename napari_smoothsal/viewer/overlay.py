@@ -8,7 +8,7 @@ from napari_smoothsal.viewer.class_layer import ClassOverlay
 from napari_smoothsal.viewer.map_layer import map_layer_options
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.messages import TissueFound
-from napari_smoothsal.viewer.placement import Pair, placement_on
+from napari_smoothsal.viewer.placement import Pair, Part, placement_on
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tissue_layer import show_tissue
@@ -29,18 +29,18 @@ class Overlay:
         The layer that is explained.
     mpp
         (y, x) micrometres per level-0 px with which it is.
-    view
-        Whether it is the map of a view, not of a slide.
+    part
+        Of what it is the map: each part has a layer of its own.
     """
 
-    def __init__(self, viewer: Any, slide_layer: Any, mpp: Pair, *, view: bool) -> None:
+    def __init__(self, viewer: Any, slide_layer: Any, mpp: Pair, *, part: Part) -> None:
         self._viewer = viewer
         self._slide_layer = slide_layer
         self._mpp = mpp
-        self._view = view
+        self._part = part
         self._pixels: StoredPixels | None = None
         self._layer: Any = None
-        self._classes = ClassOverlay(viewer, slide_layer, mpp, view=view)
+        self._classes = ClassOverlay(viewer, slide_layer, mpp, part=part)
 
     @property
     def layer(self) -> Any:
@@ -64,7 +64,7 @@ class Overlay:
         if self._layer is not None and self._layer not in self._viewer.layers:
             return  # the user has deleted it
         if self._pixels is None or self._layer is None:
-            self._pixels = StoredPixels(picture, whole=self._view)
+            self._pixels = StoredPixels(picture, whole=self._part == "view")
             self._layer = self._placed(picture, self._pixels)
         else:
             self._pixels.reload()
@@ -75,8 +75,8 @@ class Overlay:
 
     def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
         slide = str(self._slide_layer.unique_id)
-        identity = {"map": picture.key, "view": self._view, "of": slide}
-        name = picture.title + (" (view)" if self._view else "")
+        identity = {"map": picture.key, "part": self._part, "of": slide}
+        name = picture.title + ("" if self._part == "slide" else f" ({self._part})")
         placement = placement_on(self._slide_layer, picture, self._mpp)
         others = [layer for layer in self._viewer.layers if _is_map_of(layer, slide)]
         old = next((layer for layer in others if _own(layer)["key"] == identity), None)

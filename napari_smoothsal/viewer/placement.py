@@ -7,7 +7,7 @@ its tissue all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_smoothsal.viewer.messages import TissueFound
 
 Pair = tuple[float, float]
+Part = Literal["view", "region", "slide"]
+"""What of a slide is explained at once."""
 
 
 def resolution_of(layer: Any) -> Pair | None:

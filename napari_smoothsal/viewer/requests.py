@@ -93,9 +93,15 @@ def explained_slide(layer: Any, asked_mpp: float) -> ExplainedSlide:
     return ExplainedSlide(layer, stated or (asked_mpp, asked_mpp), size)
 
 
-def store_path(slide: ExplainedSlide, folder: str, model: str, spec: SaliencySpec) -> Path:
-    """Where the store of a slide's map goes: the same settings give the same place, so that
-    explaining again resumes.
+def store_path(
+    slide: ExplainedSlide,
+    folder: str,
+    model: str,
+    spec: SaliencySpec,
+    region: Region | None = None,
+) -> Path:
+    """Where the store of a map goes: the same settings give the same place, so that explaining
+    again resumes.
 
     Raises
     ------
@@ -116,5 +122,8 @@ def store_path(slide: ExplainedSlide, folder: str, model: str, spec: SaliencySpe
     stem = source.path.stem if source is not None else re.sub(r"[^\w.+-]", "_", slide.layer.name)
     place = source.path.absolute() if source is not None else slide.layer.unique_id
     settings = f"{place} {model} {slide.mpp} {spec.model_dump_json()}"
+    if region is not None:
+        settings += f" {region}"
     mark = hashlib.sha256(settings.encode()).hexdigest()[:6]
-    return parent / f"{stem}.{spec.layer}.{spec.denoising}.{mark}{SUFFIX}"
+    part = "" if region is None else ".region"
+    return parent / f"{stem}.{spec.layer}.{spec.denoising}{part}.{mark}{SUFFIX}"

@@ -2,32 +2,79 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_smoothsal.viewer.messages import Progressed
+from napari_smoothsal.viewer.messages import Estimated, Progressed
 
 PROBLEM = "color: #ff922b;"
 
 
 class RunBar(QWidget):
-    """Explain view, Explain slide, Cancel; progress and status."""
+    """The actions; progress and status.
+
+    Buttons: ``explain_view``, ``live`` (stays down), ``explain_region``, ``explain_slide``,
+    ``start`` (of what was estimated), ``pause`` (stays down), ``cancel``; in a menu
+    ``copy_python``, ``copy_command`` and ``reset``.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.explain_view = QPushButton("Explain view")
-        self.explain_view.setToolTip(
-            "Explain what is in the window now, at the model's own resolution whatever the zoom."
+        self.explain_view = _button(
+            "Explain view",
+            "Explain what is in the window now, at the model's own resolution whatever the zoom.",
         )
-        self.explain_slide = QPushButton("Explain slide")
-        self.explain_slide.setToolTip(
-            "Explain all tissue of the slide and keep the result; it can be stopped and resumed."
+        self.live = _button(
+            "Live",
+            "Explain the view again by itself whenever it, or a setting, has changed.",
+            stays=True,
         )
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop after the batch that is being computed.")
-        self.cancel.setEnabled(False)
-        buttons = QHBoxLayout()
-        for button in (self.explain_view, self.explain_slide, self.cancel):
-            buttons.addWidget(button)
+        self.explain_region = _button(
+            "Explain region",
+            "Explain what is drawn in a Shapes layer and keep the result: the chosen shapes, or "
+            "all of them.",
+        )
+        self.explain_slide = _button(
+            "Explain slide",
+            "Explain all tissue of the slide and keep the result; it can be stopped and resumed.",
+        )
+        self.start = _button("Start", "Start with what is outlined on the slide.")
+        self.pause = _button("Pause", "Wait after the batch that is being computed.", stays=True)
+        self.cancel = _button("Cancel", "Stop after the batch that is being computed.")
+        more = QToolButton()
+        more.setText("More")
+        more.setToolTip("Copy these settings as Python or as a command, or reset them.")
+        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(more)
+        self.copy_python = QAction("Copy as Python", menu)
+        self.copy_command = QAction("Copy as command", menu)
+        self.reset = QAction("Reset the settings", menu)
+        menu.addActions([self.copy_python, self.copy_command, self.reset])
+        more.setMenu(menu)
+        self.pause.toggled.connect(self._name_pause)
+        self._idle()
+        buttons = QGridLayout()
+        for row, parts in enumerate(
+            (
+                (self.explain_view, self.live, more),
+                (self.explain_region, self.explain_slide),
+                (self.start, self.pause, self.cancel),
+            )
+        ):
+            line = QHBoxLayout()
+            for button in parts:
+                line.addWidget(button)
+            buttons.addLayout(line, row, 0)
         self.progress_bar = QProgressBar()
         self.progress_bar.setTextVisible(True)
         self.progress_bar.hide()
@@ -58,28 +105,46 @@ class RunBar(QWidget):
         """The words that always stand in the dock."""
         self._notice.setText(text[:1].upper() + text[1:] + ".")
 
-    def problem(self, text: str) -> None:
-        """Say what went wrong, here and as a notification of napari's."""
+    def problem(self, text: str, *, aloud: bool = True) -> None:
+        """Say what went wrong, here and, aloud, as a notification of napari's."""
         from napari.utils.notifications import show_warning
 
         self._status.setStyleSheet(PROBLEM)
         self._status.setText(text[:1].upper() + text[1:])
-        show_warning(text)
+        if aloud:
+            show_warning(text)
 
     def begin(self, text: str) -> None:
         """Something is being explained."""
+        self._idle()
         self.cancel.setEnabled(True)
         self.progress_bar.setRange(0, 0)
         self.progress_bar.setFormat("")
         self.progress_bar.show()
         self.say(text)
 
+    def ask(self, found: Estimated) -> None:
+        """Say what it will take, and wait for Start."""
+        self.progress_bar.hide()
+        assert found.seconds is not None, "there are tiles"
+        tiles = "1 tile" if found.tiles == 1 else f"{found.tiles} tiles"
+        self.say(
+            f"{tiles}, about {_time_in_words(found.seconds)} of computing, at most "
+            f"{_size_in_words(found.bytes)} on disk. Start?"
+        )
+        self.start.setEnabled(True)
+        self.start.setDefault(True)
+
     def progress(self, news: Progressed) -> None:
         """It is this far."""
+        self.pause.setEnabled(True)
+        self.progress_bar.show()
         self.progress_bar.setRange(0, max(1, news.total))
         self.progress_bar.setValue(news.done)
         self.progress_bar.setFormat(f"{news.done} of {news.total} tiles")
-        if news.seconds_left is None:
+        if self.pause.isChecked():
+            self.say("Paused.")
+        elif news.seconds_left is None:
             self.say(f"{news.total} tiles to explain ...")
         else:
             failed = f", {news.failed} failed" if news.failed else ""
@@ -88,9 +153,30 @@ class RunBar(QWidget):
 
     def end(self, text: str) -> None:
         """Nothing is being explained any more."""
-        self.cancel.setEnabled(False)
+        self._idle()
         self.progress_bar.hide()
         self.say(text)
+
+    def _idle(self) -> None:
+        for button in (self.start, self.pause, self.cancel):
+            button.setEnabled(False)
+        self.pause.setChecked(False)
+
+    def _name_pause(self, down: bool) -> None:
+        self.pause.setText("Resume" if down else "Pause")
+        if self.pause.isEnabled():
+            self.say("Waiting after this batch ..." if down else "Going on ...")
+
+
+def _button(text: str, tooltip: str, *, stays: bool = False) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setCheckable(stays)
+    return button
+
+
+def _size_in_words(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
 
 
 def _time_in_words(seconds: float) -> str:

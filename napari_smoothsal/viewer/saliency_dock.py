@@ -1,23 +1,27 @@
-"""The Saliency dock: choose slide, model, layer and denoising; explain the view or the slide."""
+"""The Saliency dock: choose slide, model, layer and denoising; explain view, region or slide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QEvent, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
-from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.colour_bar import ColourBar
+from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
+from napari_smoothsal.viewer.drawn_region import drawn_region
+from napari_smoothsal.viewer.explaining import Explaining, Job
+from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.messages import (
     Answer,
     Describe,
     Described,
     DescribeModel,
+    Estimated,
     Explain,
     Failed,
     Finished,
@@ -28,13 +32,21 @@ from napari_smoothsal.viewer.messages import (
     Stopped,
     TissueFound,
 )
+from napari_smoothsal.viewer.moving_view import MovingView
 from napari_smoothsal.viewer.overlay import Overlay
+from napari_smoothsal.viewer.placement import Part
 from napari_smoothsal.viewer.reading_panel import ReadingPanel
-from napari_smoothsal.viewer.requests import NotExplainableError, explained_slide, store_path
+from napari_smoothsal.viewer.remembered import remember, remembered
+from napari_smoothsal.viewer.requests import (
+    ExplainedSlide,
+    NotExplainableError,
+    explained_slide,
+    store_path,
+)
 from napari_smoothsal.viewer.run_bar import RunBar
 from napari_smoothsal.viewer.session import session_of
 from napari_smoothsal.viewer.slide_form import SlideForm
-from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.slide_source import METADATA, source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
 
 if TYPE_CHECKING:
@@ -42,16 +54,10 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 420
 
-
-@dataclass
-class _Job:
-    """A request that has been sent, or whose pixels are being copied (id 0)."""
-
-    what: str
-    overlay: Overlay
-    scratch: Path
-    view: bool
-    id: int = 0
+VIEW: Part = "view"
+REGION: Part = "region"
+SLIDE: Part = "slide"
+NO_TISSUE = "No tissue found here: nothing to explain."
 
 
 class SaliencyDock(QWidget):
@@ -72,10 +78,9 @@ class SaliencyDock(QWidget):
         self._model: ModelDescribed | None = None
         self._described = False
         self._asked_model = 0
-        self._job: _Job | None = None
-        self._old: dict[int, _Job] = {}
-        self._copying: Iterator[None] | None = None
         self._waiting: dict[str, Any] | None = None
+        self._remembered = remembered()
+        self._shown_last: object = None
 
         self.slides = SlideForm(viewer)
         self.form = SpecForm()
@@ -88,16 +93,28 @@ class SaliencyDock(QWidget):
         layout.addStretch(1)
         self.setMaximumWidth(MAX_WIDTH)
 
+        self._explaining = Explaining(self._session, self)
+        self._explaining.told.connect(self._on_news)
+        self._explaining.ended.connect(self._on_end)
+        self._moving = MovingView(viewer, self)
+        self._moving.rested.connect(self._on_rest)
+        self.form.changed.connect(self._moving.touch)
         self.slides.model_chosen.connect(self._ask_model)
-        self.bar.explain_view.clicked.connect(self.explain_view)
-        self.bar.explain_slide.clicked.connect(self.explain_slide)
-        self.bar.cancel.clicked.connect(self.cancel)
-        self._copy_timer = QTimer(self)
-        self._copy_timer.timeout.connect(self._copy_on)
+        bar = self.bar
+        bar.explain_view.clicked.connect(self.explain_view)
+        bar.explain_region.clicked.connect(self.estimate_region)
+        bar.explain_slide.clicked.connect(self.estimate_slide)
+        bar.start.clicked.connect(self.start)
+        bar.pause.toggled.connect(self._explaining.pause)
+        bar.cancel.clicked.connect(self.cancel)
+        bar.live.toggled.connect(self._moving.touch)
+        bar.copy_python.triggered.connect(lambda: self._copy(as_python, "Python"))
+        bar.copy_command.triggered.connect(lambda: self._copy(as_command, "command"))
+        bar.reset.triggered.connect(lambda: self.form.restore({}))
         engine = self._session.engine
         engine.answered.connect(self._on_answer)
         engine.died.connect(self._on_death)
-        session, slides = self._session, self.slides
+        session, slides, moving = self._session, self.slides, self._moving
         selection = viewer.layers.selection
         selection.events.active.connect(self._show_legend_of)
         ended: list[bool] = []
@@ -107,6 +124,7 @@ class SaliencyDock(QWidget):
             if not ended:
                 ended.append(True)
                 slides.disconnect_viewer()
+                moving.disconnect_viewer()
                 selection.events.active.disconnect(self._show_legend_of)
                 session.leave()
 
@@ -115,7 +133,7 @@ class SaliencyDock(QWidget):
         application = QCoreApplication.instance()
         assert application is not None
         application.aboutToQuit.connect(end)
-        self.bar.say("Starting the computing process ...")
+        bar.say("Starting the computing process ...")
         if engine.ready:
             self._describe()
         else:
@@ -134,11 +152,12 @@ class SaliencyDock(QWidget):
     @property
     def busy(self) -> bool:
         """Whether something is being explained."""
-        return self._job is not None
+        job = self._explaining.job
+        return job is not None and not job.waiting
 
     def explain_view(self) -> None:
         """Explain what is in view."""
-        self._explain(view=True)
+        self._explain(VIEW)
 
     def explain_view_when_ready(self, **values: Any) -> None:
         """The same with some controls set, as soon as the engine has told what there is."""
@@ -149,100 +168,121 @@ class SaliencyDock(QWidget):
             self.form.controls[name].value = value
         self.explain_view()
 
+    def explain_region(self) -> None:
+        """Explain what is drawn in a Shapes layer; its store is kept."""
+        self._explain(REGION)
+
     def explain_slide(self) -> None:
         """Explain the slide; its store is kept."""
-        self._explain(view=False)
+        self._explain(SLIDE)
+
+    def estimate_region(self) -> None:
+        """Say what the drawn region would take, and wait for `start`."""
+        self._explain(REGION, estimated=True)
+
+    def estimate_slide(self) -> None:
+        """Say what the slide would take, and wait for `start`."""
+        self._explain(SLIDE, estimated=True)
+
+    def start(self) -> None:
+        """Start what was estimated."""
+        self.bar.begin("Starting ...")
+        self._explaining.start()
 
     def cancel(self) -> None:
         """End what is being explained; the store of a slide can be resumed."""
-        job = self._job
-        if job is None:
-            return
-        if job.id == 0:
-            self._copying = None
-            self._copy_timer.stop()
-            self._end_job("Stopped.")
-            return
-        self.bar.say("Stopping after this batch ...")
-        self._session.engine.cancel(job.id)
+        if self._explaining.job is not None:
+            self.bar.say("Stopping after this batch ...")
+            self._explaining.cancel()
 
-    def _explain(self, *, view: bool) -> None:
+    def _explain(self, what: Part, *, estimated: bool = False, aloud: bool = True) -> None:
+        scratch = self._session.new_folder()
         try:
-            spec = self.form.spec()
-            if self._model is None:
-                starting = "the computing process is still starting; try again in a few seconds"
-                raise NotExplainableError("choose a model first" if self._described else starting)
-            if spec is None:
-                raise NotExplainableError(self.form.problem)
-            layer = self.slides.layer
-            if layer is None:
-                raise NotExplainableError("open a slide first, e.g. with File > Open")
-            slide = explained_slide(layer, self.slides.asked_mpp)
-            region = slide.view(self._viewer) if view else None
-            scratch = self._session.new_folder()
-            if view:
-                out = scratch / "view.smoothsal.zarr"
-            else:
-                out = store_path(slide, self.slides.folder, self._model.name, spec)
-            sent, steps = slide.handed_over(region, self._model.tile_um, scratch)
+            job = self._job(what, scratch, estimated)
+        except SmoothsalError as error:
+            self._session.discard(scratch)
+            self.bar.problem(str(error), aloud=aloud)
+            return
+        assert self._model is not None  # of every job
+        remember({"model": self._model.model, "spec": self.form.values()})
+        self.bar.begin("Reading the view ..." if job.view else "Looking for tissue ...")
+        self._explaining.begin(job)
+
+    def _job(self, what: Part, scratch: Path, estimated: bool) -> Job:
+        slide, spec, model = self._chosen()
+        view = what == VIEW
+        region: Region | None = None
+        tiling = Tiling()
+        if view:
+            region = slide.view(self._viewer)
+        elif what == REGION:
+            drawn = drawn_region(self._viewer, slide)
+            region, tiling = drawn.region, drawn.tiling(scratch)
+        if view:
+            out = scratch / "view.smoothsal.zarr"
+        else:
+            out = store_path(slide, self.slides.folder, model.name, spec, region)
+        sent, steps = slide.handed_over(region, model.tile_um, scratch)
+
+        def make(number: int) -> Explain:
+            return Explain(
+                id=number,
+                slide=sent,
+                model=model.model,
+                spec=spec,
+                tiling=tiling,
+                compute=Compute(batch_size=model.view_batch) if view else Compute(),
+                region=region,
+                out=str(out.absolute()),
+                view=view,
+                max_tiles=model.most_view_tiles if view else None,
+            )
+
+        overlay = Overlay(self._viewer, slide.layer, slide.mpp, part=what)
+        return Job(f"This {what}", overlay, scratch, make, steps, view, estimated)
+
+    def _chosen(self) -> tuple[ExplainedSlide, SaliencySpec, ModelDescribed]:
+        """What is to be explained, how, and of which model."""
+        spec = self.form.spec()
+        if self._model is None:
+            starting = "the computing process is still starting; try again in a few seconds"
+            raise NotExplainableError("choose a model first" if self._described else starting)
+        if spec is None:
+            raise NotExplainableError(self.form.problem)
+        layer = self.slides.layer
+        if layer is None:
+            raise NotExplainableError("open a slide first, e.g. with File > Open")
+        return explained_slide(layer, self.slides.asked_mpp), spec, self._model
+
+    def _on_rest(self) -> None:
+        """The view, or a setting, has come to rest: explain it again where that is wished."""
+        job = self._explaining.job
+        if not self.bar.live.isChecked() or (job is not None and not job.view):
+            return
+        try:
+            slide, spec, model = self._chosen()
+            asked = (slide.view(self._viewer), str(slide.layer.unique_id), spec, model.model)
+        except SmoothsalError as error:
+            self.bar.problem(str(error), aloud=False)
+            return
+        if asked != self._shown_last:
+            self._shown_last = asked
+            self._explain(VIEW, aloud=False)
+
+    def _copy(self, written: Any, what: str) -> None:
+        try:
+            slide, spec, model = self._chosen()
         except SmoothsalError as error:
             self.bar.problem(str(error))
             return
-        model, batch = self._model.model, self._model.view_batch
-        most = self._model.most_view_tiles
-        self._supersede()
-        job = _Job(
-            "This view" if view else "This slide",
-            Overlay(self._viewer, layer, slide.mpp, view=view),
-            scratch,
-            view,
-        )
-
-        def send() -> None:
-            job.id = self._session.engine.ask(
-                lambda number: Explain(
-                    id=number,
-                    slide=sent,
-                    model=model,
-                    spec=spec,
-                    compute=Compute(batch_size=batch) if view else Compute(),
-                    region=region,
-                    out=str(out.absolute()),
-                    max_tiles=most if view else None,
-                )
-            )
-
-        self._job = job
-        self.bar.begin("Reading the view ..." if view else "Looking for tissue ...")
-        self._copying = self._then(steps, send)
-        self._copy_on()
-        if self._copying is not None:
-            self._copy_timer.start(0)
-
-    @staticmethod
-    def _then(steps: Iterator[None], send: Any) -> Iterator[None]:
-        yield from steps
-        send()
-
-    def _copy_on(self) -> None:
-        try:
-            ended = self._copying is None or next(self._copying, self) is self
-        except Exception as error:  # noqa: BLE001 - a full disk, a lazy layer's own error
-            self._end_job("")
-            self.bar.problem(f"The view could not be read: {error}")
-            ended = True
-        if ended:
-            self._copying = None
-            self._copy_timer.stop()
-
-    def _supersede(self) -> None:
-        # The engine ends the older request when the newer one arrives.
-        self._copy_timer.stop()
-        if self._job is not None and self._job.id:
-            self._old[self._job.id] = self._job
-        elif self._job is not None:
-            self._session.discard(self._job.scratch)
-        self._job = None
+        source = source_of(slide.layer)
+        path = str(source.path) if source is not None else "slide.svs"
+        given = None if source is not None and source.mpp == slide.mpp else slide.mpp[0]
+        setting = Setting(path, "maps.smoothsal.zarr", given, model.model, spec)
+        clipboard = QGuiApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(written(setting))
+        self.bar.say(f"Copied as {what}: it explains the slide with these settings.")
 
     def _ask_model(self, model: str) -> None:
         self._model = None
@@ -261,60 +301,80 @@ class SaliencyDock(QWidget):
         if isinstance(answer, Ready):
             self._describe()
         elif isinstance(answer, Described):
-            self._described = True
-            self.form.describe(answer)
-            self.bar.notice(answer.notice)
-            if not self.busy:
-                self.bar.say("Choose a model.")
-            self.slides.offer_models(answer.models)
-            if self._model is None and self.slides.model:
-                self._ask_model(self.slides.model)
+            self._on_described(answer)
         elif isinstance(answer, ModelDescribed):
             if answer.id == self._asked_model:
-                self._model = answer
-                self.form.describe_model(answer)
-                self.bar.say(answer.intended_use or f"Model {answer.name} is ready.")
-                if self._waiting is not None:
-                    values, self._waiting = self._waiting, None
-                    self.explain_view_when_ready(**values)
+                self._on_model(answer)
         elif isinstance(answer, Failed) and answer.id == self._asked_model:
             self.bar.problem(answer.message)
-        elif self._job is not None and answer.id == self._job.id:
-            self._on_news(self._job, answer)
-        elif isinstance(answer, Finished | Failed | Stopped):
-            old = self._old.pop(answer.id, None)
-            self._session.discard(old.scratch if old is not None else None)
+        else:
+            self._explaining.hear(answer)
 
-    def _on_news(self, job: _Job, answer: Answer) -> None:
+    def _on_described(self, answer: Described) -> None:
+        self._described = True
+        self.form.describe(answer)
+        self.bar.notice(answer.notice)
+        if self._explaining.job is None:
+            self.bar.say("Choose a model.")
+        asked, chosen = self._asked_model, self.slides.model
+        self.slides.offer_models(answer.models)
+        wanted = self._remembered.get("model")
+        if chosen is None and wanted in answer.models:
+            self.slides.model = wanted
+        elif chosen is None and isinstance(wanted, str) and Path(wanted).is_dir():
+            self.slides.add_model(wanted)
+        if self._model is None and self._asked_model == asked and self.slides.model:
+            self._ask_model(self.slides.model)
+
+    def _on_model(self, answer: ModelDescribed) -> None:
+        self._model = answer
+        self.form.describe_model(answer)
+        kept, self._remembered = self._remembered, {}
+        if kept.get("model") == answer.model and isinstance(kept.get("spec"), dict):
+            self.form.restore(kept["spec"])
+        self.bar.say(answer.intended_use or f"Model {answer.name} is ready.")
+        if self._waiting is not None:
+            values, self._waiting = self._waiting, None
+            self.explain_view_when_ready(**values)
+
+    def _on_news(self, job: Job, answer: Answer) -> None:
         if isinstance(answer, Progressed):
             self.bar.progress(answer)
         elif isinstance(answer, TissueFound):
             job.overlay.show_tissue(answer)
             self.bar.say(f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source}).")
+        elif isinstance(answer, Estimated):
+            if answer.tiles:
+                self.bar.ask(answer)
+            else:
+                self._explaining.cancel()
+                self.bar.say(NO_TISSUE)
         elif isinstance(answer, Grown):
             self._show(job, answer)
+
+    def _on_end(self, job: Job, answer: Finished | Failed | Stopped) -> None:
+        if isinstance(answer, Finished):
+            self._on_finished(job, answer)
         elif isinstance(answer, Stopped):
-            self._end_job("Stopped.")
-        elif isinstance(answer, Failed):
+            self.bar.end("Stopped.")
+        else:
             said = answer.message
             if not answer.expected:
                 said = f"This program failed ({answer.kind}: {answer.message}); please report it."
-            self._end_job("")
-            self.bar.problem(said)
-        elif isinstance(answer, Finished):
-            self._on_finished(job, answer)
+            self.bar.end("")
+            self.bar.problem(said, aloud=not self.bar.live.isChecked())
 
     def _show_legend_of(self, event: Any) -> None:
         own = event.value.metadata.get(METADATA) if event.value is not None else None
         if isinstance(own, dict) and "legend" in own:
             self.colours.show_legend(own["legend"], own["limit"])
 
-    def _show(self, job: _Job, answer: Grown | Finished) -> None:
+    def _show(self, job: Job, answer: Grown | Finished) -> None:
         picture = answer.pictures[0]
         job.overlay.show(picture, answer.classes)
         self.colours.show_legend(picture.legend, picture.limit)
 
-    def _on_finished(self, job: _Job, answer: Finished) -> None:
+    def _on_finished(self, job: Job, answer: Finished) -> None:
         stopped = answer.status == "running"
         if not (stopped and job.view) and answer.reading.tiles:
             self._show(job, answer)
@@ -322,27 +382,19 @@ class SaliencyDock(QWidget):
             colours = answer.classes.shown if answer.classes is not None else None
             self.reading.show_reading(job.what, answer.reading, colours)
         if stopped:
-            resume = "" if job.view else " Explain slide goes on where it stopped."
-            self._end_job(f"Stopped.{resume}")
+            resume = "" if job.view else " The same again goes on where it stopped."
+            self.bar.end(f"Stopped.{resume}")
         elif not answer.reading.tiles and answer.reading.failed:
-            self._end_job("No tile could be read or computed; the slide may be damaged here.")
+            self.bar.end("No tile could be read or computed; the slide may be damaged here.")
         elif not answer.reading.tiles:
-            self._end_job("No tissue found here: nothing to explain.")
+            self.bar.end(NO_TISSUE)
         else:
-            self._end_job("Done." + "".join(f" Note: {text}." for text in answer.warnings))
+            self.bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
 
     def _on_death(self, cause: str) -> None:
-        for job in self._old.values():
-            self._session.discard(job.scratch)
-        self._old.clear()
-        if self._job is not None and not self._job.view:
-            cause += " Explain slide goes on where it stopped."
-        if self._job is not None:
-            self._end_job("")
+        lost = self._explaining.forget()
+        if lost is not None:
+            self.bar.end("")
+            if not lost.view:
+                cause += " The same again goes on where it stopped."
         self.bar.problem(cause)
-
-    def _end_job(self, said: str) -> None:
-        if self._job is not None:
-            self._session.discard(self._job.scratch)
-            self._job = None
-        self.bar.end(said)

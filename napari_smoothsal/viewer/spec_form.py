@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -12,6 +13,7 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.viewer.controls import (
     controls_for,
+    enter,
     form_rows,
     mark,
     problems_of,
@@ -58,6 +60,7 @@ class SpecForm(QWidget):
             "denoising_options": OptionsForm(indent_px=INDENT_PX),
             "method_options": OptionsForm(),
         }
+        self._start = {n: c.value for n, c in self.controls.items() if n not in NAMED}
         self._denoisings: dict[str, DenoisingChoice] = {}
         self._model: ModelDescribed | None = None
         layout = QVBoxLayout(self)
@@ -137,6 +140,30 @@ class SpecForm(QWidget):
         for name in ("layer", "target"):
             self.controls[name].choices = ()
 
+    def values(self) -> dict[str, Any]:
+        """What differs from the defaults, and what is chosen by name; for `restore`."""
+        found = {name: control.value for name, control in self.controls.items()}
+        changed = {
+            name: value
+            for name, value in found.items()
+            if name in NAMED or value != self._start[name]
+        }
+        return changed | {name: options.values() for name, options in self.options.items()}
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Enter values of an earlier time, as far as they still fit; the rest are the defaults."""
+        model = self._model
+        names: dict[str, Any] = {
+            "layer": model.default_layer if model else None,
+            "target": model.default_target if model else None,
+        }
+        for name, control in self.controls.items():
+            default = self._start.get(name, names.get(name, _default(name)))
+            enter(control, values.get(name, default), default)
+        for name, options in self.options.items():
+            self._choose_options()
+            options.restore(values.get(name, {}))
+
     def spec(self) -> SaliencySpec | None:
         """The spec; None where a value cannot work, which is then marked and explained."""
         values = {name: control.value for name, control in self.controls.items()}
@@ -190,6 +217,10 @@ class SpecForm(QWidget):
         if self.controls["layer"].value:
             self.spec()
         self.changed.emit()
+
+
+def _default(name: str) -> Any:
+    return SaliencySpec.model_fields[name].default
 
 
 def _layer_in_words(layer: LayerChoice) -> str:

@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import napari.settings
+import psutil
 import pytest
 
 # Before Qt: on Windows torch's libraries cannot be loaded once Qt's are.
 import torch
+from napari.components import ViewerModel
+from qtpy.QtCore import QCoreApplication, QEvent
+from viewer_listening import PATIENCE_MS
 from viewer_pictures import tissue, write_tiff
 
 from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.viewer.readers import read_slides
+from napari_smoothsal.viewer.saliency_dock import SaliencyDock
+from napari_smoothsal.viewer.session import session_of
 
 CARD = ModelCard(
     name="tiny",
@@ -32,6 +40,13 @@ CARD = ModelCard(
         "num_classes": 2,
     },
 )
+
+
+@pytest.fixture(autouse=True)
+def remembered_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docks remember stays in the test's folder."""
+    monkeypatch.setattr(napari.settings, "_CFG_PATH", tmp_path / "napari" / "settings.yaml")
+    monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +89,40 @@ def _ending_engine() -> Iterator[Any]:
     process = EngineProcess()
     yield process
     process.close()
+
+
+@pytest.fixture
+def viewer() -> Any:
+    model = ViewerModel()
+    model.canvas.size = (200, 300)
+    return model
+
+
+@pytest.fixture
+def dock(viewer: Any, qtbot: Any) -> Iterator[SaliencyDock]:
+    widget = SaliencyDock(viewer)
+    session = session_of(viewer)
+    yield widget
+    folder, engine = session.folder, session.engine.process_id
+    widget.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    # Nothing is left of it: no process, no folder.
+    assert not folder.exists()
+    assert engine == 0 or not psutil.pid_exists(engine)
+
+
+@pytest.fixture
+def slide(viewer: Any, tiff_slide: Path) -> Any:
+    ((data, options, _),) = read_slides(str(tiff_slide))
+    layer = viewer.add_image(data, **options)
+    viewer.scene.camera.center = (0.0, 100.0, 100.0)
+    viewer.scene.camera.zoom = 2.0  # one screen pixel per slide pixel
+    return layer
+
+
+@pytest.fixture
+def ready(dock: SaliencyDock, slide: Any, model_folder: Path, qtbot: Any) -> SaliencyDock:
+    dock.slides.add_model(str(model_folder))
+    qtbot.waitUntil(lambda: bool(dock.form.controls["layer"].value), timeout=PATIENCE_MS)
+    dock.form.controls["samples"].value = 0
+    return dock

@@ -53,15 +53,15 @@ def add_slide(viewer: Any) -> Any:
     return viewer.add_layer(Image(picture, rgb=True, scale=(0.5, 0.5), units=("um", "um")))
 
 
-@pytest.mark.parametrize("view", [True, False])
-def test_it_is_outlined_named_and_in_place(viewer: Any, tmp_path: Path, view: bool) -> None:
+@pytest.mark.parametrize("part", ["view", "slide"])
+def test_it_is_outlined_named_and_in_place(viewer: Any, tmp_path: Path, part: Any) -> None:
     slide = add_slide(viewer)
     over = viewer.add_image(np.zeros((4, 4)), scale=(0.5, 0.5), units=("um", "um"))
-    ClassOverlay(viewer, slide, (0.5, 0.5), view=view).show(stored(tmp_path / "c"))
+    ClassOverlay(viewer, slide, (0.5, 0.5), part=part).show(stored(tmp_path / "c"))
     assert list(viewer.layers[:2]) == [slide, over]
     assert viewer.layers.selection.active is over
     layer = viewer.layers[2]
-    assert layer.multiscale != view and layer.contour == 2 and not layer.editable
+    assert layer.multiscale == (part == "slide") and layer.contour == 2 and not layer.editable
     assert tuple(layer.translate) == (100, 50) and tuple(layer.scale) == (0.5, 0.5)
     colours = layer.colormap.color_dict
     assert colours[0][3] == 0 and colours[1][3] == 0
@@ -74,14 +74,14 @@ def test_it_is_outlined_named_and_in_place(viewer: Any, tmp_path: Path, view: bo
 def test_it_grows_with_the_store_and_keeps_what_the_user_chose(viewer: Any, tmp_path: Path) -> None:
     slide = add_slide(viewer)
     picture = stored(tmp_path / "c")
-    overlay = ClassOverlay(viewer, slide, (0.5, 0.5), view=True)
+    overlay = ClassOverlay(viewer, slide, (0.5, 0.5), part="view")
     overlay.show(picture)
     layer = viewer.layers[1]
     zarr.open_array(str(tmp_path / "c" / "0"), mode="r+")[32:] = 2
     overlay.show(picture)
     assert viewer.layers[1] is layer and (layer.data[40] == 2).all()
     layer.visible, layer.contour, layer.opacity = False, 0, 0.2
-    ClassOverlay(viewer, slide, (0.5, 0.5), view=True).show(stored(tmp_path / "d"))
+    ClassOverlay(viewer, slide, (0.5, 0.5), part="view").show(stored(tmp_path / "d"))
     assert len(viewer.layers) == 2
     again = viewer.layers[1]
     assert (again.visible, again.contour, again.opacity) == (False, 0, 0.2)

@@ -87,7 +87,7 @@ def shown(
         progress=False,
     )
     assert run.status == "complete"
-    overlay = Overlay(viewer, slide_layer, (MPP, MPP), view=False)
+    overlay = Overlay(viewer, slide_layer, (MPP, MPP), part="slide")
     (picture,) = pictures_of(run)
     overlay.show(picture)
     layer = overlay.layer

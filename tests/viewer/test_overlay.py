@@ -112,12 +112,12 @@ def test_the_coarsest_level_grows_in_place(tmp_path: Path) -> None:
 
 def test_explaining_again_updates_the_same_layer(viewer: Any, tmp_path: Path) -> None:
     slide = add_slide(viewer, **PLACES["our slide"])
-    Overlay(viewer, slide, (0.5, 0.5), view=True).show(stored(tmp_path / "a"))
+    Overlay(viewer, slide, (0.5, 0.5), part="view").show(stored(tmp_path / "a"))
     (_, layer) = viewer.layers
     layer.opacity = 0.3
     told = "layer1 | original | gradient baseline=white | supports tumour"
     moved = stored(tmp_path / "b", translate_um=(7.0, 9.0), shape=(20, 30), limit=2.0, title=told)
-    Overlay(viewer, slide, (0.5, 0.5), view=True).show(moved)
+    Overlay(viewer, slide, (0.5, 0.5), part="view").show(moved)
     assert list(viewer.layers) == [slide, layer]
     assert layer.name == f"{told} (view)"
     assert layer.data.shape == (20, 30)
@@ -125,13 +125,13 @@ def test_explaining_again_updates_the_same_layer(viewer: Any, tmp_path: Path) ->
     assert layer.opacity == 0.3
     assert tuple(layer.contrast_limits) == (-2, 2)
     layer.name = "mine"
-    Overlay(viewer, slide, (0.5, 0.5), view=True).show(stored(tmp_path / "a"))
+    Overlay(viewer, slide, (0.5, 0.5), part="view").show(stored(tmp_path / "a"))
     assert layer.name == "mine"
 
 
 def test_limits_that_the_user_set_stay(viewer: Any, tmp_path: Path) -> None:
     slide = add_slide(viewer, **PLACES["our slide"])
-    overlay = Overlay(viewer, slide, (0.5, 0.5), view=False)
+    overlay = Overlay(viewer, slide, (0.5, 0.5), part="slide")
     overlay.show(stored(tmp_path / "a"))
     overlay.layer.contrast_limits = (-0.4, 0.4)
     overlay.show(stored(tmp_path / "a", limit=3.0))
@@ -142,11 +142,11 @@ def test_another_map_hides_the_one_before_and_a_deleted_one_stays_deleted(
     viewer: Any, tmp_path: Path
 ) -> None:
     slide = add_slide(viewer, **PLACES["our slide"])
-    other = Overlay(viewer, add_slide(viewer), (0.5, 0.5), view=True)
+    other = Overlay(viewer, add_slide(viewer), (0.5, 0.5), part="view")
     other.show(stored(tmp_path / "o"))
-    first = Overlay(viewer, slide, (0.5, 0.5), view=True)
+    first = Overlay(viewer, slide, (0.5, 0.5), part="view")
     first.show(stored(tmp_path / "a"))
-    second = Overlay(viewer, slide, (0.5, 0.5), view=False)
+    second = Overlay(viewer, slide, (0.5, 0.5), part="slide")
     second.show(stored(tmp_path / "b", key="layer2.original.gradient.tumour"))
     assert not first.layer.visible and second.layer.visible
     assert other.layer.visible and slide.visible

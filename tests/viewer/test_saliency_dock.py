@@ -5,66 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Image
-from qtpy.QtCore import QCoreApplication, QEvent
+from viewer_listening import PATIENCE_MS, finish
 from viewer_pictures import tissue
 
 from napari_smoothsal.core.specs import SaliencySpec
-from napari_smoothsal.viewer.readers import read_slides
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
 from napari_smoothsal.viewer.slide_source import METADATA
-
-PATIENCE_MS = 60_000
-
-
-@pytest.fixture
-def viewer() -> Any:
-    model = ViewerModel()
-    model.canvas.size = (200, 300)
-    return model
-
-
-@pytest.fixture
-def dock(viewer: Any, qtbot: Any) -> Iterator[SaliencyDock]:
-    widget = SaliencyDock(viewer)
-    session = session_of(viewer)
-    yield widget
-    folder, engine = session.folder, session.engine.process_id
-    widget.deleteLater()
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    # Nothing is left of it: no process, no folder.
-    assert not folder.exists()
-    assert engine == 0 or not psutil.pid_exists(engine)
-
-
-@pytest.fixture
-def slide(viewer: Any, tiff_slide: Path) -> Any:
-    ((data, options, _),) = read_slides(str(tiff_slide))
-    layer = viewer.add_image(data, **options)
-    viewer.scene.camera.center = (0.0, 100.0, 100.0)
-    viewer.scene.camera.zoom = 2.0  # one screen pixel per slide pixel
-    return layer
-
-
-@pytest.fixture
-def ready(dock: SaliencyDock, slide: Any, model_folder: Path, qtbot: Any) -> SaliencyDock:
-    dock.slides.add_model(str(model_folder))
-    qtbot.waitUntil(lambda: bool(dock.form.controls["layer"].value), timeout=PATIENCE_MS)
-    dock.form.controls["samples"].value = 0
-    return dock
-
-
-def finish(dock: SaliencyDock, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.busy, timeout=PATIENCE_MS)
 
 
 def test_choices_follow_the_model(ready: SaliencyDock, qtbot: Any) -> None:

@@ -1,11 +1,11 @@
-"""Listener: waits for answers of an engine."""
+"""Waiting for an engine and for docks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-TIMEOUT_MS = 60_000
+PATIENCE_MS = 60_000
 
 T = TypeVar("T")
 
@@ -24,5 +24,10 @@ class Listener:
 
     def wait_for(self, kind: type[T], such: Callable[[T], bool] = lambda _: True) -> T:
         """The first answer of a kind for which a condition holds."""
-        self._qtbot.waitUntil(lambda: any(map(such, self.seen(kind))), timeout=TIMEOUT_MS)
+        self._qtbot.waitUntil(lambda: any(map(such, self.seen(kind))), timeout=PATIENCE_MS)
         return next(answer for answer in self.seen(kind) if such(answer))
+
+
+def finish(dock: Any, qtbot: Any) -> None:
+    """Wait until a Saliency dock explains nothing."""
+    qtbot.waitUntil(lambda: not dock.busy, timeout=PATIENCE_MS)

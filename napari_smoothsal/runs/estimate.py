@@ -1,0 +1,111 @@
+"""What a run will take, before it is started: tiles, time, disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from napari_smoothsal.attribution import Explainer, Stopped
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
+from napari_smoothsal.slides import Slide
+
+BYTES_PER_PX = 4 * (1 + 2 / 3)
+"""A map in float32, its coarser levels, and those of largest magnitudes."""
+CLASS_BYTES_PER_PX = 1.4
+"""Class and probability of a pixel, with the coarser levels."""
+
+_TIMED_TILES = 2
+_SOON_S = 1.0
+"""A pass that took less is timed again: the first one also loads and compiles."""
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """What a run will take.
+
+    Attributes
+    ----------
+    plan
+        Its tiles and tissue.
+    seconds
+        From a few tiles of the slide, reading not counted; None without tiles, or when stopped.
+    bytes
+        On disk, before compression: an upper bound.
+    """
+
+    plan: RunPlan
+    seconds: float | None
+    bytes: int
+
+
+def estimate_run(
+    slide: Slide,
+    model: Model,
+    specs: Sequence[SaliencySpec],
+    *,
+    region: Region | None = None,
+    tiling: Tiling | None = None,
+    compute: Compute | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> RunEstimate:
+    """Plan a run, and time two of its tiles.
+
+    Parameters
+    ----------
+    slide, model, specs, region, tiling, compute, stop
+        As of `explain_slide`.
+
+    Raises
+    ------
+    SmoothsalError
+        If the run could not start.
+    """
+    explainer = Explainer(model, specs, compute or Compute(), scope="slide")
+    layers = placed_layers(explainer)
+    plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
+    per_tile = _seconds_per_tile(slide, explainer, plan, stop)
+    return RunEstimate(
+        plan, None if per_tile is None else per_tile * len(plan), _bytes(plan, model, layers)
+    )
+
+
+def _seconds_per_tile(
+    slide: Slide, explainer: Explainer, plan: RunPlan, stop: Callable[[], bool] | None
+) -> float | None:
+    chosen = np.linspace(0, len(plan) - 1, min(_TIMED_TILES, len(plan))).astype(int)
+    if not len(chosen):
+        return None
+    grid, margin = plan.grid, explainer.margin
+    side = grid.tile_px + 2 * margin
+    tiles = [slide.read_box(grid.box(int(i), margin), (side, side)) for i in chosen]
+    batch = torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2)
+    places = [(int(y), int(x)) for y, x in grid.origins[chosen]]
+    took = 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        try:
+            explainer.explain(batch, places, stop, margin=margin)
+        except Stopped:
+            return None
+        took = time.perf_counter() - began
+        if took > _SOON_S:
+            break
+    return took / len(chosen)
+
+
+def _bytes(plan: RunPlan, model: Model, layers: Sequence[PlacedLayer]) -> int:
+    grid, (_, _, width, height) = plan.grid, plan.region
+    kept = (grid.step * grid.scale[0]) * (grid.step * grid.scale[1]) * len(grid)
+    share = min(1.0, kept / (width * height))
+    px = sum(float(np.prod(plan.map_grid(layer.window).shape)) for layer in layers)
+    total = px * BYTES_PER_PX
+    if model.output is not None:
+        dense = float(np.prod(plan.map_grid(model.output.name).shape))
+        total += dense * CLASS_BYTES_PER_PX * max(1, len(model.card.class_names))
+    return round(total * share)

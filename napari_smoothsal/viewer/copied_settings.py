@@ -1,0 +1,93 @@
+"""What the dock shows as Python and as a command, to be pasted into a script."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.viewer.field_of_view import Region
+
+OPTION_FLAGS = {"denoising_options": "--denoising-option", "method_options": "--method-option"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is explained, and how.
+
+    Attributes
+    ----------
+    slide, out
+        Paths, or names that stand for them.
+    mpp
+        Given by the user; None where the slide says it.
+    model
+        Built-in name or folder.
+    spec
+        How.
+    region
+        (x, y, w, h) in level-0 px; None: the slide.
+    """
+
+    slide: str
+    out: str
+    mpp: float | None
+    model: str
+    spec: SaliencySpec
+    region: Region | None = None
+
+
+def as_python(setting: Setting) -> str:
+    """A script that computes the same map."""
+    fields = _changed(setting.spec)
+    spec = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    mpp = f", mpp={setting.mpp!r}" if setting.mpp is not None else ""
+    region = f", region={setting.region!r}" if setting.region is not None else ""
+    return "\n".join(
+        (
+            "import napari_smoothsal as ss",
+            "",
+            f"model = ss.load_model({setting.model!r})",
+            f"spec = ss.SaliencySpec({spec})",
+            f"with ss.open_slide({setting.slide!r}{mpp}) as slide:",
+            f"    run = ss.explain_slide(slide, model, [spec], out={setting.out!r}{region})",
+            "",
+        )
+    )
+
+
+def as_command(setting: Setting) -> str:
+    """A command that computes the same map."""
+    words = ["smoothsal", "run", setting.slide, "--model", setting.model]
+    for name, value in _changed(setting.spec).items():
+        if name in OPTION_FLAGS:
+            for option, chosen in value.items():
+                words += [OPTION_FLAGS[name], f"{option}={chosen}"]
+        elif value is True:
+            words.append(_flag(name))
+        else:
+            words += [_flag(name), str(value)]
+    if setting.mpp is not None:
+        words += ["--mpp", f"{setting.mpp:g}"]
+    if setting.region is not None:
+        words += ["--region", ",".join(map(str, setting.region))]
+    return shlex.join([*words, "--out", setting.out])
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _changed(spec: SaliencySpec) -> dict[str, Any]:
+    """Layer, denoising and method, and what differs from the defaults."""
+    always = {"layer", "denoising", "method", "target"}
+    return {
+        name: getattr(spec, name)
+        for name, field in type(spec).model_fields.items()
+        if name != "schema_version"
+        and (
+            (name in always and getattr(spec, name) is not None)
+            or getattr(spec, name) != field.get_default(call_default_factory=True)
+        )
+    }

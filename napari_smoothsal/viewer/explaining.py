@@ -1,0 +1,193 @@
+"""Explaining: one explanation after another, from what is asked to what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_smoothsal.viewer.messages import (
+    Answer,
+    Estimate,
+    Estimated,
+    Explain,
+    Failed,
+    Finished,
+    Pause,
+    Ready,
+    Stopped,
+)
+from napari_smoothsal.viewer.overlay import Overlay
+from napari_smoothsal.viewer.session import Session
+
+
+@dataclass
+class Job:
+    """One explanation.
+
+    Attributes
+    ----------
+    what
+        As it is told: "This view".
+    overlay
+        Where its map is shown.
+    scratch
+        Folder that goes when it ends.
+    make
+        The request, from its id.
+    steps
+        What copies the pixels that only this process has.
+    view
+        Whether it is of what is in view, and not kept.
+    estimated
+        Whether it is to be estimated, and started by `Explaining.start` only.
+    id
+        Of the request that was sent last; 0 while pixels are copied.
+    """
+
+    what: str
+    overlay: Overlay
+    scratch: Path
+    make: Callable[[int], Explain]
+    steps: Iterator[None]
+    view: bool
+    estimated: bool = False
+    id: int = field(default=0, init=False)
+    paused: bool = field(default=False, init=False)
+    waiting: bool = field(default=False, init=False)
+    """Whether it has been estimated and nobody has started it yet."""
+
+
+class Explaining(QObject):
+    """Hands pixels over, asks the engine, and passes its answers on to whoever shows them.
+
+    Parameters
+    ----------
+    session
+        Its engine and folder.
+
+    Signals
+    -------
+    told(object, object)
+        A job and an answer to it that is not its last.
+    ended(object, object)
+        A job and the last answer to it: `Finished`, `Failed` or `Stopped`.
+    """
+
+    told = Signal(object, object)
+    ended = Signal(object, object)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._job: Job | None = None
+        self._superseded: dict[int, Job] = {}
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._copy_on)
+
+    @property
+    def job(self) -> Job | None:
+        """What is being explained, or waits to be started."""
+        return self._job
+
+    def begin(self, job: Job) -> None:
+        """Explain; what is being explained now is no longer wanted."""
+        self._supersede()
+        self._job = job
+        self._timer.start(0)
+        self._copy_on()
+
+    def start(self) -> None:
+        """Start what was estimated."""
+        job = self._job
+        if job is not None and job.waiting:
+            job.waiting = False
+            job.id = self._session.engine.ask(job.make)
+
+    def pause(self, paused: bool) -> None:
+        """Wait before the next batch, or go on."""
+        job = self._job
+        if job is not None and job.id:
+            job.paused = paused
+            self._session.engine.tell(Pause(id=job.id, paused=paused))
+
+    def cancel(self) -> None:
+        """End what is being explained; what is kept of it can be resumed."""
+        job = self._job
+        if job is None:
+            return
+        if job.id == 0 or job.waiting:
+            self._end(Stopped(id=job.id))
+        else:
+            self._session.engine.cancel(job.id)
+
+    def hear(self, answer: Answer) -> bool:
+        """Take an answer of the engine; whether it was about this."""
+        if isinstance(answer, Finished | Failed | Stopped):
+            old = self._superseded.pop(answer.id, None)
+            if old is not None:
+                self._session.discard(old.scratch)
+                return True
+        job = self._job
+        if job is None or isinstance(answer, Ready) or answer.id != job.id:
+            return False
+        if isinstance(answer, Finished | Failed | Stopped):
+            self._end(answer)
+            return True
+        job.waiting = isinstance(answer, Estimated)
+        self.told.emit(job, answer)
+        return True
+
+    def forget(self) -> Job | None:
+        """The engine has died: nothing will come any more."""
+        for job in self._superseded.values():
+            self._session.discard(job.scratch)
+        self._superseded.clear()
+        lost = self._job
+        self._drop()
+        return lost
+
+    def _copy_on(self) -> None:
+        job = self._job
+        if job is None or job.id:
+            self._timer.stop()
+            return
+        try:
+            copied = next(job.steps, self) is self
+        except Exception as error:  # noqa: BLE001 - a full disk, a lazy layer's own error
+            why = f"the slide's pixels could not be read: {error}"
+            self._end(Failed(id=0, kind=type(error).__name__, message=why, expected=True))
+            return
+        if copied:
+            self._timer.stop()
+            if job.estimated:
+                job.id = self._session.engine.ask(
+                    lambda number: Estimate(id=number, explain=job.make(number))
+                )
+            else:
+                job.id = self._session.engine.ask(job.make)
+
+    def _supersede(self) -> None:
+        # The engine ends the older request when the newer one arrives.
+        job = self._job
+        if job is not None and job.id and not job.waiting:
+            self._timer.stop()
+            self._superseded[job.id] = job
+            self._job = None
+        else:
+            self._drop()
+
+    def _end(self, answer: Finished | Failed | Stopped) -> None:
+        job, self._job = self._job, None
+        assert job is not None
+        self._timer.stop()
+        self.ended.emit(job, answer)  # first: the map is read from the folder that goes
+        self._session.discard(job.scratch)
+
+    def _drop(self) -> None:
+        self._timer.stop()
+        if self._job is not None:
+            self._session.discard(self._job.scratch)
+            self._job = None
