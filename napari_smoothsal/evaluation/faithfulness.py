@@ -107,7 +107,7 @@ class _Scores:
             self._add(tile, key, maps.maps, (0.0, 0.0))
             moved = explainer.displacements[number]
             if moved.compensated:
-                self._add(tile, key._replace(placed=True), maps.maps, moved.px)
+                self._add(tile, key._replace(placed=True), maps.maps, moved.placed_px)
             if spec.denoising != "original":
                 raw = originals[spec.layer, spec.method]
                 smooth, _ = blurred_to(raw, smoothness(maps.maps))
