@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 import napari_smoothsal as ss
 from napari_smoothsal.core.perturbation import Perturbation
@@ -30,7 +31,7 @@ from napari_smoothsal.evaluation.localised_pairs import compared_localisation
 from napari_smoothsal.render.words import plain
 from napari_smoothsal.sample_data.classification import MPPS
 from napari_smoothsal.sample_data.measuring import unseen_tiles
-from napari_smoothsal.sample_data.patches import load_patches, split_patches
+from napari_smoothsal.sample_data.patches import centre_crop, load_patches, split_patches
 from napari_smoothsal.sample_data.pseudo_masks import pseudo_masked_patches
 from napari_smoothsal.sample_data.segmentation_tiles import render_masked_tiles
 from napari_smoothsal.sample_data.tiles import render_tiles
@@ -45,6 +46,8 @@ SYNTHETIC, FOLLOWED = 2000, 60
 SAMPLES = 20
 LOCALISED_SAMPLES = 8
 METHODS = ("gradient", "deeplift")
+MOVED_BACK = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 3.5)
+"""Layer px."""
 COMPUTE = ss.Compute(device="cpu")
 EXACT = ss.Compute(device="cpu", precision="fp32")
 """Differences of predictions are small."""
@@ -162,6 +165,50 @@ def roughness(work: Path) -> str:
     head = ["mean reduction, layers 1 to 3, %", "method", *(SHORT[d] for d in relative)]
     counts = ", ".join(f"{t['tiles'].max()} of {n}" for n, t in zip(MODELS, tables, strict=True))
     return f"{markdown(head, rows)}\n\nTotal variation (tiles: {counts}):\n\n{absolute}"
+
+
+def displacement(work: Path) -> str:
+    """How alike a moved map is to the one that does not move."""
+    rows = []
+    for name in CLASSIFIERS:
+        frame = kept(
+            work / f"displacement {name}.csv", lambda n=name: _likenesses(ss.load_model(n))
+        )
+        for (layer, denoising), part in frame.groupby(["layer", "denoising"], sort=False):
+            best = part["likeness"].max()
+            cells = (f"{v:.2f}" for v in part["likeness"])
+            marked = [f"**{c}**" if c == f"{best:.2f}" else c for c in cells]
+            rows.append([name, layer, SHORT[denoising], *marked])
+    return markdown(["model", "layer", "", *(f"{px:g}" for px in MOVED_BACK)], rows)
+
+
+def _likenesses(model: ss.Model) -> pd.DataFrame:
+    _, held_out = split_patches(load_patches())
+    images = as_tensor(np.stack([centre_crop(patch.image) for patch in held_out]))
+    rows = []
+    for layer in STAGES:
+        maps = {
+            denoising: ss.explain_tiles(
+                model,
+                images,
+                ss.SaliencySpec(layer=layer, denoising=denoising, samples=10, target="tumour"),
+                EXACT,
+            ).reduced.numpy()
+            for denoising in ("backward_hook", "forward_hook", "centred_hook")
+        }
+        wanted = maps.pop("centred_hook")
+        for denoising, found in maps.items():
+            # The forward hook's response comes down on the other side.
+            side = -1 if denoising == "backward_hook" else 1
+            for px in MOVED_BACK:
+                moved = [ndimage.shift(m, (side * px, side * px), order=1) for m in found]
+                inner = np.s_[4:-4, 4:-4]
+                alike = [
+                    np.corrcoef(a[inner].ravel(), b[inner].ravel())[0, 1]
+                    for a, b in zip(moved, wanted, strict=True)
+                ]
+                rows.append([layer, denoising, px, float(np.mean(alike))])
+    return pd.DataFrame(rows, columns=["layer", "denoising", "px", "likeness"])
 
 
 def predictions(work: Path) -> str:
@@ -317,7 +364,7 @@ def _cell(row: pd.Series[Any]) -> str:
     return f"**{text}**" if row["low"] * row["high"] > 0 else text
 
 
-PARTS = {f.__name__: f for f in (roughness, predictions, faithfulness, localisation)}
+PARTS = {f.__name__: f for f in (roughness, displacement, predictions, faithfulness, localisation)}
 
 
 def arguments(what: str, parts: Collection[str] = ()) -> argparse.Namespace:

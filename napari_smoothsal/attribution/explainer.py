@@ -22,7 +22,7 @@ from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.denoise import convolutions_of, displacement_of
+from napari_smoothsal.denoise import convolutions_of, displacement_of, no_surrogate
 from napari_smoothsal.denoise.base import MovingOptions
 from napari_smoothsal.denoise.original import ORIGINAL
 from napari_smoothsal.models import LayerInfo, Model
@@ -271,11 +271,7 @@ class Explainer:
 
     def _check_surrogate(self, plan: MapPlan, asked_as: str) -> None:
         if plan.denoising.replaces and self.model.surrogate is None:
-            raise SettingError(
-                f"{asked_as} = {plan.denoising.name!r}: model {self.model.card.name!r} has no "
-                "surrogate; train one with `smoothsal train-surrogate`, or give it (--surrogate, "
-                "load_model(..., surrogate=...))"
-            )
+            raise SettingError(no_surrogate(self.model, asked_as))
 
     def _check_unit(self, plan: MapPlan) -> None:
         spec, target = plan.spec, plan.target

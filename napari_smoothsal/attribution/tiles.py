@@ -49,8 +49,8 @@ class TileMaps:
     dense_probabilities
         (B, classes, H, W) if they were asked for; else None.
     displacement
-        How far the maps lie beside what they show, in tile px; where it says so, lay them that
-        much up and to the left, as stores do.
+        How far the maps lie beside what they show, in tile px; lay them its ``placed_px`` up and
+        to the left, as stores do.
     spec
         What was computed.
     """

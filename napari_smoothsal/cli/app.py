@@ -25,8 +25,21 @@ app = typer.Typer(
 )
 
 
-def command(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a sub-command whose errors become one line and an exit code."""
+RESUMABLE = "run the same command again to go on where it stopped"
+
+
+def command(
+    name: str, *, after: str = RESUMABLE
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a sub-command whose errors become one line and an exit code.
+
+    Parameters
+    ----------
+    name
+        Of the command.
+    after
+        What to say when it was interrupted.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -40,7 +53,7 @@ def command(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 complain("error", f"{error.strerror or error}: {error.filename or 'the output'}")
                 raise typer.Exit(NOTHING_STARTED) from error
             except KeyboardInterrupt as error:
-                complain("interrupted", "run the same command again to go on where it stopped")
+                complain("interrupted", after)
                 raise typer.Exit(INTERRUPTED) from error
 
         return app.command(name)(reported)

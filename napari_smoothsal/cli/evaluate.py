@@ -32,7 +32,7 @@ class Classes(NamedTuple):
     other_classes: tuple[str, ...]
 
 
-@command("evaluate")
+@command("evaluate", after="the same command begins anew; tables are written as they are done")
 @settings_flags(SaliencySpec, Tiling, Compute, Perturbation, repeated=COMBINED)
 def evaluate(
     store: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from napari_smoothsal.cli.flags import fields_of
+from napari_smoothsal.cli.options import options_by_denoising
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
@@ -60,11 +61,16 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
     from napari_smoothsal.evaluation.faithfulness import faithfulness
     from napari_smoothsal.evaluation.panels import panels
     from napari_smoothsal.models import load_model
-    from napari_smoothsal.render.paper_report import Faithfulness, PaperReport
+    from napari_smoothsal.render.paper_report import REPORT, Faithfulness, PaperReport
     from napari_smoothsal.render.tables import frame_table
 
     compute = Compute(**fields_of(Compute, given))
     how = Perturbation(**fields_of(Perturbation, given))
+    if (choice.out / REPORT).exists():
+        raise SettingError(
+            f"--out {choice.out.name!r} holds an evaluation ({REPORT}), and two would be mixed; "
+            "choose another folder, or remove that one"
+        )
     for name in (how.deletion, how.insertion):
         BASELINES[name]  # one that does not exist is told now, not after the tables
     model = load_model(choice.model, choice.surrogate)
@@ -117,6 +123,7 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
             areas, courses = faithfulness(model, few, wanted, how, compute, told)
             faithful = Faithfulness(how, len(few), areas, courses)
         drawn = panels(model, tiles, wanted, compute, choice.figures, told)
+        bar.update(task, description="done", completed=1, total=1)
     written = replace(report, faithfulness=faithful, panels=drawn).write(choice.out)
     console = Console()
     for title, table in (
@@ -135,6 +142,8 @@ def _also(wanted: Wanted) -> str:
 
 
 def _wanted(model: Model, given: dict[str, Any]) -> Wanted:
+    from napari_smoothsal.attribution import METHODS
+    from napari_smoothsal.denoise import no_surrogate
     from napari_smoothsal.evaluation import paper
     from napari_smoothsal.models.layers import main_layers
 
@@ -151,28 +160,28 @@ def _wanted(model: Model, given: dict[str, Any]) -> Wanted:
     denoisings = given.get("denoising") or paper.evaluated_denoisings(model)
     if "original" not in denoisings:
         denoisings = ["original", *denoisings]  # what the others are compared with
-    options: dict[str, dict[str, Any]] = {}
-    if chosen := given.get("denoising_options"):
-        named = [n for n in denoisings if n != "original"]
-        if len(named) != 1:
-            raise SettingError(
-                f"--denoising-option {', '.join(chosen)}: options are of one denoising; give one "
-                "--denoising (the original is compared with it anyway)"
-            )
-        options = {named[0]: chosen}
+    methods = tuple(given.get("method") or ("gradient", "deeplift"))
+    # What does not exist is told now, not after the predictions.
+    for layer in layers:
+        model.layer(layer)
+    for method in methods:
+        METHODS[method]
+    options = options_by_denoising(denoisings, given.get("denoising_options") or {})
+    if "bilinear_surrogate" in denoisings and model.surrogate is None:
+        raise SettingError(no_surrogate(model, "--denoising"))
     fields = {n: given[n] for n in ("samples", "sigma", "seed", "jitter") if n in given}
     checked = SaliencySpec(layer=layers[0], **fields)
     if checked.samples == "auto":
         raise SettingError("samples = 'auto': the tables compare maps of as many samples each")
     return paper.Wanted(
         layers=tuple(layers),
-        methods=tuple(given.get("method") or ("gradient", "deeplift")),
+        methods=methods,
         denoisings=tuple(denoisings),
         samples=checked.samples,
         sigma=checked.sigma,
         seed=checked.seed,
         jitter=checked.jitter,
-        options=options,
+        options={name: chosen for name, chosen in options.items() if chosen},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -97,6 +98,13 @@ class WithLabels:
     def __init__(self, model: Model, choice: PaperChoice) -> None:
         self._model = model
         self.explained = _labelled(model, choice)
+        if len(set(self.explained.labels)) == 1:
+            only = model.readout.outcomes[self.explained.labels[0]]
+            warnings.warn(
+                f"all {len(self.explained)} tiles are {only!r}: accuracy says nothing of the "
+                "other classes",
+                stacklevel=2,
+            )
         self._resized = choice.resize
 
     def predictions(self, compute: Compute, told: paper.Told) -> Predicted:
@@ -106,12 +114,18 @@ class WithLabels:
 
     def _words(self) -> list[str]:
         tiles, outcomes = self.explained, self._model.readout.outcomes
+        side = self._model.card.input_size
         said = [f"{len(tiles)} labelled tiles ({_counted(tiles.labels, outcomes)})."]
-        if self._resized is not None:
+        resized = (
+            f"resized to {self._resized} px at their shorter side and " if self._resized else ""
+        )
+        said.append(f"Images are {resized}cut to {side} px, from their middle.")
+        if tiles.completed:
             said.append(
-                f"Images are resized to {self._resized} px at their shorter side and cut from the "
-                "middle."
+                f"{tiles.completed} of them are smaller than that; mirror images complete them, so "
+                "that the model sees what is not there."
             )
+            warnings.warn(said[-1], stacklevel=2)
         return said
 
 

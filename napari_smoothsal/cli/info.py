@@ -13,7 +13,7 @@ from napari_smoothsal.cli.app import command, complain
 SURVEY_PX = 1024
 
 
-@command("info")
+@command("info", after="nothing was changed")
 def info(
     slide: Annotated[Path, typer.Argument(help="A slide file, or a folder with a DICOM slide.")],
     mpp: Annotated[

@@ -11,7 +11,7 @@ import typer
 from napari_smoothsal.cli.app import command
 
 
-@command("layers")
+@command("layers", after="nothing was changed")
 def layers(
     model: Annotated[
         str, typer.Argument(help="A built-in name, a model folder, or torchvision:NAME:FILE.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from napari_smoothsal.cli.flags import fields_of
+from napari_smoothsal.cli.options import options_by_denoising
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
@@ -27,16 +28,24 @@ def specs_from(given: dict[str, Any]) -> list[SaliencySpec]:
     Raises
     ------
     SettingError
-        If no layer was.
+        If no layer was, or no denoising has an option that was.
     """
     fields = fields_of(SaliencySpec, given)
     if "layer" not in fields:
         raise SettingError(
             "give at least one --layer (`smoothsal layers MODEL` lists them), or --predict-only"
         )
+    options: dict[str, Any] = {}
+    if told := fields.pop("denoising_options", None):
+        named = fields.get("denoising") or [SaliencySpec.model_fields["denoising"].default]
+        options = options_by_denoising(named, told)
     choices = [[(name, value) for value in fields.pop(name, [])] for name in COMBINED]
-    return [
+    specs = [
         SaliencySpec(**fields, **dict(choice)) for choice in product(*(c for c in choices if c))
+    ]
+    return [
+        spec.model_copy(update={"denoising_options": options.get(spec.denoising, {})})
+        for spec in specs
     ]
 
 

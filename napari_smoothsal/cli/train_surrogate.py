@@ -144,6 +144,7 @@ def train_surrogate(
     typer.echo(f"best: step {history.best[0]}, loss {history.best[1]:.4g} on held-out tiles")
     typer.echo(f"surrogate: {weights}")
     typer.echo(f"curves:    {out / CURVES}, {out / PICTURE}")
+    typer.echo(f"effect:    {out / EFFECT}")
     raise typer.Exit(DONE)
 
 

@@ -41,6 +41,7 @@ class SaliencySpec(Settings):
         description="How the checkerboard noise of strided convolutions is removed: "
         "`centred_hook` smooths the gradient of each without moving it; `backward_hook` does so "
         "and moves it; `forward_hook` smooths what each sees, which changes the predictions; "
+        "`bilinear_surrogate` has trained smooth paths in their place, which changes them less; "
         "`gaussian_blur` blurs the finished map, for comparison; `original` leaves it as it is.",
     )
     method: str = Field(

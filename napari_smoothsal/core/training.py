@@ -37,6 +37,6 @@ class SurrogateTraining(Settings):
         20, ge=1, description="It stops after so many measurements without a better one."
     )
     checkpoint_every: int = Field(
-        200, ge=1, description="Steps between two checkpoints, from which it resumes."
+        50, ge=1, description="Steps between two checkpoints, from which it resumes."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Of first weights, batches and hold-out.")

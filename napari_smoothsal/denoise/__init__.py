@@ -9,6 +9,7 @@ from napari_smoothsal.denoise import (  # noqa: F401 - registers them
     original,
 )
 from napari_smoothsal.denoise.base import DENOISINGS, Denoising, denoised, options_of
+from napari_smoothsal.denoise.bilinear_surrogate import no_surrogate
 from napari_smoothsal.denoise.displacement import Displacement, convolutions_of, displacement_of
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "convolutions_of",
     "denoised",
     "displacement_of",
+    "no_surrogate",
     "options_of",
 ]

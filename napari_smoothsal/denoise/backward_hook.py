@@ -17,7 +17,7 @@ BACKWARD_HOOK = DENOISINGS.register(
     Denoising(
         name="backward_hook",
         title="2x2 mean of each strided convolution's gradient (Herdt et al.): smooth; moves the "
-        "map by half a pixel per convolution",
+        "map, its fine structure by half a pixel",
         attach=_attach,
         options=MovingOptions,
         moves_gradient_px=0.5,

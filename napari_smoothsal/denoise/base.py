@@ -30,8 +30,8 @@ class MovingOptions(Settings):
 
     compensate: bool = Field(
         True,
-        description="Lay the map where its gradient belongs, by as much as the denoising moves "
-        "it; false leaves it displaced, as the paper has it.",
+        description="Take back by how much the denoising moves the map's fine structure; false "
+        "leaves it displaced, as the paper has it.",
     )
 
 
@@ -65,9 +65,9 @@ class Denoising:
         Settings model of ``SaliencySpec.denoising_options``.
     moves_gradient_px
         By how many pixels of its input each strided convolution moves the gradient that it
-        hands down, along both axes.
+        hands down, along both axes, while the network stays where it is.
     moves_activation_px
-        The same of what it hands up.
+        By how many each moves what it hands up, of a network that is changed.
     changes_network
         Whether the forward pass, and so what is explained, is another one than the model's.
     replaces

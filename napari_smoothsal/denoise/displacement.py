@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.denoise.base import Denoising, MovingOptions, ScopedOptions
 from napari_smoothsal.models import LayerInfo, Model
-from napari_smoothsal.models.tracing import Reach
+from napari_smoothsal.models.tracing import Reach, Span
 
 Pair = tuple[float, float]
 
@@ -25,27 +25,41 @@ def convolutions_of(
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far a map lies beside what it shows.
+    """How far what a map shows lies beside where it belongs, in tile px.
+
+    A filter that moves a gradient by half a pixel moves all that comes down to it, but the
+    non-linearities below it stay where they are. What the non-linearities closest to the layer
+    make of the gradient, its fine structure, is moved only by the filters between them and the
+    layer; what comes from far above, its coarse structure, by all of them.
 
     Attributes
     ----------
-    px
-        (y, x) in tile px; the middle of the paths where they differ.
+    near_px, far_px
+        (y, x) of the finest and the coarsest structure; the middle of the paths where they differ.
     spread_px
-        Largest distance of a path's own displacement from that, in tile px. Skips of a U-Net go
-        around strided convolutions, and no single placement is right for all paths.
-    compensated
-        Whether the placement of the map takes it back.
+        Largest distance of a path's own displacement from that. Skips of a U-Net go around strided
+        convolutions, and no single placement is right for all paths.
+    placed_px
+        (y, x) that the placement of the map takes back.
     """
 
-    px: Pair = (0.0, 0.0)
+    near_px: Pair = (0.0, 0.0)
+    far_px: Pair = (0.0, 0.0)
     spread_px: float = 0.0
-    compensated: bool = False
+    placed_px: Pair = (0.0, 0.0)
+
+    @property
+    def compensated(self) -> bool:
+        """Whether the placement takes anything back."""
+        return any(self.placed_px)
 
     @property
     def left_px(self) -> float:
-        """How far the map may lie beside what it shows as it is placed, in tile px."""
-        return self.spread_px + (0.0 if self.compensated else max(map(abs, self.px)))
+        """How far any structure may lie beside where it belongs, as the map is placed."""
+        ends = (self.near_px, self.far_px)
+        return self.spread_px + max(
+            abs(px - placed) for end in ends for px, placed in zip(end, self.placed_px, strict=True)
+        )
 
 
 def displacement_of(
@@ -66,27 +80,43 @@ def displacement_of(
     moves
         Whether a displaced gradient displaces the map. A product of gradient and activation is
         one of two things at different places, and moving it would not make it right.
+
+    Notes
+    -----
+    The gradient of a changed network is a gradient: it lies where that network takes what it
+    takes. But where the network's output has places (a decision per pixel), these are of a moved
+    content.
     """
-    start, beneath = layer.name, Reach()
+    above = model.reach(layer.name, below) or Reach()
+    beneath, asked = Span(), Span()
     if _whole_network(options) and model.strided_convolutions:
-        first = model.strided_convolutions[0]
+        first = model.strided_convolutions[0]  # which itself is not changed
         if first in layer.strided_convs_above:
-            start = first  # which itself is not changed
+            asked = (model.reach(first, below) or Reach()).whole
         else:
-            beneath = model.reach(first, layer.name) or Reach()
-    parts = [
-        (model.reach(start, below) or Reach(), denoising.moves_gradient_px),
-        (beneath, denoising.moves_activation_px),
-    ]
-    centres, spreads = [], []
+            asked = above.whole
+            beneath = (model.reach(first, layer.name) or Reach()).whole
+    elif denoising.changes_network:
+        asked = above.whole
+    if not model.readout.dense or below is not None:
+        asked = Span()
+    up, down = denoising.moves_activation_px, denoising.moves_gradient_px
+    near, near_spread = _summed((above.near, down), (beneath, up))
+    far, far_spread = _summed((above.whole, down), (beneath, up), (asked, -up))
+    wanted = isinstance(options, MovingOptions) and options.compensate
+    agreed = moves and wanted and near_spread == 0
+    return Displacement(near, far, max(near_spread, far_spread), near if agreed else (0.0, 0.0))
+
+
+def _summed(*parts: tuple[Span, float]) -> tuple[Pair, float]:
+    """Middle (y, x) of what spans times pixels add up to, and the distance to their ends."""
+    middles, spreads = [], []
     for axis in (0, 1):
-        ends = [sorted((r.least[axis] * px, r.most[axis] * px)) for r, px in parts]
+        ends = [sorted((span.least[axis] * px, span.most[axis] * px)) for span, px in parts]
         low, high = sum(e[0] for e in ends), sum(e[1] for e in ends)
-        centres.append((low + high) / 2)
+        middles.append((low + high) / 2)
         spreads.append((high - low) / 2)
-    agreed = moves and max(spreads) == 0 and any(centres)
-    compensated = agreed and isinstance(options, MovingOptions) and options.compensate
-    return Displacement((centres[0], centres[1]), max(spreads), compensated)
+    return (middles[0], middles[1]), max(spreads)
 
 
 def _whole_network(options: Settings) -> bool:

@@ -32,8 +32,6 @@ FORWARD_HOOK = DENOISINGS.register(
         "a changed network, whose predictions differ",
         attach=_attach,
         options=ForwardOptions,
-        # The gradient of a mean of rolls to one side is a mean of rolls to the other.
-        moves_gradient_px=-0.5,
         moves_activation_px=0.5,
         changes_network=True,
     )

@@ -288,9 +288,15 @@ class Trainer:
             ) from error
         differing = [key for key, value in identity.items() if known.get(key) != value]
         if differing:
+            if differing == ["options"]:
+                differing = [
+                    f"{name} was {known['options'].get(name)}, is {value}"
+                    for name, value in identity["options"].items()
+                    if known["options"].get(name) != value
+                ]
             raise ModelError(
-                f"{path.name!r} is of another training ({', '.join(differing)} differ); remove it "
-                "or choose another --out"
+                f"{path.name!r} is of another training (different: {', '.join(differing)}); remove "
+                "it or choose another --out"
             )
         self._learner.load(_part(tensors, "learner"))
         self.best.load_state(_part(tensors, "best"))

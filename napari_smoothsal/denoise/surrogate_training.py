@@ -118,6 +118,8 @@ def train_surrogate(
         trainer.load(checkpoint, identity)
     else:
         trainer.begin()
+        folder.mkdir(parents=True, exist_ok=True)
+        trainer.save(checkpoint, identity)
     while not trainer.finished:
         trainer.step()
         if trainer.done % options.validate_every == 0 or trainer.done == options.steps:
@@ -125,6 +127,5 @@ def train_surrogate(
             if told is not None:
                 told(trainer.done, trainer.history)
         if trainer.done % options.checkpoint_every == 0 or trainer.finished:
-            folder.mkdir(parents=True, exist_ok=True)
             trainer.save(checkpoint, identity)
     return Trained(trainer.best, trainer.start, trainer.history, trainer.held_out)

@@ -20,6 +20,7 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred_to, smoothness
+from napari_smoothsal.evaluation.bootstrap import LEAST_BLOCKS
 from napari_smoothsal.evaluation.insertion_deletion import (
     Curves,
     Pieces,
@@ -107,7 +108,7 @@ class _Scores:
             self._add(tile, key, maps.maps, (0.0, 0.0))
             moved = explainer.displacements[number]
             if moved.compensated:
-                self._add(tile, key._replace(placed=True), maps.maps, moved.px)
+                self._add(tile, key._replace(placed=True), maps.maps, moved.placed_px)
             if spec.denoising != "original":
                 raw = originals[spec.layer, spec.method]
                 smooth, _ = blurred_to(raw, smoothness(maps.maps))
@@ -163,7 +164,8 @@ def comparison(
     Returns
     -------
     pandas.DataFrame
-        By layer, method and pair: mean difference, 95 % bootstrap interval over tiles, and the
+        By layer, method and pair: mean difference, 95 % bootstrap interval over tiles (of ten
+        tiles or more), and the
         p-value of Wilcoxon's signed-rank test (two-sided, of one comparison).
     """
     rows = []
@@ -182,8 +184,10 @@ def comparison(
                 if one not in values or other not in values:
                     continue
                 difference = (values[one] - values[other]).dropna().to_numpy()
-                draws = generator.integers(0, len(difference), (_RESAMPLES, len(difference)))
-                low, high = np.percentile(difference[draws].mean(1), [2.5, 97.5])
+                low, high = np.nan, np.nan
+                if len(difference) >= LEAST_BLOCKS:
+                    draws = generator.integers(0, len(difference), (_RESAMPLES, len(difference)))
+                    low, high = np.percentile(difference[draws].mean(1), [2.5, 97.5])
                 p = wilcoxon(difference).pvalue if np.any(difference) else 1.0
                 rows.append(
                     {

@@ -155,7 +155,7 @@ def _of_tile(
     by_method: dict[str, dict[tuple[str, str], Panel]] = {m: {} for m in wanted.methods}
     for number, (spec, maps) in enumerate(zip(explainer.specs, result.specs, strict=True)):
         info, displacement = explainer.layers[number], explainer.displacements[number]
-        moved = displacement.px if displacement.compensated else (0.0, 0.0)
+        moved = displacement.placed_px
         by_method[spec.method][spec.layer, spec.denoising] = Panel(
             layer=spec.layer,
             denoising=spec.denoising,

@@ -120,8 +120,9 @@ def predictions(
     -------
     pandas.DataFrame
         One row per tile and denoising that changes the network, and one of the original:
-        ``correct``, and ``difference_all`` and ``difference_target`` of probabilities, from 0 to 1
-        a class. As the paper has it, every strided convolution but the first is changed.
+        ``label`` and ``predicted`` (indices), ``correct``, and ``difference_all`` and
+        ``difference_target`` of probabilities, from 0 to 1 a class. As the paper has it, every
+        strided convolution but the first is changed.
     """
     if model.readout.dense:
         raise SettingError(
@@ -146,6 +147,7 @@ def predictions(
                         "tile": tiles.name(index),
                         "label": int(truth[row]),
                         "denoising": name,
+                        "predicted": int(decision.predicted[row]),
                         "correct": float(decision.predicted[row] == truth[row]),
                         "difference_all": float(difference.all_classes[row]),
                         "difference_target": float(difference.target_class[row]),

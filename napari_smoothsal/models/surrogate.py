@@ -220,9 +220,10 @@ def load_surrogate(weights: Path, model: Model) -> Surrogate:
     about = weights.with_suffix(".json")
     for path in (weights, about):
         if not path.is_file():
+            folder = path.absolute().parent.name
             raise ModelError(
-                f"surrogate: there is no {path.name!r} in {path.parent.name!r}; give the "
-                f"{WEIGHTS} that `smoothsal train-surrogate` wrote, with the JSON beside it"
+                f"surrogate: there is no {path.name!r} in {folder!r}; give the {WEIGHTS} that "
+                "`smoothsal train-surrogate` wrote, with the JSON beside it"
             )
     card = SurrogateCard(**card_fields(about, "surrogate", _MOST_CARD_BYTES))
     if card.parameters_sha256 != model.parameters_sha256:

@@ -27,30 +27,67 @@ Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Span:
+    """Sums along several paths, (y, x): where it is least, and where it is most."""
+
+    least: Pair = (0.0, 0.0)
+    most: Pair = (0.0, 0.0)
+
+    def plus(self, stride: Pair) -> Span:
+        """Of the same paths after one more step."""
+        (a, b), (c, d), (y, x) = self.least, self.most, stride
+        return Span((a + y, b + x), (c + y, d + x))
+
+    def joined(self, other: Span | None) -> Span:
+        """Of these paths and others."""
+        if other is None:
+            return self
+        (a, b), (c, d) = self.least, other.least
+        (e, f), (g, h) = self.most, other.most
+        return Span((min(a, c), min(b, d)), (max(e, g), max(f, h)))
+
+
+@dataclass(frozen=True)
 class Reach:
     """What lies between a module's output and a tensor that depends on it.
 
     Attributes
     ----------
-    least, most
-        (y, x): the strides, in tile px, of the inputs of all strided convolutions along a path,
-        summed; of the path where that is least, and where it is most. A denoising that moves
-        every such convolution's gradient by a pixel moves the map by so much.
+    whole
+        The strides, in tile px, of the inputs of all strided convolutions along a path, summed.
+    gated, open
+        The same as far as the first non-linearity, of the paths that have met one and of those
+        that have not; None where there is no such path.
     """
 
-    least: Pair = (0.0, 0.0)
-    most: Pair = (0.0, 0.0)
+    whole: Span = Span()
+    gated: Span | None = None
+    open: Span | None = Span()
+
+    @property
+    def near(self) -> Span:
+        """The sums as far as the first non-linearity, of all paths."""
+        if self.open is None:
+            assert self.gated is not None, "a path is the one or the other"
+            return self.gated
+        return self.open.joined(self.gated)
 
     def beyond(self, stride: Pair) -> Reach:
         """After one more strided convolution, whose input has this stride."""
-        (a, b), (c, d), (y, x) = self.least, self.most, stride
-        return Reach((a + y, b + x), (c + y, d + x))
+        further = None if self.open is None else self.open.plus(stride)
+        return Reach(self.whole.plus(stride), self.gated, further)
+
+    def past_a_gate(self) -> Reach:
+        """After a non-linearity."""
+        return Reach(self.whole, self.near, None)
 
     def joined(self, other: Reach) -> Reach:
         """Where two paths meet."""
-        (a, b), (c, d) = self.least, other.least
-        (e, f), (g, h) = self.most, other.most
-        return Reach((min(a, c), min(b, d)), (max(e, g), max(f, h)))
+        return Reach(
+            self.whole.joined(other.whole),
+            other.gated if self.gated is None else self.gated.joined(other.gated),
+            other.open if self.open is None else self.open.joined(other.open),
+        )
 
 
 Ancestry = Mapping[str, Reach]
@@ -199,10 +236,19 @@ class _Listener(TorchDispatchMode):
         if not tensors:
             return output
         ancestry = _joined(self.node(t).ancestry for t in tensors)
+        if not _is_linear(func, tensors):
+            ancestry = {name: reach.past_a_gate() for name, reach in ancestry.items()}
         for made in _flat([output]):
             geometry = _geometry(func, args, kwargs, made, tensors, self.node)
             self._nodes[made] = _Node(geometry, ancestry)
         return output
+
+
+def _is_linear(func: Any, tensors: list[torch.Tensor]) -> bool:
+    """Whether an operator weighs what flows through it in the same way whatever it is."""
+    if func.overloadpacket in _PRODUCTS:
+        return len(tensors) == 1
+    return func.overloadpacket in _LINEAR
 
 
 def _flat(values: Iterable[Any]) -> list[torch.Tensor]:
@@ -311,6 +357,49 @@ _RULES: dict[Any, Callable[..., Geometry | None]] = {
     aten.replication_pad2d: _padding,
     aten.mean: _mean,
 }
+
+_PRODUCTS = {aten.mul, aten.mul_, aten.div, aten.div_, aten.mm, aten.bmm, aten.addmm}
+
+_LINEAR = {
+    aten.convolution,
+    aten.native_batch_norm,
+    aten.cudnn_batch_norm,
+    aten._native_batch_norm_legit,
+    aten._native_batch_norm_legit_no_training,
+    aten.add,
+    aten.add_,
+    aten.sub,
+    aten.sub_,
+    aten.cat,
+    aten.mean,
+    aten.sum,
+    aten.avg_pool2d,
+    aten._adaptive_avg_pool2d,
+    aten.adaptive_avg_pool2d,
+    aten.upsample_nearest2d,
+    aten._upsample_nearest_exact2d,
+    aten.upsample_bilinear2d,
+    aten.upsample_bicubic2d,
+    aten.constant_pad_nd,
+    aten.reflection_pad2d,
+    aten.replication_pad2d,
+    aten.clone,
+    aten.detach,
+    aten.alias,
+    aten._to_copy,
+    aten.slice,
+    aten.select,
+    aten.expand,
+    aten.unsqueeze,
+    aten.squeeze,
+    aten.permute,
+    aten.transpose,
+    aten.t,
+    aten.view,
+    aten._unsafe_view,
+    aten.reshape,
+}
+"""Whatever is not known to be linear counts as a non-linearity: then less is concluded."""
 
 _SCRAMBLING = {
     aten.permute,

@@ -26,6 +26,8 @@ COLOURS = {
     "centred_hook": "#009E73",
     "gaussian_blur": "#CC79A7",
 }
+REPORT = "report.md"
+
 _MARKS = {"gradient": ("o", "-"), "deeplift": ("s", "--"), "activation_x_gradient": ("^", ":")}
 
 
@@ -72,13 +74,14 @@ class Faithfulness:
             f"steps; deleted cells show the baseline {self.how.deletion!r}, insertion starts from "
             f"{self.how.insertion!r}. Insertion is better when larger, deletion when smaller. All "
             "maps are scored on the original model. A random order has insertion "
-            f"{floor['insertion'].mean():.3f} and deletion {floor['deletion'].mean():.3f}: that is "
-            "the floor. *placed*: displacement compensated.",
+            f"{floor['insertion'].mean():.3f} and deletion {floor['deletion'].mean():.3f}: a map "
+            "beyond that on the wrong side orders cells worse than chance. *placed*: laid back by "
+            "the displacement of its fine structure.",
             _markdown(table[table["denoising"] != RANDOM], 3),
             "Each against the original, against the original's map blurred until it is as smooth, "
-            "and against the random order: mean difference over tiles, 95 % bootstrap interval, p "
-            "of Wilcoxon's signed-rank test (not corrected for the number of comparisons). *laid "
-            "back*: displacement compensated.",
+            "and against the random order: mean difference over tiles, 95 % bootstrap interval (of "
+            "ten tiles or more), p of Wilcoxon's signed-rank test (not corrected for the number of "
+            "comparisons).",
             _markdown(compared, 3),
             "![Insertion and deletion](insertion_deletion.png)",
         ]
@@ -161,7 +164,7 @@ class PaperReport:
             parts += write_panels(self.panels, folder)
         if self.faithfulness is not None:
             parts += self.faithfulness.write(folder)
-        report = folder / "report.md"
+        report = folder / REPORT
         report.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
         return report
 

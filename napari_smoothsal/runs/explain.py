@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -236,9 +237,7 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 "centre_px": list(layer.centre),
                 "centre_spread_px": layer.centre_spread,
                 "strided_convs_above": list(layer.strided_convs_above),
-                "displacement_px": list(displacement.px),
-                "displacement_spread_px": displacement.spread_px,
-                "displacement_compensated": displacement.compensated,
+                "displacement": asdict(displacement),
             },
         )
         for index, (key, spec, label, layer, method, displacement, placed) in enumerate(

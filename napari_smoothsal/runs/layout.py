@@ -27,7 +27,7 @@ from napari_smoothsal.core.errors import StoreError
 
 SUFFIX = ".smoothsal.zarr"
 NAMESPACE = "smoothsal"
-FORMAT = 3
+FORMAT = 4
 FINISHED = ("complete", "complete_with_errors")
 BAND = 256
 """Height and width of a chunk of a map; one band is one row of chunks."""

@@ -94,7 +94,7 @@ class RunPlan:
 def placed_layers(explainer: Explainer) -> list[PlacedLayer]:
     """Where each spec's map belongs: displacement is taken back where it can be."""
     return [
-        PlacedLayer(spec.layer, displacement.px if displacement.compensated else (0.0, 0.0))
+        PlacedLayer(spec.layer, displacement.placed_px)
         for spec, displacement in zip(explainer.specs, explainer.displacements, strict=True)
     ]
 

@@ -128,6 +128,8 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = zip(old, new, strict=True)
         return [d for i, (a, b) in enumerate(pairs) for d in _differences(a, b, f"{path}[{i}]")]
+    if isinstance(old, list) and isinstance(new, list):
+        return [f"{path} were {len(old)}, are {len(new)}"]
     return [] if old == new else [f"{path} was {_short(old)}, is {_short(new)}"]
 
 

@@ -36,7 +36,7 @@ class RunMap:
     positive, negative
         What values above and below zero say of the target, as a verb: "supports".
     displacement
-        By how many tile px the denoising moves the map, and whether the placement takes it back.
+        By how many tile px the denoising moves the map, and what the placement takes back.
     shape
         (h, w) of level 0 without its padding.
     displaced_um
@@ -54,10 +54,12 @@ class RunMap:
         self.target: str = own["target"]
         self.positive: str = own["positive"]
         self.negative: str = own["negative"]
+        moved = own["displacement"]
         self.displacement = Displacement(
-            (own["displacement_px"][0], own["displacement_px"][1]),
-            own["displacement_spread_px"],
-            own["displacement_compensated"],
+            near_px=tuple(moved["near_px"]),
+            far_px=tuple(moved["far_px"]),
+            spread_px=moved["spread_px"],
+            placed_px=tuple(moved["placed_px"]),
         )
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
         self._datasets = attributes["ome"]["multiscales"][0]["datasets"]

@@ -42,6 +42,11 @@ class FolderTiles:
         If the resized images would be smaller than a tile.
     SlideError
         If an image is unreadable or smaller than a quarter of a tile, when it is asked for.
+
+    Attributes
+    ----------
+    completed
+        Indices of the images read so far that are smaller than a tile; mirror images fill it.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class FolderTiles:
             )
         self.files = list(files)
         self._side, self._scale, self._shorter_side = side, scale, shorter_side
+        self.completed: set[int] = set()
         self._read = lru_cache(_KEPT_IMAGES)(self._reread)
 
     def __len__(self) -> int:
@@ -110,6 +116,7 @@ class FolderTiles:
                     f"{path.name}: {image.shape[1]} x {image.shape[0]} px at the model's "
                     f"resolution is too little for tiles of {self._side} px"
                 )
+            self.completed.add(index)
             rims = [(m // 2, m - m // 2) for m in missing]
             image = np.pad(image, (*rims, (0, 0)), mode="symmetric")
         return image

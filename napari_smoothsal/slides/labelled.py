@@ -141,5 +141,8 @@ def _opened(path: Path, *, load: bool = True) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise SlideError(f"{path.name}: more than {LARGEST_PX} px; cut it into tiles") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise SlideError(f"{path.name}: not an image that can be read") from error
+        where = f"{path.parent.name}/{path.name}" if path.parent.name else path.name
+        raise SlideError(
+            f"{where}: not an image that can be read; repair it, or take it out of the folder"
+        ) from error
     return image

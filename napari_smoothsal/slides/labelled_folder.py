@@ -58,7 +58,8 @@ class LabelledFolder:
         given = {old.casefold(): new for old, new in (renamed or {}).items()}
 
         def index_of(name: str, where: str) -> int:
-            wanted = given.get(name.casefold(), name).casefold()
+            meant = given.get(name.casefold(), name)
+            wanted = meant.casefold()
             if wanted in names:
                 return names[wanted]
             # Not of sub-folders: those called 1, 2, ... are as often counted from 1.
@@ -66,8 +67,9 @@ class LabelledFolder:
                 return int(wanted)
             near = get_close_matches(wanted, names, 1)
             hint = f"; did you mean --rename {name}={near[0]}?" if near else ""
+            said = repr(name) if meant == name else f"{meant!r}, which --rename makes of {name!r},"
             raise SlideError(
-                f"{where}: {name!r} is no class of the model ({_listed(class_names)}){hint}"
+                f"{where}: {said} is no class of the model ({_listed(class_names)}){hint}"
             )
 
         pairs = _table(folder, labels) if labels is not None else _sub_folders(folder)
@@ -85,6 +87,11 @@ class LabelledFolder:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def completed(self) -> int:
+        """How many of the images read so far are smaller than a tile, and were mirrored."""
+        return len(self._tiles.completed)
 
     def name(self, index: int) -> str:
         """A tile's file, from the folder on: base names repeat among classes."""

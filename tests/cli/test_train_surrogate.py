@@ -176,8 +176,15 @@ def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) ->
         (("--model", "demo-classifier", "--data", ".", "--slide", "a.svs"), "--slide has no use"),
         (("--model", "demo-classifier", "--data", ".", "--deletion", "blck"), "'blck'"),
         (
-            ("--model", "demo-classifier", "--data", ".", "--denoising-option", "strength=0"),
-            "options are of one denoising",
+            ("--model", "demo-classifier", "--data", ".", "--denoising-option", "strngth=0"),
+            "centred_hook has it; they have: compensate, scope, strength",
+        ),
+        (("--model", "demo-classifier", "--data", ".", "--denoising", "foo"), "'foo'"),
+        (("--model", "demo-classifier", "--data", ".", "--method", "foo"), "'foo'"),
+        (("--model", "demo-classifier", "--data", ".", "--layer", "layerX"), "'layerX'"),
+        (
+            ("--model", "demo-classifier", "--data", ".", "--surrogate", "nowhere"),
+            "there is no 'nowhere' in",
         ),
     ],
 )

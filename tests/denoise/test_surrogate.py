@@ -166,11 +166,11 @@ def test_interrupted_and_resumed_it_has_the_same_weights(
 
 def test_a_checkpoint_of_another_training_is_refused(resnet, trained, tmp_path: Path) -> None:
     train_surrogate(resnet, Noise(), options(), tmp_path)
-    with pytest.raises(ModelError, match="options differ"):
+    with pytest.raises(ModelError, match=r"different: steps was 12, is 13\)"):
         train_surrogate(resnet, Noise(), options(steps=13), tmp_path)
-    with pytest.raises(ModelError, match="tiles differ"):
+    with pytest.raises(ModelError, match=r"different: tiles\)"):
         train_surrogate(resnet, Noise(13), options(), tmp_path)
-    with pytest.raises(ModelError, match="classes differ"):
+    with pytest.raises(ModelError, match=r"different: classes\)"):
         train_surrogate(resnet, Noise(), options(), tmp_path, classes=[0, 1] * 6)
     (tmp_path / CHECKPOINT).write_bytes(b"garbage")
     with pytest.raises(ModelError, match="no checkpoint that can be read"):
@@ -192,7 +192,6 @@ def test_a_loss_that_is_not_finite_ends_it(tmp_path: Path) -> None:
     model.module[0].weight.data[0] = torch.nan
     with pytest.raises(ComputeError, match=r"step 0: the loss is .*nan"):
         train_surrogate(model, Noise(side=32), options(start="random", compare_steps=0), tmp_path)
-    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_what_cannot_be_trained(tmp_path: Path, resnet) -> None:

@@ -144,9 +144,9 @@ def test_a_region_is_a_crop_of_the_slide(positive, noisy, tmp_path) -> None:
 
 
 def test_a_displaced_gradient_is_laid_where_it_belongs(positive, noisy, tmp_path: Path) -> None:
-    """Half a pixel of the stem's output, 2 tile px, per strided convolution above it."""
+    """Half a pixel of the image by the stem; what lies behind the activation takes no part."""
     specs = [
-        SaliencySpec(layer="stem", denoising="backward_hook", method=method, **given)
+        SaliencySpec(layer="input", denoising="backward_hook", method=method, **given)
         for method, given in (
             ("gradient", {}),
             ("gradient", {"denoising_options": {"compensate": False}}),
@@ -162,8 +162,8 @@ def test_a_displaced_gradient_is_laid_where_it_belongs(positive, noisy, tmp_path
         progress=False,
     )
     placed, displaced, product = run.maps.values()
-    moved_um = 0.5 * 2 * 0.5
-    away = (np.array(placed.translate_um) - displaced.translate_um + moved_um) / 1.0
+    moved_um = 0.5 * 0.5
+    away = (np.array(placed.translate_um) - displaced.translate_um + moved_um) / 0.5
     assert away == pytest.approx(np.round(away)), "whole layer px apart"
     y, x = (int(v) for v in np.round(away))
     same = displaced.levels[0][y + 40 : y + 110, x + 40 : x + 110]
@@ -172,9 +172,10 @@ def test_a_displaced_gradient_is_laid_where_it_belongs(positive, noisy, tmp_path
     assert (placed.levels[0][40:110, 40:110] == same).mean() > 0.9
     assert product.translate_um == displaced.translate_um
     said = [m.displacement for m in run.maps.values()]
-    assert [d.px for d in said] == [(1.0, 1.0)] * 3
+    assert [d.near_px for d in said] == [(0.5, 0.5)] * 3
+    assert [d.far_px for d in said] == [(1.5, 1.5)] * 3
     assert [d.compensated for d in said] == [True, False, False]
-    assert [m.displaced_um for m in run.maps.values()] == pytest.approx([0.0, 0.5, 0.5])
+    assert [m.displaced_um for m in run.maps.values()] == pytest.approx([0.5, 0.75, 0.75])
 
 
 def test_jitter_sees_what_lies_around_a_tile(positive, noisy, tmp_path: Path) -> None:
