@@ -29,7 +29,7 @@ from napari_smoothsal.sample_data.training import TEST_SEED, as_tensor
 
 MODEL = "demo-classifier"
 LAYERS = ("layer1", "layer2")
-TILES = 60
+TILES = 40
 SHARE = (0.02, 0.6)
 """Of a tile's pixels that are tumour nucleus: there is something to find, and something else."""
 SIDE = 224
