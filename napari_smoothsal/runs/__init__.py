@@ -21,6 +21,7 @@ _HOMES = {
     "explain_slides": "batch",
     "open_run": "run",
     "plan_tiles": "plan",
+    "refine_region": "refine",
 }
 
 __all__ = sorted(_HOMES)
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs.plan import RunPlan as RunPlan
     from napari_smoothsal.runs.plan import plan_tiles as plan_tiles
     from napari_smoothsal.runs.progress import Progress as Progress
+    from napari_smoothsal.runs.refine import refine_region as refine_region
     from napari_smoothsal.runs.run import Run as Run
     from napari_smoothsal.runs.run import RunMap as RunMap
     from napari_smoothsal.runs.run import open_run as open_run

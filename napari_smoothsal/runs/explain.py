@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,8 +108,7 @@ def explain_slide(
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
         if on_plan is not None:
             on_plan(plan)
-        maps = _saliency_pyramids(plan, explainer)
-        images = [*maps, *_class_pyramid(plan, model)]
+        images = stitched_images(plan, explainer)
         wanted = identity(slide, model, specs, tiling, plan, explainer)
         stack.enter_context(only_writer(path))
         own = check_free_or_own(path)
@@ -123,23 +123,7 @@ def explain_slide(
             explainer.rows.limit = min([batch_size, *(f["rows_per_pass"] for f in fallbacks)])
         else:
             batch_size = explainer.batch_size(plan.grid.tile_px)
-            provenance = {
-                "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-                "versions": versions(),
-                "batch_size": batch_size,
-                "batch_norms_folded": explainer.network.folded,
-                "fallbacks": [],
-                "card": public_card(model.card),
-            }
-            contents = Contents(
-                images,
-                [saliency.key for saliency in maps],
-                _empty_columns(plan, len(model.card.class_names), len(maps)),
-                slide.require_mpp(),
-                {"status": "running", "identity": wanted, "provenance": provenance},
-                _overview(slide),
-            )
-            writer = create_store(path, contents)
+            writer = new_store(path, slide, plan, explainer, wanted, batch_size)
         writer.set_status("running")
         try:
             finished = _run(
@@ -154,6 +138,54 @@ def explain_slide(
         if finished:
             writer.finished()
         return Run(path)
+
+
+def new_store(
+    path: Path,
+    slide: Slide,
+    plan: RunPlan,
+    explainer: Explainer,
+    wanted: Mapping[str, Any],
+    batch_size: int,
+) -> StoreWriter:
+    """An empty store for a run.
+
+    Parameters
+    ----------
+    path
+        Of its folder, which is not there yet.
+    slide, plan, explainer
+        The run.
+    wanted
+        Its `identity`.
+    batch_size
+        Tiles per batch.
+    """
+    images, card = stitched_images(plan, explainer), explainer.model.card
+    keys = [image.key for image in images if isinstance(image, SaliencyPyramid)]
+    provenance = {
+        "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "batch_size": batch_size,
+        "batch_norms_folded": explainer.network.folded,
+        "fallbacks": [],
+        "card": public_card(card),
+    }
+    contents = Contents(
+        images,
+        keys,
+        _empty_columns(plan, len(card.class_names), len(keys)),
+        slide.require_mpp(),
+        {"status": "running", "identity": dict(wanted), "provenance": provenance},
+        _overview(slide),
+    )
+    return create_store(path, contents)
+
+
+def stitched_images(plan: RunPlan, explainer: Explainer) -> list[Stitched]:
+    """What a run's store will hold: a map for each spec, and the dense prediction if there is
+    one."""
+    return [*_saliency_pyramids(plan, explainer), *_class_pyramid(plan, explainer.model)]
 
 
 def _run(

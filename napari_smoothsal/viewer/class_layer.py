@@ -68,12 +68,19 @@ class ClassOverlay:
         self._pixels: StoredPixels | None = None
         self._layer: Any = None
 
+    @property
+    def shown(self) -> bool:
+        """Whether `show` was called."""
+        return self._pixels is not None
+
     def show(self, picture: ClassPicture) -> None:
         """Add the layer, or bring it up to date with what the store holds now."""
-        if self._pixels is None:
+        if self._layer is not None and self._layer not in self._viewer.layers:
+            return  # the user has deleted it
+        if self._pixels is None or not self._pixels.shows(picture):
             self._pixels = StoredPixels(picture, whole=self._part == "view")
             self._layer = self._placed(picture, self._pixels)
-        elif self._layer in self._viewer.layers:  # unless the user has deleted it
+        else:
             self._pixels.reload()
             self._layer.refresh(extent=False)
 

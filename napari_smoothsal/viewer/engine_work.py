@@ -26,6 +26,7 @@ from napari_smoothsal.runs import (
     estimate_run,
     explain_slide,
     open_run,
+    refine_region,
 )
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.layer_choices import layer_choices
@@ -134,22 +135,28 @@ class Engine:
     def explain(self, request: Explain) -> None:
         """Run a request and tell how it goes."""
         model = self._model(request.model)
-        growth = _Growth(request, self._send)
+        run: Run | None
         with contextlib.ExitStack() as stack, warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             slide = self._opened(request, stack)
-            run = explain_slide(
-                slide,
-                model,
-                [request.spec],
-                request.out,
-                region=request.region,
-                tiling=request.tiling,
-                compute=request.compute,
-                progress=growth.report,
-                stop=lambda: self._stopped(request.id),
-                on_plan=None if request.view else partial(self._tell_tissue, request.id, slide),
-            )
+            if request.view:
+                run = self._refined(request, slide, model)
+            else:
+                run = explain_slide(
+                    slide,
+                    model,
+                    [request.spec],
+                    request.out,
+                    region=request.region,
+                    tiling=request.tiling,
+                    compute=request.compute,
+                    progress=_Growth(request, self._send).report,
+                    stop=lambda: self._stopped(request.id),
+                    on_plan=partial(self._tell_tissue, request.id, slide),
+                )
+        if run is None:
+            self._send(Stopped(id=request.id))
+            return
         messages = [str(w.message) for w in told if issubclass(w.category, UserWarning)]
         self._send(
             Finished(
@@ -202,6 +209,53 @@ class Engine:
             )
         )
 
+    def _refined(self, request: Explain, slide: Slide, model: Model) -> Run | None:
+        """Explain a view sample by sample, and tell every round."""
+        assert request.region is not None, "a view is a region"
+        tiles = 0
+
+        def progressed(done: float) -> None:
+            self._send(
+                Progressed(
+                    id=request.id,
+                    done=round(tiles * done),
+                    total=tiles,
+                    failed=0,
+                    tiles_per_s=0.0,
+                    seconds_left=None,
+                )
+            )
+
+        def planned(plan: RunPlan) -> None:
+            nonlocal tiles
+            tiles, limit = len(plan), request.max_tiles
+            if limit is not None and tiles > limit:
+                raise ViewTooLargeError(
+                    f"this view has {tiles} tiles; at most {limit} are explained as a view. "
+                    "Zoom in, or use Explain slide"
+                )
+            progressed(0.0)
+
+        def grown(run: Run) -> None:
+            reading = reading_of(run, model)
+            pictures, classes = tuple(pictures_of(run)), class_picture_of(run)
+            self._send(Grown(id=request.id, pictures=pictures, classes=classes, reading=reading))
+            if request.spec.samples != "auto":
+                progressed(min(1.0, reading.samples / max(1, request.spec.samples)))
+
+        return refine_region(
+            slide,
+            model,
+            [request.spec],
+            request.out,
+            region=request.region,
+            tiling=request.tiling,
+            compute=request.compute,
+            stop=lambda: self._stopped(request.id),
+            on_plan=planned,
+            on_round=grown,
+        )
+
     def _opened(self, request: Explain, stack: contextlib.ExitStack) -> Slide:
         if not isinstance(request.slide, SlideFile):
             return stack.enter_context(slide_of_pixels(request.slide))
@@ -224,12 +278,6 @@ class _Growth:
         self._known: dict[str, float] = {}
 
     def report(self, progress: Progress) -> None:
-        limit = self._request.max_tiles
-        if limit is not None and progress.total > limit:
-            raise ViewTooLargeError(
-                f"this view has {progress.total} tiles; at most {limit} are explained as a view. "
-                "Zoom in, or use Explain slide"
-            )
         self._send(
             Progressed(
                 id=self._request.id,
@@ -240,7 +288,7 @@ class _Growth:
                 seconds_left=progress.seconds_left,
             )
         )
-        if time.monotonic() >= self._next and not self._request.view:
+        if time.monotonic() >= self._next:
             run = open_run(self._request.out)
             self._send(
                 Grown(
@@ -264,6 +312,7 @@ def reading_of(run: Run, model: Model) -> Reading:
         empty=int((good[f"explained_px_{key}"] == 0).sum()),
         total_variation=_mean(good[f"tv_{key}"]),
         standard_error=_mean(good[f"se_{key}"]),
+        samples=_mean(good[f"samples_{key}"]) or 0.0,
         displaced_um=shown.displaced_um,
         probabilities={
             name: mean

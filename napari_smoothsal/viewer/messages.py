@@ -281,15 +281,6 @@ class Progressed(_Message):
     seconds_left: float | None
 
 
-class Grown(_Message):
-    """More of the maps, and of the class map where there is one, is in the store."""
-
-    say: Literal["grown"] = "grown"
-    id: int
-    pictures: tuple[MapPicture, ...]
-    classes: ClassPicture | None
-
-
 class Reading(_Message):
     """Means over the tiles of a run.
 
@@ -304,6 +295,8 @@ class Reading(_Message):
         Of the raw map; None without tiles.
     standard_error
         Relative, of the mean over noise samples; None without noise.
+    samples
+        Noise samples drawn so far, of a tile.
     displaced_um
         How far the map may lie beside what it shows, because of its denoising.
     probabilities, predicted
@@ -316,9 +309,26 @@ class Reading(_Message):
     empty: int
     total_variation: float | None
     standard_error: float | None
+    samples: float
     displaced_um: float
     probabilities: dict[str, float]
     predicted: dict[str, int]
+
+
+class Grown(_Message):
+    """More of the maps, and of the class map where there is one, is in the store.
+
+    Attributes
+    ----------
+    reading
+        What is known so far, of a view that refines itself; None of a slide that grows.
+    """
+
+    say: Literal["grown"] = "grown"
+    id: int
+    pictures: tuple[MapPicture, ...]
+    classes: ClassPicture | None
+    reading: Reading | None = None
 
 
 class Finished(_Message):

@@ -63,14 +63,15 @@ class Overlay:
         """
         if self._layer is not None and self._layer not in self._viewer.layers:
             return  # the user has deleted it
-        if self._pixels is None or self._layer is None:
+        if self._layer is None or self._pixels is None or not self._pixels.shows(picture):
             self._pixels = StoredPixels(picture, whole=self._part == "view")
             self._layer = self._placed(picture, self._pixels)
         else:
             self._pixels.reload()
         self._limit(picture.limit)
         self._layer.refresh(extent=False)
-        if classes is not None:
+        # What is predicted does not change while a view refines itself.
+        if classes is not None and not (self._part == "view" and self._classes.shown):
             self._classes.show(classes)
 
     def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:

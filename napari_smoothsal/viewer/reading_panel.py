@@ -65,7 +65,8 @@ def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]
             f"(white noise: {WHITE_NOISE}; less is smoother)"
         )
     if reading.standard_error is not None:
-        lines.append(f"Error from the noise samples {100 * reading.standard_error:.0f} %")
+        samples = f"{reading.samples:.0f} noise samples"
+        lines.append(f"Error from {samples}: {100 * reading.standard_error:.0f} %")
     if reading.displaced_um:
         lines.append(
             f"The map lies up to {reading.displaced_um:.1f} \u00b5m beside what it shows; "

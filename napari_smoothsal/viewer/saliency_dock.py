@@ -16,6 +16,7 @@ from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_pyth
 from napari_smoothsal.viewer.drawn_region import drawn_region
 from napari_smoothsal.viewer.explaining import Explaining, Job
 from napari_smoothsal.viewer.field_of_view import Region
+from napari_smoothsal.viewer.map_picture import ClassPicture
 from napari_smoothsal.viewer.messages import (
     Answer,
     Describe,
@@ -28,6 +29,7 @@ from napari_smoothsal.viewer.messages import (
     Grown,
     ModelDescribed,
     Progressed,
+    Reading,
     Ready,
     Stopped,
     TissueFound,
@@ -351,6 +353,8 @@ class SaliencyDock(QWidget):
                 self.bar.say(NO_TISSUE)
         elif isinstance(answer, Grown):
             self._show(job, answer)
+            if answer.reading is not None:
+                self._read_out(job, answer.reading, answer.classes)
 
     def _on_end(self, job: Job, answer: Finished | Failed | Stopped) -> None:
         if isinstance(answer, Finished):
@@ -374,13 +378,16 @@ class SaliencyDock(QWidget):
         job.overlay.show(picture, answer.classes)
         self.colours.show_legend(picture.legend, picture.limit)
 
+    def _read_out(self, job: Job, reading: Reading, classes: ClassPicture | None) -> None:
+        colours = classes.shown if classes is not None else None
+        self.reading.show_reading(job.what, reading, colours)
+
     def _on_finished(self, job: Job, answer: Finished) -> None:
         stopped = answer.status == "running"
         if not (stopped and job.view) and answer.reading.tiles:
             self._show(job, answer)
         if not stopped or answer.reading.tiles:
-            colours = answer.classes.shown if answer.classes is not None else None
-            self.reading.show_reading(job.what, answer.reading, colours)
+            self._read_out(job, answer.reading, answer.classes)
         if stopped:
             resume = "" if job.view else " The same again goes on where it stopped."
             self.bar.end(f"Stopped.{resume}")

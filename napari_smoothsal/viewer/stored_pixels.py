@@ -33,6 +33,7 @@ class StoredPixels:
         self._arrays = [
             zarr.open_array(str(Path(picture.store) / path), mode="r") for path in paths
         ]
+        self._store = picture.store
         self._crop = picture.shape if whole or len(paths) == 1 else None
         self._coarsest = self._read()
 
@@ -45,6 +46,10 @@ class StoredPixels:
     def multiscale(self) -> bool:
         """Whether `data` is a list."""
         return len(self._arrays) > 1
+
+    def shows(self, picture: StoredPicture) -> bool:
+        """Whether a picture is of the same store."""
+        return picture.store == self._store
 
     def reload(self) -> None:
         """Read the coarsest level again, into the array that napari holds."""

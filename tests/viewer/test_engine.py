@@ -22,6 +22,7 @@ from napari_smoothsal.viewer.messages import (
     Explain,
     Failed,
     Finished,
+    Grown,
     ModelDescribed,
     Progressed,
     Ready,
@@ -117,7 +118,7 @@ def test_errors_come_back_in_their_own_words(
 def test_a_view_with_too_many_tiles_is_refused_with_their_number(
     engine: Any, listener: Listener, tiff_slide: Path, model_folder: Path, tmp_path: Path
 ) -> None:
-    engine.ask(request(tiff_slide, model_folder, tmp_path / "a.smoothsal.zarr", max_tiles=3))
+    engine.ask(request(tiff_slide, model_folder, tmp_path / "a", view=True, max_tiles=3))
     failed = listener.wait_for(Failed)
     assert failed.kind == "ViewTooLargeError"
     assert "at most 3" in failed.message and "zoom in" in failed.message.lower()
@@ -220,3 +221,17 @@ def test_pixels_of_a_layer_give_the_same_map_as_the_slide(
         maps.append((picture.translate_um, picture.scale_um, np.asarray(values)))
     assert maps[0][:2] == maps[1][:2]
     np.testing.assert_allclose(maps[0][2], maps[1][2], rtol=1e-3, atol=1e-6)
+
+
+def test_a_view_refines_itself(
+    engine: Any, listener: Listener, tiff_slide: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    spec = SaliencySpec(layer="layer1", samples=60)
+    number = engine.ask(request(tiff_slide, model_folder, tmp_path / "v", spec, view=True))
+    finished = listener.wait_for(Finished, lambda a: a.id == number)
+    rounds = [a.reading for a in listener.seen(Grown) if a.id == number]
+    assert len(rounds) > 1 and all(r is not None for r in rounds)
+    drawn = [r.samples for r in rounds] + [finished.reading.samples]
+    assert drawn == sorted(drawn) and drawn[0] < 20 and drawn[-1] == 60
+    assert finished.reading.standard_error < rounds[1].standard_error
+    assert len({a.pictures[0].store for a in listener.seen(Grown) if a.id == number}) > 1

@@ -1,0 +1,130 @@
+"""refine_region: a few tiles, all of them after every round of noise samples, for the eye.
+
+`explain_slide` finishes one batch after the other and can be resumed; here all tiles are held in
+memory and grow together, so that the first sample of the last tile comes before the second of the
+first one. Every round is a store of its own: whoever reads one never sees it change.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.explain import new_store, stitched_images
+from napari_smoothsal.runs.layout import SUFFIX
+from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
+from napari_smoothsal.runs.provenance import identity
+from napari_smoothsal.runs.run import Run
+from napari_smoothsal.runs.store import DONE, FAILED
+from napari_smoothsal.runs.writing import Batch, WritingThread
+from napari_smoothsal.slides import Slide
+from napari_smoothsal.slides.reader import TileReader
+
+ROUND_S = 0.5
+"""Between two rounds that are written."""
+
+
+def refine_region(
+    slide: Slide,
+    model: Model,
+    specs: Sequence[SaliencySpec],
+    out: str | Path,
+    *,
+    region: Region,
+    tiling: Tiling | None = None,
+    compute: Compute | None = None,
+    stop: Callable[[], bool] | None = None,
+    on_plan: Callable[[RunPlan], None] | None = None,
+    on_round: Callable[[Run], None] | None = None,
+) -> Run | None:
+    """Compute saliency maps over a region, and show them after every few noise samples.
+
+    Parameters
+    ----------
+    slide, model, specs, region, tiling, compute, stop
+        As of `explain_slide`. All tiles of the region are held in memory.
+    out
+        Folder for the stores of the rounds.
+    on_plan
+        Called with the plan before anything is read; what it raises ends it.
+    on_round
+        Called with each round's store, half a second apart or more, but for the last one.
+
+    Returns
+    -------
+    Run or None
+        Of the last round; None where it was stopped.
+
+    Raises
+    ------
+    SmoothsalError
+        As `explain_slide`.
+    """
+    tiling, compute, folder = tiling or Tiling(), compute or Compute(), Path(out)
+    explainer = Explainer(model, specs, compute, scope="slide")
+    plan = plan_tiles(slide, model, tiling, layers=placed_layers(explainer), region=region)
+    if on_plan is not None:
+        on_plan(plan)
+    wanted = identity(slide, model, specs, tiling, plan, explainer)
+    batch_size = explainer.batch_size(plan.grid.tile_px)
+    rounds = 0
+
+    def written(batches: Sequence[Batch]) -> Run:
+        nonlocal rounds
+        rounds += 1
+        path = folder / f"round-{rounds:03d}{SUFFIX}"
+        writer = new_store(path, slide, plan, explainer, wanted, batch_size)
+        with WritingThread(writer, plan, stitched_images(plan, explainer), batch_size) as writing:
+            for batch in batches:
+                writing.put(batch)
+            writing.finish()
+        writer.finished()
+        return Run(path)
+
+    growing: list[_Growing] = []
+    margin = explainer.margin
+    numbers = np.arange(len(plan))
+    cuts = [numbers[i : i + batch_size] for i in range(0, len(plan), batch_size)]
+    boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in cuts]
+    side = plan.grid.tile_px + 2 * margin
+    with TileReader(slide, side, threads=compute.readers) as reader:
+        for cut, tiles in zip(cuts, reader.batches(boxes), strict=True):
+            images = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
+            places = [(int(y), int(x)) for y, x in plan.grid.origins[cut]]
+            readable = np.array([error is None for error in tiles.errors])
+            explanation = explainer.begin(images, places, margin=margin)
+            explanation.step(1)
+            growing.append(_Growing(cut, explanation, readable))
+            if stop is not None and stop():
+                return None
+    told = -ROUND_S
+    while not all(one.explanation.finished for one in growing):
+        if on_round is not None and time.monotonic() - told >= ROUND_S:
+            on_round(written([one.batch(one.explanation.result()) for one in growing]))
+            told = time.monotonic()
+        for one in growing:
+            if stop is not None and stop():
+                return None
+            if not one.explanation.finished:
+                one.explanation.step()
+    return written([one.batch(explainer.finish(one.explanation)) for one in growing])
+
+
+class _Growing:
+    """A batch whose maps grow."""
+
+    def __init__(self, indices: np.ndarray, explanation: Explanation, readable: np.ndarray) -> None:
+        self.explanation = explanation
+        self._indices, self._readable = indices, readable
+
+    def batch(self, maps: BatchMaps) -> Batch:
+        """As it is now."""
+        good = self._readable & maps.finite.numpy()
+        return Batch(self._indices, maps, np.where(good, DONE, FAILED).astype(np.uint8))
