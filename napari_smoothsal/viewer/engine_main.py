@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.viewer.messages import (
@@ -24,7 +24,9 @@ from napari_smoothsal.viewer.messages import (
     Estimate,
     Explain,
     Failed,
+    Measure,
     Pause,
+    Predict,
     Ready,
     Request,
     Stopped,
@@ -36,25 +38,39 @@ if TYPE_CHECKING:
     from napari_smoothsal.viewer.engine_work import Engine
 
 
+CHANNELS: dict[type[BaseModel], str] = {
+    Explain: "explain",
+    Estimate: "explain",
+    Measure: "measure",
+    Predict: "predict",
+}
+"""What a newer request of the same channel ends."""
+
+
 class Inbox(threading.Thread):
     """Reads requests; knows which of them are no longer wanted.
 
-    Ids grow, so one number says it: everything up to it is to end.
+    Ids grow, so one number for each channel says it: everything of it up to that is to end.
     """
 
     def __init__(self, source: BinaryIO) -> None:
         super().__init__(name="smoothsal-inbox", daemon=True)
         self.requests: queue.Queue[Request] = queue.Queue()
         self._source = source
-        self._ended = -1
+        self._channels: dict[int, str] = {}
+        self._ended: dict[str, int] = {}
         self._paused = -1
         self._changed = threading.Condition()
 
     def stopped(self, request_id: int) -> bool:
         """Whether a request is to end; while it is paused, the answer waits."""
+
+        def ended() -> bool:
+            return request_id <= self._ended.get(self._channels.get(request_id, ""), -1)
+
         with self._changed:
-            self._changed.wait_for(lambda: request_id <= self._ended or request_id != self._paused)
-            return request_id <= self._ended
+            self._changed.wait_for(lambda: ended() or request_id != self._paused)
+            return ended()
 
     def run(self) -> None:
         for line in self._source:
@@ -67,14 +83,19 @@ class Inbox(threading.Thread):
                 if isinstance(request, Pause):
                     self._paused = request.id if request.paused else -1
                 elif isinstance(request, Cancel):
-                    self._ended = max(self._ended, request.id)
-                elif isinstance(request, Explain | Estimate):
-                    self._ended = max(self._ended, request.id - 1)
+                    self._end(self._channels.get(request.id), request.id)
+                elif (channel := CHANNELS.get(type(request))) is not None:
+                    self._channels[request.id] = channel
+                    self._end(channel, request.id - 1)
                 self._changed.notify_all()
             if not isinstance(request, Pause | Cancel):
                 self.requests.put(request)
         # At once: a batch that is being computed helps nobody. What is stored is resumable.
         os._exit(0)
+
+    def _end(self, channel: str | None, request_id: int) -> None:
+        if channel is not None:
+            self._ended[channel] = max(self._ended.get(channel, -1), request_id)
 
 
 def main() -> None:
@@ -100,7 +121,7 @@ def main() -> None:
     while True:
         request = inbox.requests.get()
         try:
-            if isinstance(request, Explain | Estimate) and inbox.stopped(request.id):
+            if inbox.stopped(request.id):
                 send(Stopped(id=request.id))
             else:
                 _answer(engine, request)
@@ -122,6 +143,10 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.explain(request)
     elif isinstance(request, Estimate):
         engine.estimate(request)
+    elif isinstance(request, Measure):
+        engine.measure(request)
+    elif isinstance(request, Predict):
+        engine.predict(request)
 
 
 def _failed(request: Request, error: Exception, *, expected: bool) -> Failed:

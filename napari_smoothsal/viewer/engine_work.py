@@ -7,7 +7,7 @@ import contextlib
 import io
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 
 import numpy as np
@@ -29,6 +29,7 @@ from napari_smoothsal.runs import (
     refine_region,
 )
 from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.viewer.engine_measuring import measured, predicted
 from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import class_picture_of, pictures_of
 from napari_smoothsal.viewer.messages import (
@@ -43,7 +44,9 @@ from napari_smoothsal.viewer.messages import (
     Explain,
     Finished,
     Grown,
+    Measure,
     ModelDescribed,
+    Predict,
     Progressed,
     Reading,
     SlideFile,
@@ -51,6 +54,7 @@ from napari_smoothsal.viewer.messages import (
     TissueFound,
 )
 from napari_smoothsal.viewer.option_settings import schema_of
+from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.window_array import slide_of_pixels
 
 Send = Callable[[Answer], None]
@@ -165,6 +169,7 @@ class Engine:
                 pictures=tuple(pictures_of(run)),
                 classes=class_picture_of(run),
                 reading=reading_of(run, model),
+                tiles=() if request.view else tile_rows(run, model),
                 warnings=tuple(dict.fromkeys(messages)),
             )
         )
@@ -192,6 +197,27 @@ class Engine:
                 id=request.id, tiles=len(found.plan), seconds=found.seconds, bytes=found.bytes
             )
         )
+
+    def measure(self, request: Measure) -> None:
+        """Tell how rough maps are, batch by batch."""
+        with self._quietly(request.explain) as slide:
+            model = self._model(request.explain.model)
+            for found in measured(request, slide, model, lambda: self._stopped(request.id)):
+                self._send(Stopped(id=request.id) if found is None else found)
+
+    def predict(self, request: Predict) -> None:
+        """Tell what is predicted."""
+        with self._quietly(request.explain) as slide:
+            model = self._model(request.explain.model)
+            found = predicted(request, slide, model, lambda: self._stopped(request.id))
+            self._send(Stopped(id=request.id) if found is None else found)
+
+    @contextlib.contextmanager
+    def _quietly(self, request: Explain) -> Iterator[Slide]:
+        """The slide; what is warned of was told when it was explained."""
+        with contextlib.ExitStack() as stack, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield self._opened(request, stack)
 
     def _tell_tissue(self, request_id: int, slide: Slide, plan: RunPlan) -> None:
         mpp = slide.require_mpp()

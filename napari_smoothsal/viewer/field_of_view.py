@@ -47,6 +47,22 @@ def field_of_view(viewer: Any, layer: Any, size: tuple[int, int] | None = None) 
     return (left, top, end - left, bottom - top)
 
 
+SHARE = 0.6
+"""Of the canvas that is filled by what is looked at."""
+
+
+def look_at(viewer: Any, layer: Any, box: tuple[float, float, float, float]) -> None:
+    """Move and zoom until a box (x, y, w, h) in level-0 px of a layer fills most of the canvas."""
+    x, y, w, h = box
+    ends = [np.array(layer.data_to_world(place))[-2:] for place in ((y, x), (y + h, x + w))]
+    spans = np.abs(ends[1] - ends[0])
+    camera, canvas = viewer.scene.camera, viewer.canvas.size
+    camera.center = (0.0, *((ends[0] + ends[1]) / 2))
+    camera.zoom = SHARE * min(
+        size / max(span, 1e-9) for size, span in zip(canvas, spans, strict=True)
+    )
+
+
 def layer_size(layer: Any) -> tuple[int, int]:
     """(height, width) of a layer's finest level."""
     shape = layer.level_shapes[0] if layer.multiscale else layer.data.shape

@@ -107,6 +107,35 @@ class Estimate(_Message):
     explain: Explain
 
 
+class Measure(_Message):
+    """How rough are the maps of several layers and denoisings? Ends an earlier such request.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, region, and the spec whose layer and denoising are put in turn.
+    layers, denoisings
+        Those.
+    most_tiles
+        So many tiles, spread over the region, are measured at most.
+    """
+
+    ask: Literal["measure"] = "measure"
+    id: int
+    explain: Explain
+    layers: tuple[str, ...]
+    denoisings: tuple[str, ...]
+    most_tiles: int
+
+
+class Predict(_Message):
+    """What does the model predict, and what where it is denoised? Ends an earlier such request."""
+
+    ask: Literal["predict"] = "predict"
+    id: int
+    explain: Explain
+
+
 class Pause(_Message):
     """Wait before the next batch of a request, or go on."""
 
@@ -331,8 +360,36 @@ class Grown(_Message):
     reading: Reading | None = None
 
 
+class TileRow(_Message):
+    """What a run says of one tile.
+
+    Attributes
+    ----------
+    box
+        (x, y, w, h) in level-0 px.
+    predicted
+        Class.
+    probability
+        Of the class that is explained, or of the one predicted where that differs by tile.
+    total_variation, saliency
+        Of the raw map; mean magnitude of the reduced one. None where there is none.
+    """
+
+    box: tuple[float, float, float, float]
+    predicted: str
+    probability: float | None
+    total_variation: float | None
+    saliency: float | None
+
+
 class Finished(_Message):
-    """A run ended: complete, or stopped on request and resumable."""
+    """A run ended: complete, or stopped on request and resumable.
+
+    Attributes
+    ----------
+    tiles
+        The explained ones of a slide or region; none of a view.
+    """
 
     say: Literal["finished"] = "finished"
     id: int
@@ -340,7 +397,73 @@ class Finished(_Message):
     pictures: tuple[MapPicture, ...]
     classes: ClassPicture | None
     reading: Reading
+    tiles: tuple[TileRow, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+class Roughness(_Message):
+    """Total variation of one layer under one denoising, over tiles.
+
+    Attributes
+    ----------
+    mean, std
+        None where no tile has a map.
+    """
+
+    layer: str
+    denoising: str
+    mean: float | None
+    std: float | None
+
+
+class Measured(_Message):
+    """Answer to `Measure`: one after each batch, the last of which is complete.
+
+    Attributes
+    ----------
+    rows
+        As far as they are.
+    tiles, of
+        Measured so far, and in the end.
+    noise, blurred_noise
+        Of white noise of the size of each layer's map, and of that blurred with a sigma of 1 px.
+    """
+
+    say: Literal["measured"] = "measured"
+    id: int
+    rows: tuple[Roughness, ...]
+    tiles: int
+    of: int
+    noise: dict[str, float]
+    blurred_noise: dict[str, float]
+    complete: bool
+
+
+class Predicted(_Message):
+    """Answer to `Predict`: means over the tiles of the region.
+
+    Attributes
+    ----------
+    tiles
+        How many.
+    original, denoised
+        Mean probability of each class, of the model and of what the denoising makes of it; None
+        where it leaves the network as it is.
+    difference_all, difference_label
+        Of probabilities, times 100: of all classes together, and of the one predicted.
+    predicted
+        How many tiles are predicted as what.
+    """
+
+    say: Literal["predicted"] = "predicted"
+    id: int
+    tiles: int
+    original: dict[str, float]
+    denoised: dict[str, float] | None
+    difference_all: float | None
+    difference_label: float | None
+    predicted: dict[str, int]
+    complete: bool = True
 
 
 class Stopped(_Message):
@@ -370,7 +493,7 @@ class Failed(_Message):
     expected: bool
 
 
-Request = Describe | DescribeModel | Explain | Estimate | Cancel | Pause
+Request = Describe | DescribeModel | Explain | Estimate | Measure | Predict | Cancel | Pause
 Answer = (
     Ready
     | Described
@@ -379,6 +502,8 @@ Answer = (
     | Estimated
     | Progressed
     | Grown
+    | Measured
+    | Predicted
     | Finished
     | Stopped
     | Failed

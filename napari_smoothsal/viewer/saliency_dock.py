@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.viewer.asking import Asking, Job
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
 from napari_smoothsal.viewer.drawn_region import drawn_region
-from napari_smoothsal.viewer.explaining import Explaining, Job
 from napari_smoothsal.viewer.field_of_view import Region
+from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.map_picture import ClassPicture
 from napari_smoothsal.viewer.messages import (
     Answer,
@@ -46,7 +46,6 @@ from napari_smoothsal.viewer.requests import (
     store_path,
 )
 from napari_smoothsal.viewer.run_bar import RunBar
-from napari_smoothsal.viewer.session import session_of
 from napari_smoothsal.viewer.slide_form import SlideForm
 from napari_smoothsal.viewer.slide_source import METADATA, source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
@@ -62,7 +61,7 @@ SLIDE: Part = "slide"
 NO_TISSUE = "No tissue found here: nothing to explain."
 
 
-class SaliencyDock(QWidget):
+class SaliencyDock(LeavingDock):
     """The dock.
 
     Parameters
@@ -72,11 +71,7 @@ class SaliencyDock(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        self._docked = False
-        super().__init__(parent)
-        self._viewer = viewer
-        self._session = session_of(viewer)
-        self._session.enter()
+        super().__init__(viewer, parent)
         self._model: ModelDescribed | None = None
         self._described = False
         self._asked_model = 0
@@ -95,10 +90,13 @@ class SaliencyDock(QWidget):
         layout.addStretch(1)
         self.setMaximumWidth(MAX_WIDTH)
 
-        self._explaining = Explaining(self._session, self)
-        self._explaining.told.connect(self._on_news)
-        self._explaining.ended.connect(self._on_end)
+        self._asking = Asking(self.session, self)
+        self._asking.told.connect(self._on_news)
+        self._asking.ended.connect(self._on_end)
         self._moving = MovingView(viewer, self)
+        choice = self.session.choice
+        choice.made_by(self._chosen)
+        self._moving.rested.connect(choice.settled)
         self._moving.rested.connect(self._on_rest)
         self.form.changed.connect(self._moving.touch)
         self.slides.model_chosen.connect(self._ask_model)
@@ -107,54 +105,29 @@ class SaliencyDock(QWidget):
         bar.explain_region.clicked.connect(self.estimate_region)
         bar.explain_slide.clicked.connect(self.estimate_slide)
         bar.start.clicked.connect(self.start)
-        bar.pause.toggled.connect(self._explaining.pause)
+        bar.pause.toggled.connect(self._asking.pause)
         bar.cancel.clicked.connect(self.cancel)
         bar.live.toggled.connect(self._moving.touch)
         bar.copy_python.triggered.connect(lambda: self._copy(as_python, "Python"))
         bar.copy_command.triggered.connect(lambda: self._copy(as_command, "command"))
         bar.reset.triggered.connect(lambda: self.form.restore({}))
-        engine = self._session.engine
-        engine.answered.connect(self._on_answer)
-        engine.died.connect(self._on_death)
-        session, slides, moving = self._session, self.slides, self._moving
-        selection = viewer.layers.selection
-        selection.events.active.connect(self._show_legend_of)
-        ended: list[bool] = []
-
-        def end(*_: object) -> None:
-            # Whichever comes first: the dock or the application.
-            if not ended:
-                ended.append(True)
-                slides.disconnect_viewer()
-                moving.disconnect_viewer()
-                selection.events.active.disconnect(self._show_legend_of)
-                session.leave()
-
-        self._end = end
-        self.destroyed.connect(end)
-        application = QCoreApplication.instance()
-        assert application is not None
-        application.aboutToQuit.connect(end)
+        engine = self.session.engine
+        self.hear(engine.answered, self._on_answer)
+        self.hear(engine.died, self._on_death)
+        self.hear(viewer.layers.selection.events.active, self._show_legend_of)
+        self.at_end(self.slides.disconnect_viewer)
+        self.at_end(self._moving.disconnect_viewer)
+        self.at_end(lambda: choice.left_by(self._chosen))
         bar.say("Starting the computing process ...")
         if engine.ready:
             self._describe()
         else:
             engine.start()
 
-    def event(self, event: QEvent | None) -> bool:
-        """End with the dock's frame: napari takes its content out and may keep it alive."""
-        handled = bool(super().event(event))
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
-                self._end()
-        return handled
-
     @property
     def busy(self) -> bool:
         """Whether something is being explained."""
-        job = self._explaining.job
+        job = self._asking.job
         return job is not None and not job.waiting
 
     def explain_view(self) -> None:
@@ -189,26 +162,26 @@ class SaliencyDock(QWidget):
     def start(self) -> None:
         """Start what was estimated."""
         self.bar.begin("Starting ...")
-        self._explaining.start()
+        self._asking.start()
 
     def cancel(self) -> None:
         """End what is being explained; the store of a slide can be resumed."""
-        if self._explaining.job is not None:
+        if self._asking.job is not None:
             self.bar.say("Stopping after this batch ...")
-            self._explaining.cancel()
+            self._asking.cancel()
 
     def _explain(self, what: Part, *, estimated: bool = False, aloud: bool = True) -> None:
-        scratch = self._session.new_folder()
+        scratch = self.session.new_folder()
         try:
             job = self._job(what, scratch, estimated)
         except SmoothsalError as error:
-            self._session.discard(scratch)
+            self.session.discard(scratch)
             self.bar.problem(str(error), aloud=aloud)
             return
         assert self._model is not None  # of every job
         remember({"model": self._model.model, "spec": self.form.values()})
         self.bar.begin("Reading the view ..." if job.view else "Looking for tissue ...")
-        self._explaining.begin(job)
+        self._asking.begin(job)
 
     def _job(self, what: Part, scratch: Path, estimated: bool) -> Job:
         slide, spec, model = self._chosen()
@@ -216,9 +189,9 @@ class SaliencyDock(QWidget):
         region: Region | None = None
         tiling = Tiling()
         if view:
-            region = slide.view(self._viewer)
+            region = slide.view(self.viewer)
         elif what == REGION:
-            drawn = drawn_region(self._viewer, slide)
+            drawn = drawn_region(self.viewer, slide)
             region, tiling = drawn.region, drawn.tiling(scratch)
         if view:
             out = scratch / "view.smoothsal.zarr"
@@ -240,8 +213,8 @@ class SaliencyDock(QWidget):
                 max_tiles=model.most_view_tiles if view else None,
             )
 
-        overlay = Overlay(self._viewer, slide.layer, slide.mpp, part=what)
-        return Job(f"This {what}", overlay, scratch, make, steps, view, estimated)
+        overlay = Overlay(self.viewer, slide.layer, slide.mpp, part=what)
+        return Job(f"This {what}", overlay, scratch, make, steps, view, estimated, slide)
 
     def _chosen(self) -> tuple[ExplainedSlide, SaliencySpec, ModelDescribed]:
         """What is to be explained, how, and of which model."""
@@ -258,12 +231,12 @@ class SaliencyDock(QWidget):
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""
-        job = self._explaining.job
+        job = self._asking.job
         if not self.bar.live.isChecked() or (job is not None and not job.view):
             return
         try:
             slide, spec, model = self._chosen()
-            asked = (slide.view(self._viewer), str(slide.layer.unique_id), spec, model.model)
+            asked = (slide.view(self.viewer), str(slide.layer.unique_id), spec, model.model)
         except SmoothsalError as error:
             self.bar.problem(str(error), aloud=False)
             return
@@ -292,12 +265,12 @@ class SaliencyDock(QWidget):
         if not self._described:
             return  # asked for once the denoisings are known: a form is filled as a whole
         self.bar.say("Loading the model ...")
-        self._asked_model = self._session.engine.ask(
+        self._asked_model = self.session.engine.ask(
             lambda number: DescribeModel(id=number, model=model)
         )
 
     def _describe(self) -> None:
-        self._session.engine.ask(lambda number: Describe(id=number))
+        self.session.engine.ask(lambda number: Describe(id=number))
 
     def _on_answer(self, answer: Answer) -> None:
         if isinstance(answer, Ready):
@@ -310,13 +283,13 @@ class SaliencyDock(QWidget):
         elif isinstance(answer, Failed) and answer.id == self._asked_model:
             self.bar.problem(answer.message)
         else:
-            self._explaining.hear(answer)
+            self._asking.hear(answer)
 
     def _on_described(self, answer: Described) -> None:
         self._described = True
         self.form.describe(answer)
         self.bar.notice(answer.notice)
-        if self._explaining.job is None:
+        if self._asking.job is None:
             self.bar.say("Choose a model.")
         asked, chosen = self._asked_model, self.slides.model
         self.slides.offer_models(answer.models)
@@ -343,13 +316,14 @@ class SaliencyDock(QWidget):
         if isinstance(answer, Progressed):
             self.bar.progress(answer)
         elif isinstance(answer, TissueFound):
-            job.overlay.show_tissue(answer)
+            if job.overlay is not None:
+                job.overlay.show_tissue(answer)
             self.bar.say(f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source}).")
         elif isinstance(answer, Estimated):
             if answer.tiles:
                 self.bar.ask(answer)
             else:
-                self._explaining.cancel()
+                self._asking.cancel()
                 self.bar.say(NO_TISSUE)
         elif isinstance(answer, Grown):
             self._show(job, answer)
@@ -374,6 +348,7 @@ class SaliencyDock(QWidget):
             self.colours.show_legend(own["legend"], own["limit"])
 
     def _show(self, job: Job, answer: Grown | Finished) -> None:
+        assert job.overlay is not None, "every explanation is shown"
         picture = answer.pictures[0]
         job.overlay.show(picture, answer.classes)
         self.colours.show_legend(picture.legend, picture.limit)
@@ -396,10 +371,12 @@ class SaliencyDock(QWidget):
         elif not answer.reading.tiles:
             self.bar.end(NO_TISSUE)
         else:
+            if job.slide is not None and answer.tiles:
+                self.session.choice.explained.emit(job.slide, answer.tiles)
             self.bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
 
     def _on_death(self, cause: str) -> None:
-        lost = self._explaining.forget()
+        lost = self._asking.forget()
         if lost is not None:
             self.bar.end("")
             if not lost.view:

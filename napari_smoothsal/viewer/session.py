@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from napari_smoothsal.viewer.choice import Choice
 from napari_smoothsal.viewer.engine import EngineProcess
 
 
 class Session:
-    """An engine and a temporary folder, ended when the last dock has left."""
+    """An engine, what is chosen, and a temporary folder; ended when the last dock has left."""
 
     def __init__(self) -> None:
         self.engine = EngineProcess()
+        self.choice = Choice()
         self._folder = tempfile.TemporaryDirectory(
             prefix="smoothsal-view-", ignore_cleanup_errors=True
         )

@@ -1,9 +1,10 @@
-"""Explaining: one explanation after another, from what is asked to what comes of it."""
+"""Asking: one question about a slide after another, from its pixels to its last answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
@@ -15,24 +16,28 @@ from napari_smoothsal.viewer.messages import (
     Explain,
     Failed,
     Finished,
+    Measured,
     Pause,
+    Predicted,
     Ready,
+    Request,
     Stopped,
 )
 from napari_smoothsal.viewer.overlay import Overlay
+from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.session import Session
 
 
 @dataclass
 class Job:
-    """One explanation.
+    """One question.
 
     Attributes
     ----------
     what
         As it is told: "This view".
     overlay
-        Where its map is shown.
+        Where its map is shown; None where there will be none.
     scratch
         Folder that goes when it ends.
     make
@@ -42,25 +47,28 @@ class Job:
     view
         Whether it is of what is in view, and not kept.
     estimated
-        Whether it is to be estimated, and started by `Explaining.start` only.
+        Whether it is to be estimated, and started by `Asking.start` only.
+    slide
+        What it is asked of, for whoever wants to know.
     id
         Of the request that was sent last; 0 while pixels are copied.
     """
 
     what: str
-    overlay: Overlay
+    overlay: Overlay | None
     scratch: Path
-    make: Callable[[int], Explain]
+    make: Callable[[int], Request]
     steps: Iterator[None]
-    view: bool
+    view: bool = True
     estimated: bool = False
+    slide: ExplainedSlide | None = None
     id: int = field(default=0, init=False)
     paused: bool = field(default=False, init=False)
     waiting: bool = field(default=False, init=False)
     """Whether it has been estimated and nobody has started it yet."""
 
 
-class Explaining(QObject):
+class Asking(QObject):
     """Hands pixels over, asks the engine, and passes its answers on to whoever shows them.
 
     Parameters
@@ -73,7 +81,7 @@ class Explaining(QObject):
     told(object, object)
         A job and an answer to it that is not its last.
     ended(object, object)
-        A job and the last answer to it: `Finished`, `Failed` or `Stopped`.
+        A job and the last answer to it.
     """
 
     told = Signal(object, object)
@@ -125,7 +133,8 @@ class Explaining(QObject):
 
     def hear(self, answer: Answer) -> bool:
         """Take an answer of the engine; whether it was about this."""
-        if isinstance(answer, Finished | Failed | Stopped):
+        if _is_last(answer):
+            assert not isinstance(answer, Ready)
             old = self._superseded.pop(answer.id, None)
             if old is not None:
                 self._session.discard(old.scratch)
@@ -133,7 +142,7 @@ class Explaining(QObject):
         job = self._job
         if job is None or isinstance(answer, Ready) or answer.id != job.id:
             return False
-        if isinstance(answer, Finished | Failed | Stopped):
+        if _is_last(answer):
             self._end(answer)
             return True
         job.waiting = isinstance(answer, Estimated)
@@ -163,9 +172,7 @@ class Explaining(QObject):
         if copied:
             self._timer.stop()
             if job.estimated:
-                job.id = self._session.engine.ask(
-                    lambda number: Estimate(id=number, explain=job.make(number))
-                )
+                job.id = self._session.engine.ask(partial(_estimate, job.make))
             else:
                 job.id = self._session.engine.ask(job.make)
 
@@ -179,7 +186,7 @@ class Explaining(QObject):
         else:
             self._drop()
 
-    def _end(self, answer: Finished | Failed | Stopped) -> None:
+    def _end(self, answer: Answer) -> None:
         job, self._job = self._job, None
         assert job is not None
         self._timer.stop()
@@ -191,3 +198,15 @@ class Explaining(QObject):
         if self._job is not None:
             self._session.discard(self._job.scratch)
             self._job = None
+
+
+def _is_last(answer: Answer) -> bool:
+    if isinstance(answer, Measured | Predicted):
+        return answer.complete
+    return isinstance(answer, Finished | Failed | Stopped)
+
+
+def _estimate(make: Callable[[int], Request], number: int) -> Estimate:
+    explain = make(number)
+    assert isinstance(explain, Explain), "only explanations are estimated"
+    return Estimate(id=number, explain=explain)

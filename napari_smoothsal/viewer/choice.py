@@ -1,0 +1,55 @@
+"""Choice: what the Saliency dock is set to, for the docks beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.viewer.messages import ModelDescribed
+from napari_smoothsal.viewer.requests import ExplainedSlide, NotExplainableError
+
+Chosen = tuple[ExplainedSlide, SaliencySpec, ModelDescribed]
+
+
+class Choice(QObject):
+    """Slide, spec and model.
+
+    Signals
+    -------
+    settled()
+        What is chosen, or what is in view, has changed and come to rest.
+    explained(object, object)
+        An `ExplainedSlide`, and the `TileRow` of each of its tiles that was explained.
+    """
+
+    settled = Signal()
+    explained = Signal(object, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._make: Callable[[], Chosen] | None = None
+
+    def made_by(self, make: Callable[[], Chosen]) -> None:
+        """Whoever knows it."""
+        self._make = make
+
+    def left_by(self, make: Callable[[], Chosen]) -> None:
+        """Whoever knows it no more."""
+        if self._make == make:
+            self._make = None
+
+    def now(self) -> Chosen:
+        """What is chosen.
+
+        Raises
+        ------
+        NotExplainableError
+            Where something is missing; the message says what.
+        """
+        if self._make is None:
+            raise NotExplainableError(
+                "open the Saliency dock: slide, model and settings are chosen there"
+            )
+        return self._make()

@@ -1,0 +1,78 @@
+"""LeavingDock: what every dock does when it is closed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtWidgets import QWidget
+
+from napari_smoothsal.viewer.session import session_of
+
+if TYPE_CHECKING:
+    import napari
+
+
+class LeavingDock(QWidget):
+    """Uses the viewer's session until it is closed, and then hears of nothing any more.
+
+    Parameters
+    ----------
+    viewer
+        The viewer it belongs to.
+
+    Attributes
+    ----------
+    viewer, session
+        The viewer, and what its docks share.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        self._docked = False
+        self._at_end: list[Callable[[], None]] = []
+        super().__init__(parent)
+        self.viewer = viewer
+        self.session = session_of(viewer)
+        self.session.enter()
+        session, at_end = self.session, self._at_end
+        ended: list[bool] = []
+
+        def end(*_: object) -> None:
+            # Whichever comes first: the dock or the application.
+            if not ended:
+                ended.append(True)
+                for step in at_end:
+                    step()
+                session.leave()
+
+        self._end = end
+        self.destroyed.connect(end)
+        application = QCoreApplication.instance()
+        assert application is not None
+        application.aboutToQuit.connect(end)
+
+    def event(self, event: QEvent | None) -> bool:
+        """End with the dock's frame: napari takes its content out and may keep it alive."""
+        handled = bool(super().event(event))
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self._end()
+        return handled
+
+    def at_end(self, step: Callable[[], None]) -> None:
+        """Do something when it is closed."""
+        self._at_end.append(step)
+
+    def hear(self, signal: Any, slot: Callable[..., Any]) -> None:
+        """Connect a signal of what outlives the dock, for as long as it is open."""
+        signal.connect(slot)
+
+        def deaf() -> None:
+            with contextlib.suppress(TypeError, RuntimeError):  # Qt may have been first
+                signal.disconnect(slot)
+
+        self._at_end.append(deaf)

@@ -1,0 +1,82 @@
+"""RoughnessPlot: total variation by layer, one line for each denoising."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_smoothsal.viewer.messages import Measured, Roughness
+
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#999999")
+"""Okabe and Ito's, for every colour vision."""
+SYMBOLS = ("o", "s", "t", "d", "+", "x", "star")
+BACKGROUND, INK = "#1c1f26", "#d8dee9"
+GREY = "#9aa4b2"
+HEIGHT = 220
+
+
+class RoughnessPlot(QWidget):
+    """A plot; lower is smoother."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._plot = pg.PlotWidget(background=BACKGROUND)
+        self._plot.setMinimumHeight(HEIGHT)
+        self._plot.setMouseEnabled(x=False, y=False)
+        self._plot.hideButtons()
+        self._plot.setMenuEnabled(False)
+        for side in ("left", "bottom"):
+            axis = self._plot.getAxis(side)
+            axis.setPen(INK)
+            axis.setTextPen(INK)
+        self._plot.setLabel("left", "total variation", color=INK)
+        self._legend = self._plot.addLegend(
+            offset=(-4, 4), labelTextColor=INK, labelTextSize="8pt", brush=(28, 31, 38, 200)
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._plot)
+
+    def show_measured(self, layers: Sequence[str], found: Measured) -> None:
+        """Draw what is measured so far."""
+        self._plot.clear()
+        self._legend.clear()
+        places = {layer: place for place, layer in enumerate(layers)}
+        self._plot.getAxis("bottom").setTicks([[(p, layer) for layer, p in places.items()]])
+        for title, values, style in (
+            ("white noise", found.noise, Qt.PenStyle.DashLine),
+            ("the same, blurred (sigma 1 px)", found.blurred_noise, Qt.PenStyle.DotLine),
+        ):
+            pen = pg.mkPen(GREY, width=1, style=style)
+            line = self._plot.plot(
+                [places[y] for y in layers], [values[y] for y in layers], pen=pen
+            )
+            self._legend.addItem(line, title)
+        by_denoising: dict[str, list[Roughness]] = {}
+        for row in found.rows:
+            by_denoising.setdefault(row.denoising, []).append(row)
+        for number, (denoising, rows) in enumerate(by_denoising.items()):
+            known = [row for row in rows if row.mean is not None]
+            colour = COLOURS[number % len(COLOURS)]
+            x, y = [places[row.layer] for row in known], [row.mean for row in known]
+            line = self._plot.plot(
+                x,
+                y,
+                pen=pg.mkPen(colour, width=2),
+                symbol=SYMBOLS[number % len(SYMBOLS)],
+                symbolSize=7,
+                symbolBrush=colour,
+                symbolPen=None,
+            )
+            self._legend.addItem(line, denoising.replace("_", " "))
+        self._plot.setXRange(-0.3, len(layers) - 0.7)
+        top = max([*found.noise.values(), *(row.mean or 0.0 for row in found.rows), 1.0])
+        self._plot.setYRange(0, 1.08 * top)
+
+    def save(self, path: Path) -> bool:
+        """Write what is seen as PNG."""
+        return bool(self._plot.grab().save(str(path), "PNG"))

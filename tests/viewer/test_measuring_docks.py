@@ -1,0 +1,162 @@
+"""The Total variation and the Predictions dock beside a Saliency dock, with a real engine."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from qtpy.QtCore import QCoreApplication, QEvent
+from viewer_listening import PATIENCE_MS, finish
+
+from napari_smoothsal import Compute, SaliencySpec, Tiling, explain_slide, load_model
+from napari_smoothsal.core.total_variation import total_variation
+from napari_smoothsal.denoise.gaussian_blur import blurred
+from napari_smoothsal.viewer.field_of_view import field_of_view
+from napari_smoothsal.viewer.predictions_dock import PredictionsDock
+from napari_smoothsal.viewer.saliency_dock import SaliencyDock
+from napari_smoothsal.viewer.tile_rows import tile_rows
+from napari_smoothsal.viewer.total_variation_dock import COMPARED, TotalVariationDock
+
+
+def wait(qtbot: Any, condition: Any) -> None:
+    qtbot.waitUntil(condition, timeout=PATIENCE_MS)
+
+
+def ended(dock: Any) -> None:
+    dock.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def roughness(ready: SaliencyDock, viewer: Any) -> Iterator[TotalVariationDock]:
+    dock = TotalVariationDock(viewer)
+    yield dock
+    ended(dock)
+
+
+@pytest.fixture
+def predictions(ready: SaliencyDock, viewer: Any) -> Iterator[PredictionsDock]:
+    dock = PredictionsDock(viewer)
+    yield dock
+    ended(dock)
+
+
+def test_roughness_of_the_view_by_layer_and_denoising(
+    roughness: TotalVariationDock, viewer: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    assert not roughness.save_table.isEnabled()
+    roughness.view.click()
+    wait(qtbot, lambda: roughness.found is not None and roughness.found.complete)
+    found = roughness.found
+    layers = ["relu", "layer1", "layer2", "layer3"]
+    assert list(found.noise) == layers
+    denoisings = [name for name in COMPARED if name != "bilinear_surrogate"]  # it has none
+    assert {(r.layer, r.denoising) for r in found.rows} == {
+        (layer, denoising) for layer in layers for denoising in denoisings
+    }
+    mean = {(r.layer, r.denoising): r.mean for r in found.rows}
+    for layer in layers:
+        assert mean[layer, "centred_hook"] < mean[layer, "original"]
+        assert found.blurred_noise[layer] < found.noise[layer]
+    noise = torch.randn((1, 8, 16, 16), generator=torch.Generator().manual_seed(0))
+    assert found.noise["layer1"] == pytest.approx(float(total_variation(noise)[0]))
+    assert found.blurred_noise["layer1"] == pytest.approx(
+        float(total_variation(blurred(noise, 1.0))[0])
+    )
+    assert "9 tiles" in roughness.status
+    assert roughness.table.rowCount() == 4 and roughness.table.columnCount() == 4
+    assert roughness.table.item(0, 1).text().startswith(f"{mean['layer1', 'original']:.2f} ")
+    roughness.write_table(tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 16 and float(rows[0]["tv_mean"]) == found.rows[0].mean
+    assert roughness.plot.save(tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as picture:
+        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 5
+    # Of the slide: more tiles.
+    roughness.slide.click()
+    wait(qtbot, lambda: roughness.found.complete and not roughness.busy)
+    assert roughness.found.of == 48
+
+
+def test_live_roughness_and_live_maps_do_not_end_each_other(
+    roughness: TotalVariationDock, ready: SaliencyDock, viewer: Any, qtbot: Any
+) -> None:
+    roughness.live.setChecked(True)
+    ready.bar.live.setChecked(True)
+    viewer.scene.camera.center = (0.0, 150.0, 220.0)
+    wait(qtbot, lambda: len(viewer.layers) == 2 and not ready.busy)
+    wait(qtbot, lambda: roughness.found is not None and roughness.found.complete)
+    assert ready.bar.status.startswith("Done.")
+
+
+def test_predictions_of_the_view(
+    predictions: PredictionsDock, ready: SaliencyDock, qtbot: Any
+) -> None:
+    predictions.predict.click()
+    wait(qtbot, lambda: "tiles:" in predictions.status)
+    assert "centred hook leaves the predictions as they are" in predictions.difference
+    ready.form.controls["denoising"].value = "forward_hook"
+    predictions.live.setChecked(True)
+    wait(qtbot, lambda: "another network" in predictions.difference)
+    assert "x100" in predictions.difference
+
+
+def test_tiles_are_listed_sorted_and_flown_to(
+    predictions: PredictionsDock, ready: SaliencyDock, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    ready.explain_slide()
+    finish(ready, qtbot)
+    model = predictions.tiles.model()
+    assert model.rowCount() > 40
+    values = [predictions.tiles.row_at(i).saliency for i in range(model.rowCount())]
+    assert values == sorted(values, reverse=True)
+    predictions.tiles.step(1)
+    first = predictions.tiles.row_at(0)
+    x, y, w, h = field_of_view(viewer, slide)
+    left, top, width, height = first.box
+    assert x <= max(0, left) and x + w >= min(900, left + width)
+    assert y <= max(0, top) and y + h >= min(700, top + height)
+    predictions.tiles.step(-1)
+    assert predictions.tiles.currentIndex().row() == model.rowCount() - 1
+
+
+def test_without_a_saliency_dock_they_say_what_to_do(viewer: Any, qtbot: Any) -> None:
+    dock = PredictionsDock(viewer)
+    dock.predict_view()
+    assert "Saliency dock" in dock.status and not dock.busy
+    ended(dock)
+
+
+def test_rows_of_tiles_are_means_of_the_map(
+    model_folder: Path, tiff_slide: Path, tmp_path: Path
+) -> None:
+    model = load_model(str(model_folder))
+    run = explain_slide(
+        tiff_slide,
+        model,
+        [SaliencySpec(layer="layer1", samples=0, denoising="original", target="tumour")],
+        tmp_path / "s.smoothsal.zarr",
+        tiling=Tiling(tissue="all", overlap=0, halo=0),
+        compute=Compute(device="cpu"),
+        progress=False,
+    )
+    rows = tile_rows(run, model)
+    assert len(rows) == len(run.tiles)
+    (shown,) = run.maps.values()
+    values = np.abs(shown.levels[0][:])
+    table = run.tiles
+    for number in (0, len(rows) // 2):
+        row = rows[number]
+        x, y, w, h = row.box
+        # 2 um layer px on 0.5 um pixels: a tile of 64 px is 16 of them.
+        found = values[round(y / 4) : round((y + h) / 4), round(x / 4) : round((x + w) / 4)]
+        assert row.saliency == pytest.approx(float(np.nanmean(found)), rel=0.2)
+        assert row.probability == pytest.approx(table["p_tumour"][number])
+        assert row.predicted == table["predicted"][number]
