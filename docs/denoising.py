@@ -43,7 +43,7 @@ FOLLOWED_MODEL = "demo-classifier"
 CLASSIFIERS = (FOLLOWED_MODEL, "demo-classifier-robust")
 MODELS = (*CLASSIFIERS, "demo-segmenter")
 STAGES = ("layer1", "layer2", "layer3")
-SYNTHETIC, FOLLOWED = 2000, 60
+SYNTHETIC, FOLLOWED = 2000, 80
 """Unseen synthetic tiles that are predicted, and of which maps are followed."""
 SAMPLES = 20
 LOCALISED_SAMPLES = 8
