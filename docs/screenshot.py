@@ -31,7 +31,7 @@ def main() -> None:
         start = time.perf_counter()
         viewer = napari.Viewer(title="napari-smoothsal")
         viewer.window.resize(*SIZE)
-        _draw(0.5)
+        draw(0.5)
         times["viewer"] = time.perf_counter() - start
         start = time.perf_counter()
         viewer.open(str(slide), plugin="napari-smoothsal")
@@ -44,15 +44,15 @@ def main() -> None:
         viewer.canvas.overlays.scale_bar.visible = True
         y, x = (float(v) for v in options.centre.split(","))
         viewer.scene.camera.center = (0.0, y, x)
-        _draw(0.5)
+        draw(0.5)
         viewer.scene.camera.zoom = viewer.canvas.size[1] / options.width
         start = time.perf_counter()
-        _wait(lambda: bool(dock.form.controls["layer"].value))
+        wait(lambda: bool(dock.form.controls["layer"].value))
         if Path(options.model).is_dir():
             dock.slides.add_model(options.model)
         elif options.model != dock.slides.model:
             dock.slides.model = options.model
-        _wait(lambda: bool(dock.form.controls["layer"].value))
+        wait(lambda: bool(dock.form.controls["layer"].value))
         times["engine and model ready"] = time.perf_counter() - start
         for name in ("layer", "method"):
             if getattr(options, name):
@@ -60,9 +60,9 @@ def main() -> None:
         for name in ("first", "warm"):
             start = time.perf_counter()
             dock.explain_view()
-            _wait(lambda: not dock.busy)
+            wait(lambda: not dock.busy)
             times[f"explain view to overlay, {name}"] = time.perf_counter() - start
-        _draw(1.0)
+        draw(1.0)
         print(dock.bar.status, "|", dock.reading.text)
         viewer.screenshot(str(options.out), canvas_only=False, flash=False)
         for name, seconds in times.items():
@@ -82,14 +82,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _draw(seconds: float) -> None:
+def draw(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         QApplication.processEvents()
         time.sleep(0.01)
 
 
-def _wait(condition: object) -> None:
+def wait(condition: object) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():  # type: ignore[operator]
         if time.monotonic() > end:

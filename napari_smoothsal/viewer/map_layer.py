@@ -36,6 +36,17 @@ def map_layer_options(picture: MapPicture, name: str, multiscale: bool) -> dict[
         "opacity": OPACITY,
         "interpolation2d": "nearest",
         "metadata": {
-            METADATA: {"map": picture.key, "legend": picture.legend, "limit": picture.limit}
+            METADATA: {
+                "map": picture.key,
+                "title": picture.title,
+                "legend": picture.legend,
+                "limit": picture.limit,
+            }
         },
     }
+
+
+def is_map(layer: Any) -> bool:
+    """Whether a layer is a saliency map of ours."""
+    own = layer.metadata.get(METADATA)
+    return isinstance(own, dict) and "legend" in own

@@ -88,6 +88,7 @@ class Overlay:
             old.data = pixels.data
             if old.name == _own(old)["name"]:  # a name that is not ours is the user's
                 old.name = _own(old)["name"] = name
+            _own(old)["title"] = picture.title
             for name, value in placement.items():
                 setattr(old, name, value)
             return old

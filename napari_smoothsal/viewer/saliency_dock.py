@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.asking import Asking, Job
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
+from napari_smoothsal.viewer.cursor_reading import CursorReading
 from napari_smoothsal.viewer.drawn_region import drawn_region
 from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.leaving import LeavingDock
+from napari_smoothsal.viewer.map_layer import is_map
 from napari_smoothsal.viewer.map_picture import ClassPicture
 from napari_smoothsal.viewer.messages import (
     Answer,
@@ -54,6 +57,8 @@ if TYPE_CHECKING:
     import napari
 
 MAX_WIDTH = 420
+HIDE = "Shift-H"
+"""Takes the maps off the tissue and puts them back."""
 
 VIEW: Part = "view"
 REGION: Part = "region"
@@ -78,14 +83,17 @@ class SaliencyDock(LeavingDock):
         self._waiting: dict[str, Any] | None = None
         self._remembered = remembered()
         self._shown_last: object = None
+        self._hidden: list[Any] = []
 
         self.slides = SlideForm(viewer)
         self.form = SpecForm()
         self.bar = RunBar()
         self.colours = ColourBar()
+        self.pointer = CursorReading(viewer)
         self.reading = ReadingPanel()
         layout = QVBoxLayout(self)
-        for part in (self.slides, self.form, self.bar, self.colours, self.reading):
+        parts = (self.slides, self.form, self.bar, self.colours, self.pointer, self.reading)
+        for part in parts:
             layout.addWidget(part)
         layout.addStretch(1)
         self.setMaximumWidth(MAX_WIDTH)
@@ -117,6 +125,9 @@ class SaliencyDock(LeavingDock):
         self.hear(viewer.layers.selection.events.active, self._show_legend_of)
         self.at_end(self.slides.disconnect_viewer)
         self.at_end(self._moving.disconnect_viewer)
+        self.at_end(self.pointer.disconnect_viewer)
+        viewer.bind_key(HIDE, self._hide_or_show, overwrite=True)
+        self.at_end(partial(viewer.bind_key, HIDE, None, overwrite=True))
         self.at_end(lambda: choice.left_by(self._chosen))
         bar.say("Starting the computing process ...")
         if engine.ready:
@@ -228,6 +239,13 @@ class SaliencyDock(LeavingDock):
         if layer is None:
             raise NotExplainableError("open a slide first, e.g. with File > Open")
         return explained_slide(layer, self.slides.asked_mpp), spec, self._model
+
+    def _hide_or_show(self, _viewer: Any) -> None:
+        """Take the maps off the tissue, or put back those that were on it."""
+        shown = [x for x in self.viewer.layers if is_map(x) and x.visible]
+        for layer in shown or [x for x in self._hidden if x in self.viewer.layers]:
+            layer.visible = not shown
+        self._hidden = shown or self._hidden
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""
@@ -343,8 +361,8 @@ class SaliencyDock(LeavingDock):
             self.bar.problem(said, aloud=not self.bar.live.isChecked())
 
     def _show_legend_of(self, event: Any) -> None:
-        own = event.value.metadata.get(METADATA) if event.value is not None else None
-        if isinstance(own, dict) and "legend" in own:
+        if event.value is not None and is_map(event.value):
+            own = event.value.metadata[METADATA]
             self.colours.show_legend(own["legend"], own["limit"])
 
     def _show(self, job: Job, answer: Grown | Finished) -> None:

@@ -197,3 +197,39 @@ def test_reset_and_memory(ready: SaliencyDock, viewer: Any, model_folder: Path, 
     assert again.slides.model == str(model_folder)
     assert again.form.spec() == wanted
     again.deleteLater()
+
+
+def test_the_pointer_reads_the_map_in_words(
+    ready: SaliencyDock, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    ready.pointer.read()
+    assert "Point at a map" in ready.pointer.text()
+    ready.explain_view()
+    finish(ready, qtbot)
+    layer = viewer.layers[1]
+    values = np.asarray(layer.data)
+    y, x = np.unravel_index(np.nanargmax(values), values.shape)
+    viewer.cursor.position = tuple(layer.data_to_world((y, x)))
+    ready.pointer.read()
+    assert ready.pointer.text().startswith("layer2, centred hook, gradient: +")
+    assert "raises tumour; stronger than 100 % of the map" in ready.pointer.text()
+    y, x = np.unravel_index(np.nanargmin(values), values.shape)
+    viewer.cursor.position = tuple(layer.data_to_world((y, x)))
+    ready.pointer.read()
+    assert "lowers tumour" in ready.pointer.text() or "raises tumour" in ready.pointer.text()
+    viewer.cursor.position = (-500.0, -500.0)
+    ready.pointer.read()
+    assert "beside the map" in ready.pointer.text()
+
+
+def test_one_key_takes_maps_off_and_puts_them_back(
+    ready: SaliencyDock, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    ready.explain_view()
+    finish(ready, qtbot)
+    (_, layer) = viewer.layers
+    press = next(done for key, done in viewer.keymap.items() if str(key) == "Shift+H")
+    press(viewer)
+    assert not layer.visible and slide.visible
+    press(viewer)
+    assert layer.visible

@@ -1,0 +1,91 @@
+"""CursorReading: what the map says at the pointer, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_smoothsal.viewer.map_layer import is_map
+from napari_smoothsal.viewer.slide_source import METADATA
+
+EVERY_MS = 60
+"""Between two readings: the pointer sends hundreds of moves a second."""
+NOTHING = "Point at a map to read its value."
+
+
+class CursorReading(QLabel):
+    """One line about the topmost visible map of ours.
+
+    Parameters
+    ----------
+    viewer
+        Whose pointer it follows.
+    """
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(NOTHING, parent)
+        self.setWordWrap(True)
+        self._viewer = viewer
+        self._magnitudes: tuple[Any, NDArray[np.float64]] | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(EVERY_MS)
+        self._timer.timeout.connect(self.read)
+        viewer.mouse_move_callbacks.append(self._on_move)
+
+    def disconnect_viewer(self) -> None:
+        """Follow no more."""
+        self._timer.stop()
+        if self._on_move in self._viewer.mouse_move_callbacks:
+            self._viewer.mouse_move_callbacks.remove(self._on_move)
+
+    def read(self) -> None:
+        """Say what lies under the pointer now."""
+        layer = next((x for x in reversed(self._viewer.layers) if _is_shown_map(x)), None)
+        if layer is None:
+            self.setText(NOTHING)
+            return
+        value = _value_at(layer, self._viewer.cursor.position)
+        self.setText(self._in_words(layer, value))
+
+    def _on_move(self, _viewer: Any, _event: Any) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _in_words(self, layer: Any, value: float | None) -> str:
+        own = layer.metadata[METADATA]
+        what = ", ".join(own["title"].split(" | ")[:3])
+        if value is None:
+            return f"{what}: beside the map"
+        if np.isnan(value):
+            return f"{what}: not computed here"
+        if value == 0:
+            return f"{what}: 0, no influence"
+        known = self._known(layer)
+        rank = 100 * np.searchsorted(known, abs(value), side="right") / max(1, len(known))
+        says = own["legend"][0 if value > 0 else 1]
+        return f"{what}: {value:+.3g}, {says}; stronger than {min(rank, 100.0):.0f} % of the map"
+
+    def _known(self, layer: Any) -> NDArray[np.float64]:
+        """Magnitudes of the level of a map that is in memory, in ascending order."""
+        data = layer.data[-1] if layer.multiscale else layer.data
+        if self._magnitudes is None or self._magnitudes[0] is not data:
+            values = np.abs(np.asarray(data, np.float64))
+            self._magnitudes = (data, np.sort(values[np.isfinite(values) & (values > 0)]))
+        return self._magnitudes[1]
+
+
+def _is_shown_map(layer: Any) -> bool:
+    return is_map(layer) and bool(layer.visible)
+
+
+def _value_at(layer: Any, position: Any) -> float | None:
+    """Of the level that is on the screen."""
+    value = layer.get_value(position, world=True)
+    if layer.multiscale:
+        value = value[1] if value is not None else None
+    return None if value is None else float(value)
