@@ -8,10 +8,14 @@ Needs a display; without one, run it under ``xvfb-run -s "-screen 0 1600x1000x24
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# What the docks remember of this is nobody's.
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
 import numpy as np

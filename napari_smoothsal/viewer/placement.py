@@ -7,15 +7,12 @@ its tissue all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from napari_smoothsal.viewer.map_picture import StoredPicture
 from napari_smoothsal.viewer.slide_source import source_of
-
-if TYPE_CHECKING:
-    from napari_smoothsal.viewer.messages import TissueFound
 
 Pair = tuple[float, float]
 Part = Literal["view", "region", "slide"]
@@ -46,7 +43,17 @@ def placement_in_micrometres(picture: StoredPicture) -> dict[str, Any]:
     }
 
 
-def placement_on(layer: Any, picture: StoredPicture | TissueFound, mpp: Pair) -> dict[str, Any]:
+class Placed(Protocol):
+    """Anything with a place: (y, x) of a pixel, and of the centre of the first one."""
+
+    @property
+    def scale_um(self) -> Pair: ...
+
+    @property
+    def translate_um(self) -> Pair: ...
+
+
+def placement_on(layer: Any, picture: Placed, mpp: Pair) -> dict[str, Any]:
     """Layer options that place a map, or a mask, on the pixels of another layer.
 
     Parameters

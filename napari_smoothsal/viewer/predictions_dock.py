@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from napari_smoothsal.viewer.asking import Asking, Job
 from napari_smoothsal.viewer.field_of_view import look_at
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.messages import Answer, Explain, Failed, Predict, Predicted, TileRow
+from napari_smoothsal.viewer.prediction_layer import show_predictions
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.run_bar import PROBLEM
 from napari_smoothsal.viewer.tile_table import TileTable
@@ -44,6 +46,7 @@ class PredictionsDock(LeavingDock):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
         self._slide: ExplainedSlide | None = None
+        self._rows: tuple[TileRow, ...] = ()
         self.predict = QPushButton("Predict view")
         self.predict.setToolTip("What the model predicts of the tiles in the window.")
         self.live = QPushButton("Live")
@@ -61,6 +64,11 @@ class PredictionsDock(LeavingDock):
         self.tiles = TileTable()
         self.previous = QPushButton("Previous")
         self.next = QPushButton("Next")
+        self.as_layer = QPushButton("Show as a layer")
+        self.as_layer.setToolTip(
+            "Colour the tiles by what is predicted; the status bar says which class and how sure."
+        )
+        self.as_layer.setEnabled(False)
         for button, key in ((self.previous, PREVIOUS), (self.next, NEXT)):
             button.setToolTip(f"{key}, with the canvas in focus")
         layout = QVBoxLayout(self)
@@ -70,13 +78,14 @@ class PredictionsDock(LeavingDock):
         layout.addWidget(self._difference)
         layout.addWidget(self._about_tiles)
         layout.addWidget(self.tiles)
-        layout.addLayout(_row(self.previous, self.next))
+        layout.addLayout(_row(self.previous, self.next, self.as_layer))
         self._asking = Asking(self.session, self)
         self._asking.ended.connect(self._on_answer)
         self.predict.clicked.connect(self.predict_view)
         self.live.toggled.connect(self._on_settled)
         self.tiles.chosen.connect(self._fly)
         self.next.clicked.connect(lambda: self.tiles.step(1))
+        self.as_layer.clicked.connect(self.show_layer)
         self.previous.clicked.connect(lambda: self.tiles.step(-1))
         self.hear(self.session.engine.answered, self._asking.hear)
         self.hear(self.session.engine.died, self._on_death)
@@ -129,6 +138,16 @@ class PredictionsDock(LeavingDock):
         self._say("Predicting ...")
         self._asking.begin(Job(spec.denoising_label, None, scratch, make, steps))
 
+    def show_layer(self) -> None:
+        """Show what is predicted of the tiles in the table over their slide."""
+        if self._slide is None or self._slide.layer not in self.viewer.layers:
+            self._say("the slide of these tiles is not open any more", problem=True)
+            return
+        classes = sorted({row.predicted for row in self._rows})
+        with contextlib.suppress(SmoothsalError):
+            classes = list(self.session.choice.now()[2].classes)
+        show_predictions(self.viewer, self._slide, self._rows, classes)
+
     def _on_settled(self, _value: Any = None) -> None:
         if self.live.isChecked():
             self.predict_view()
@@ -170,8 +189,9 @@ class PredictionsDock(LeavingDock):
             )
 
     def _list(self, slide: ExplainedSlide, rows: tuple[TileRow, ...]) -> None:
-        self._slide = slide
+        self._slide, self._rows = slide, rows
         self.tiles.show_rows(rows)
+        self.as_layer.setEnabled(bool(rows))
         self._about_tiles.setText(
             f"{len(rows)} tiles that were explained; a click flies there, a heading sorts."
         )

@@ -125,6 +125,19 @@ def test_tiles_are_listed_sorted_and_flown_to(
     assert y <= max(0, top) and y + h >= min(700, top + height)
     predictions.tiles.step(-1)
     assert predictions.tiles.currentIndex().row() == model.rowCount() - 1
+    # As a layer, each tile's cell lies around its middle and is named.
+    predictions.as_layer.click()
+    shown = viewer.layers[-1]
+    assert shown.name == f"predictions of {slide.name}"
+    for row in (first, predictions.tiles.row_at(model.rowCount() - 1)):
+        left, top, width, height = row.box
+        middle = slide.data_to_world((top + height / 2 - 0.5, left + width / 2 - 0.5))
+        number = shown.get_value(middle, world=True)
+        assert shown.features["class"][number] == row.predicted
+        assert shown.features["probability"][number] == f"{row.probability:.3f}"
+        assert row.predicted in str(shown.get_status(middle, world=True))
+    predictions.as_layer.click()
+    assert sum(layer.name.startswith("predictions of") for layer in viewer.layers) == 1
 
 
 def test_without_a_saliency_dock_they_say_what_to_do(viewer: Any, qtbot: Any) -> None:
