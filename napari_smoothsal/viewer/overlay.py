@@ -51,7 +51,9 @@ class Overlay:
         """Outline the tissue that is about to be explained."""
         show_tissue(self._viewer, self._slide_layer, self._mpp, found)
 
-    def show(self, picture: MapPicture, classes: ClassPicture | None = None) -> None:
+    def show(
+        self, picture: MapPicture, classes: ClassPicture | None = None, *, complete: bool = True
+    ) -> None:
         """Add the layer, or bring it up to date with what the store holds now.
 
         Parameters
@@ -60,24 +62,36 @@ class Overlay:
             The saliency map.
         classes
             The class map beside it, of a model that decides per pixel.
+        complete
+            Whether nothing is missing; otherwise the layer's name says so.
         """
         if self._layer is not None and self._layer not in self._viewer.layers:
             return  # the user has deleted it
         if self._layer is None or self._pixels is None or not self._pixels.shows(picture):
             self._pixels = StoredPixels(picture, whole=self._part == "view")
-            self._layer = self._placed(picture, self._pixels)
+            self._layer = self._placed(picture, self._pixels, complete)
         else:
             self._pixels.reload()
+        self._rename(self._name(picture, complete))
         self._limit(picture.limit)
         self._layer.refresh(extent=False)
         # What is predicted does not change while a view refines itself.
         if classes is not None and not (self._part == "view" and self._classes.shown):
             self._classes.show(classes)
 
-    def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
+    def _name(self, picture: MapPicture, complete: bool) -> str:
+        said: list[str] = [] if self._part == "slide" else [self._part]
+        said += [] if complete else ["partial"]
+        return picture.title + (f" ({', '.join(said)})" if said else "")
+
+    def _rename(self, name: str) -> None:
+        if self._layer.name == _own(self._layer)["name"]:  # another one is the user's
+            self._layer.name = name
+            _own(self._layer)["name"] = self._layer.name
+
+    def _placed(self, picture: MapPicture, pixels: StoredPixels, complete: bool) -> Any:
         slide = str(self._slide_layer.unique_id)
         identity = {"map": picture.key, "part": self._part, "of": slide}
-        name = picture.title + ("" if self._part == "slide" else f" ({self._part})")
         placement = placement_on(self._slide_layer, picture, self._mpp)
         others = [layer for layer in self._viewer.layers if _is_map_of(layer, slide)]
         old = next((layer for layer in others if _own(layer)["key"] == identity), None)
@@ -86,8 +100,6 @@ class Overlay:
                 _hide(others)
                 old.visible = True
             old.data = pixels.data
-            if old.name == _own(old)["name"]:  # a name that is not ours is the user's
-                old.name = _own(old)["name"] = name
             _own(old)["title"] = picture.title
             for name, value in placement.items():
                 setattr(old, name, value)
@@ -95,6 +107,7 @@ class Overlay:
         _hide(others)
         if old is not None:
             self._viewer.layers.remove(old)
+        name = self._name(picture, complete)
         options = map_layer_options(picture, name, pixels.multiscale)
         options["metadata"][METADATA]["key"] = identity
         layer = self._viewer.add_image(pixels.data, **(options | placement))

@@ -368,7 +368,8 @@ class SaliencyDock(LeavingDock):
     def _show(self, job: Job, answer: Grown | Finished) -> None:
         assert job.overlay is not None, "every explanation is shown"
         picture = answer.pictures[0]
-        job.overlay.show(picture, answer.classes)
+        complete = isinstance(answer, Finished) and answer.status != "running"
+        job.overlay.show(picture, answer.classes, complete=complete)
         self.colours.show_legend(picture.legend, picture.limit)
 
     def _read_out(self, job: Job, reading: Reading, classes: ClassPicture | None) -> None:

@@ -129,6 +129,19 @@ def test_explaining_again_updates_the_same_layer(viewer: Any, tmp_path: Path) ->
     assert layer.name == "mine"
 
 
+def test_a_partial_map_says_so_until_it_is_complete(viewer: Any, tmp_path: Path) -> None:
+    slide = add_slide(viewer, **PLACES["our slide"])
+    overlay = Overlay(viewer, slide, (0.5, 0.5), part="slide")
+    picture = stored(tmp_path / "a")
+    overlay.show(picture, complete=False)
+    assert overlay.layer.name == f"{picture.title} (partial)"
+    overlay.show(picture)
+    assert overlay.layer.name == picture.title
+    region = Overlay(viewer, slide, (0.5, 0.5), part="region")
+    region.show(picture, complete=False)
+    assert region.layer.name == f"{picture.title} (region, partial)"
+
+
 def test_limits_that_the_user_set_stay(viewer: Any, tmp_path: Path) -> None:
     slide = add_slide(viewer, **PLACES["our slide"])
     overlay = Overlay(viewer, slide, (0.5, 0.5), part="slide")
