@@ -36,7 +36,7 @@ class Displacement:
     ----------
     near_px, far_px
         (y, x) of the finest and the coarsest structure; the middle of the paths where they differ.
-    spread_px
+    near_spread_px, far_spread_px
         Largest distance of a path's own displacement from that. Skips of a U-Net go around strided
         convolutions, and no single placement is right for all paths.
     placed_px
@@ -45,7 +45,8 @@ class Displacement:
 
     near_px: Pair = (0.0, 0.0)
     far_px: Pair = (0.0, 0.0)
-    spread_px: float = 0.0
+    near_spread_px: float = 0.0
+    far_spread_px: float = 0.0
     placed_px: Pair = (0.0, 0.0)
 
     @property
@@ -56,9 +57,11 @@ class Displacement:
     @property
     def left_px(self) -> float:
         """How far any structure may lie beside where it belongs, as the map is placed."""
-        ends = (self.near_px, self.far_px)
-        return self.spread_px + max(
-            abs(px - placed) for end in ends for px, placed in zip(end, self.placed_px, strict=True)
+        ends = ((self.near_px, self.near_spread_px), (self.far_px, self.far_spread_px))
+        return max(
+            abs(px - placed) + spread
+            for end, spread in ends
+            for px, placed in zip(end, self.placed_px, strict=True)
         )
 
 
@@ -105,7 +108,8 @@ def displacement_of(
     far, far_spread = _summed((above.whole, down), (beneath, up), (asked, -up))
     wanted = isinstance(options, MovingOptions) and options.compensate
     agreed = moves and wanted and near_spread == 0
-    return Displacement(near, far, max(near_spread, far_spread), near if agreed else (0.0, 0.0))
+    placed = near if agreed else (0.0, 0.0)
+    return Displacement(near, far, near_spread, far_spread, placed)
 
 
 def _summed(*parts: tuple[Span, float]) -> tuple[Pair, float]:

@@ -31,6 +31,7 @@ from napari_smoothsal.models.fitting import padded_to_fit
 from napari_smoothsal.models.surrogate import Surrogate
 
 _MOST_VALIDATION = 64
+_TOO_MANY = 2
 _WARM_UP = 50
 _START_BATCHES = 4
 _START_PX = 64 * 224 * 224
@@ -326,9 +327,15 @@ def _split(
     random.Random(f"{options.seed} held out").shuffle(parts)
     wanted = min(max(1, round(options.validation * count)), _MOST_VALIDATION)
     held_out: list[int] = []
-    while len(held_out) < wanted and len(parts) > 1:
-        held_out += parts.pop(0)
-    held_out, rest = sorted(held_out), sorted(index for part in parts for index in part)
+    for part in parts:
+        # A group that is much more than is wanted is for training, unless there is no other.
+        if len(held_out) < wanted and len(held_out) + len(part) <= _TOO_MANY * wanted:
+            held_out += part
+    if not held_out:
+        smallest = min(parts, key=len)
+        held_out = smallest if 2 * len(smallest) <= count else smallest[:wanted]
+    held_out = sorted(held_out)
+    rest = sorted(set(range(count)) - set(held_out))
     if classes is None:
         return [rest], held_out
     by_class = _by_key([classes[index] for index in rest])

@@ -21,7 +21,7 @@ from napari_smoothsal.models import Model
 from napari_smoothsal.models.surrogate import Surrogate
 
 CHECKPOINT = "checkpoint.safetensors"
-_FORMAT = "2"
+_FORMAT = "3"
 _LEAST_TILES = 4
 
 

@@ -14,6 +14,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.slides import Slide
+from napari_smoothsal.slides.reader import TileReader
 
 BYTES_PER_PX = 4 * (1 + 2 / 3)
 """A map in float32, its coarser levels, and those of largest magnitudes."""
@@ -36,7 +37,7 @@ class RunEstimate:
     seconds
         From a few tiles of the slide, reading not counted; None without tiles, or when stopped.
     bytes
-        On disk, before compression: an upper bound.
+        Of maps on disk, before compression: an upper bound.
     """
 
     plan: RunPlan
@@ -83,8 +84,10 @@ def _seconds_per_tile(
         return None
     grid, margin = plan.grid, explainer.margin
     side = grid.tile_px + 2 * margin
-    tiles = [slide.read_box(grid.box(int(i), margin), (side, side)) for i in chosen]
-    batch = torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2)
+    boxes = [grid.box(int(i), margin) for i in chosen]
+    with TileReader(slide, side) as reader:  # an unreadable tile costs as much as any other
+        (tiles,) = reader.batches([boxes])
+    batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
     places = [(int(y), int(x)) for y, x in grid.origins[chosen]]
     took = 0.0
     for _ in range(2):

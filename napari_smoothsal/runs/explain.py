@@ -45,6 +45,8 @@ from napari_smoothsal.slides.reader import TileReader
 
 OVERVIEW_PX = 1024
 
+Overview = tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]
+
 
 def explain_slide(
     slide: Slide | str | Path,
@@ -123,7 +125,8 @@ def explain_slide(
             explainer.rows.limit = min([batch_size, *(f["rows_per_pass"] for f in fallbacks)])
         else:
             batch_size = explainer.batch_size(plan.grid.tile_px)
-            writer = new_store(path, slide, plan, explainer, wanted, batch_size)
+            overview = overview_of(slide)
+            writer = new_store(path, slide, plan, explainer, wanted, batch_size, overview)
         writer.set_status("running")
         try:
             finished = _run(
@@ -147,6 +150,7 @@ def new_store(
     explainer: Explainer,
     wanted: Mapping[str, Any],
     batch_size: int,
+    overview: Overview,
 ) -> StoreWriter:
     """An empty store for a run.
 
@@ -160,6 +164,8 @@ def new_store(
         Its `identity`.
     batch_size
         Tiles per batch.
+    overview
+        See `overview_of`.
     """
     images, card = stitched_images(plan, explainer), explainer.model.card
     keys = [image.key for image in images if isinstance(image, SaliencyPyramid)]
@@ -177,7 +183,7 @@ def new_store(
         _empty_columns(plan, len(card.class_names), len(keys)),
         slide.require_mpp(),
         {"status": "running", "identity": dict(wanted), "provenance": provenance},
-        _overview(slide),
+        overview,
     )
     return create_store(path, contents)
 
@@ -316,7 +322,8 @@ def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[
     return columns
 
 
-def _overview(slide: Slide) -> tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]:
+def overview_of(slide: Slide) -> Overview:
+    """A small picture of a slide, with (y, x) level-0 px per pixel and place of the first one."""
     picture = slide.thumbnail(OVERVIEW_PX)
     scale = (slide.height / picture.shape[0], slide.width / picture.shape[1])
     # A pixel that averages s level-0 px is centred (s - 1)/2 behind the first of them.

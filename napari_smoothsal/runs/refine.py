@@ -7,6 +7,7 @@ first one. Every round is a store of its own: whoever reads one never sees it ch
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
-from napari_smoothsal.runs.explain import new_store, stitched_images
+from napari_smoothsal.runs.explain import new_store, overview_of, stitched_images
 from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.provenance import identity
@@ -51,7 +52,7 @@ def refine_region(
     slide, model, specs, region, tiling, compute, stop
         As of `explain_slide`. All tiles of the region are held in memory.
     out
-        Folder for the stores of the rounds.
+        Folder for the stores of the rounds, of which the last two stay.
     on_plan
         Called with the plan before anything is read; what it raises ends it.
     on_round
@@ -74,18 +75,20 @@ def refine_region(
         on_plan(plan)
     wanted = identity(slide, model, specs, tiling, plan, explainer)
     batch_size = explainer.batch_size(plan.grid.tile_px)
-    rounds = 0
+    rounds, overview = 0, overview_of(slide)
 
     def written(batches: Sequence[Batch]) -> Run:
         nonlocal rounds
         rounds += 1
         path = folder / f"round-{rounds:03d}{SUFFIX}"
-        writer = new_store(path, slide, plan, explainer, wanted, batch_size)
+        writer = new_store(path, slide, plan, explainer, wanted, batch_size, overview)
         with WritingThread(writer, plan, stitched_images(plan, explainer), batch_size) as writing:
             for batch in batches:
                 writing.put(batch)
             writing.finish()
         writer.finished()
+        # The one before may be being read.
+        shutil.rmtree(folder / f"round-{rounds - 2:03d}{SUFFIX}", ignore_errors=True)
         return Run(path)
 
     growing: list[_Growing] = []

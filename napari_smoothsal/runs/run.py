@@ -58,7 +58,8 @@ class RunMap:
         self.displacement = Displacement(
             near_px=tuple(moved["near_px"]),
             far_px=tuple(moved["far_px"]),
-            spread_px=moved["spread_px"],
+            near_spread_px=moved["near_spread_px"],
+            far_spread_px=moved["far_spread_px"],
             placed_px=tuple(moved["placed_px"]),
         )
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])

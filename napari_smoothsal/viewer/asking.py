@@ -17,7 +17,6 @@ from napari_smoothsal.viewer.messages import (
     Failed,
     Finished,
     Measured,
-    Pause,
     Predicted,
     Ready,
     Request,
@@ -26,6 +25,8 @@ from napari_smoothsal.viewer.messages import (
 from napari_smoothsal.viewer.overlay import Overlay
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.session import Session
+
+WAITING = "Waiting until what is being computed is done ..."
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Job:
     slide: ExplainedSlide | None = None
     id: int = field(default=0, init=False)
     paused: bool = field(default=False, init=False)
+    """Whether it was ended to be gone on with."""
     waiting: bool = field(default=False, init=False)
     """Whether it has been estimated and nobody has started it yet."""
 
@@ -90,6 +92,7 @@ class Asking(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        session.computing.add(self)
         self._job: Job | None = None
         self._superseded: dict[int, Job] = {}
         self._timer = QTimer(self)
@@ -99,6 +102,17 @@ class Asking(QObject):
     def job(self) -> Job | None:
         """What is being explained, or waits to be started."""
         return self._job
+
+    @property
+    def computing(self) -> bool:
+        """Whether the engine is at it, or will be."""
+        job = self._job
+        return job is not None and job.id > 0 and not job.waiting and not job.paused
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether another dock's question is before this one."""
+        return any(one.computing for one in self._session.computing if one is not self)
 
     def begin(self, job: Job) -> None:
         """Explain; what is being explained now is no longer wanted."""
@@ -115,39 +129,58 @@ class Asking(QObject):
             job.id = self._session.engine.ask(job.make)
 
     def pause(self, paused: bool) -> None:
-        """Wait before the next batch, or go on."""
+        """End what is kept, to go on with it later; or go on.
+
+        The engine is free meanwhile. What was not written yet is computed again.
+        """
         job = self._job
-        if job is not None and job.id:
-            job.paused = paused
-            self._session.engine.tell(Pause(id=job.id, paused=paused))
+        if job is None or job.id == 0 or job.paused == paused:
+            return
+        job.paused = paused
+        if paused:
+            self._session.engine.cancel(job.id)
+        else:
+            job.id = self._session.engine.ask(job.make)
+
+    def abandon(self) -> None:
+        """Nobody waits for an answer any more."""
+        self._supersede()
 
     def cancel(self) -> None:
         """End what is being explained; what is kept of it can be resumed."""
         job = self._job
         if job is None:
             return
-        if job.id == 0 or job.waiting:
+        if job.id == 0 or job.waiting or job.paused:
             self._end(Stopped(id=job.id))
         else:
             self._session.engine.cancel(job.id)
 
     def hear(self, answer: Answer) -> bool:
         """Take an answer of the engine; whether it was about this."""
-        if _is_last(answer):
+        if _is_last(answer) or isinstance(answer, Estimated):
             assert not isinstance(answer, Ready)
-            old = self._superseded.pop(answer.id, None)
-            if old is not None:
-                self._session.discard(old.scratch)
+            if self._discarded(answer.id):
                 return True
         job = self._job
         if job is None or isinstance(answer, Ready) or answer.id != job.id:
             return False
         if _is_last(answer):
-            self._end(answer)
+            if job.paused and _is_unfinished(answer):
+                self.told.emit(job, answer)
+            else:
+                self._end(answer)
             return True
         job.waiting = isinstance(answer, Estimated)
         self.told.emit(job, answer)
         return True
+
+    def _discarded(self, number: int) -> bool:
+        """Whether an answer is the last one to what is not wanted any more."""
+        old = self._superseded.pop(number, None)
+        if old is not None:
+            self._session.discard(old.scratch)
+        return old is not None
 
     def forget(self) -> Job | None:
         """The engine has died: nothing will come any more."""
@@ -177,12 +210,13 @@ class Asking(QObject):
                 job.id = self._session.engine.ask(job.make)
 
     def _supersede(self) -> None:
-        # The engine ends the older request when the newer one arrives.
+        # At once: until a newer request arrives its pixels are copied, which may be called off.
         job = self._job
-        if job is not None and job.id and not job.waiting:
+        if job is not None and job.id and not job.waiting and not job.paused:
             self._timer.stop()
             self._superseded[job.id] = job
             self._job = None
+            self._session.engine.cancel(job.id)
         else:
             self._drop()
 
@@ -201,9 +235,16 @@ class Asking(QObject):
 
 
 def _is_last(answer: Answer) -> bool:
+    """Estimates are not: they wait to be started."""
     if isinstance(answer, Measured | Predicted):
         return answer.complete
     return isinstance(answer, Finished | Failed | Stopped)
+
+
+def _is_unfinished(answer: Answer) -> bool:
+    return isinstance(answer, Stopped) or (
+        isinstance(answer, Finished) and answer.status == "running"
+    )
 
 
 def _estimate(make: Callable[[int], Request], number: int) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
@@ -39,6 +40,17 @@ class Choice(QObject):
         """Whoever knows it no more."""
         if self._make == make:
             self._make = None
+
+    def key(self, viewer: Any) -> object:
+        """Changes where what is chosen, or the part of it that is in view, does.
+
+        Raises
+        ------
+        NotExplainableError
+            As `now`, or where the slide is out of sight.
+        """
+        slide, spec, model = self.now()
+        return (str(slide.layer.unique_id), slide.mpp, slide.view(viewer), spec, model.model)
 
     def now(self) -> Chosen:
         """What is chosen.

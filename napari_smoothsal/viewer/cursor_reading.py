@@ -65,18 +65,23 @@ class CursorReading(QLabel):
             return f"{what}: not computed here"
         if value == 0:
             return f"{what}: 0, no influence"
-        known = self._known(layer)
-        rank = 100 * np.searchsorted(known, abs(value), side="right") / max(1, len(known))
         says = own["legend"][0 if value > 0 else 1]
-        return f"{what}: {value:+.3g}, {says}; stronger than {min(rank, 100.0):.0f} % of the map"
+        share = 100 * abs(value) / own["limit"]
+        return (
+            f"{what}: {value:+.3g}, {says}; {share:.0f} % of full colour{self._rank(layer, value)}"
+        )
 
-    def _known(self, layer: Any) -> NDArray[np.float64]:
-        """Magnitudes of the level of a map that is in memory, in ascending order."""
-        data = layer.data[-1] if layer.multiscale else layer.data
-        if self._magnitudes is None or self._magnitudes[0] is not data:
-            values = np.abs(np.asarray(data, np.float64))
-            self._magnitudes = (data, np.sort(values[np.isfinite(values) & (values > 0)]))
-        return self._magnitudes[1]
+    def _rank(self, layer: Any, value: float) -> str:
+        """How much of a map that is in memory is weaker; nothing of one that is not."""
+        if layer.multiscale:
+            return ""
+        key = (id(layer), layer.metadata[METADATA]["shown"])
+        if self._magnitudes is None or self._magnitudes[0] != key:
+            values = np.abs(np.asarray(layer.data, np.float64))
+            self._magnitudes = (key, np.sort(values[np.isfinite(values) & (values > 0)]))
+        known = self._magnitudes[1]
+        rank = 100 * np.searchsorted(known, abs(value), side="right") / max(1, len(known))
+        return f", stronger than {rank:.0f} % of the view"
 
 
 def _is_shown_map(layer: Any) -> bool:

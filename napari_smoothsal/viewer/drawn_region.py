@@ -34,6 +34,9 @@ class DrawnRegion:
     polygons: tuple[NDArray[np.float64], ...]
     region: Region
 
+    def __str__(self) -> str:
+        return str([np.round(polygon, 1).tolist() for polygon in self.polygons])
+
     def tiling(self, folder: Path) -> Tiling:
         """How it is cut: tiles that meet what was drawn, whatever is there."""
         path = folder / FILE

@@ -90,11 +90,6 @@ class EngineProcess(QObject):
         if self._process is not None:
             self._write(Cancel(id=request_id))
 
-    def tell(self, request: Request) -> None:
-        """Send a request that has no answer, if there is an engine to hear it."""
-        if self._process is not None:
-            self._write(request)
-
     def close(self) -> None:
         """End the engine; what it was computing stays resumable."""
         self._closed = True

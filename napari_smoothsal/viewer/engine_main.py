@@ -25,7 +25,6 @@ from napari_smoothsal.viewer.messages import (
     Explain,
     Failed,
     Measure,
-    Pause,
     Predict,
     Ready,
     Request,
@@ -59,18 +58,10 @@ class Inbox(threading.Thread):
         self._source = source
         self._channels: dict[int, str] = {}
         self._ended: dict[str, int] = {}
-        self._paused = -1
-        self._changed = threading.Condition()
 
     def stopped(self, request_id: int) -> bool:
-        """Whether a request is to end; while it is paused, the answer waits."""
-
-        def ended() -> bool:
-            return request_id <= self._ended.get(self._channels.get(request_id, ""), -1)
-
-        with self._changed:
-            self._changed.wait_for(lambda: ended() or request_id != self._paused)
-            return ended()
+        """Whether a request is to end."""
+        return request_id <= self._ended.get(self._channels.get(request_id, ""), -1)
 
     def run(self) -> None:
         for line in self._source:
@@ -79,17 +70,13 @@ class Inbox(threading.Thread):
             except ValidationError as error:
                 print(f"not understood: {error}", file=sys.stderr)  # noqa: T201
                 continue
-            with self._changed:
-                if isinstance(request, Pause):
-                    self._paused = request.id if request.paused else -1
-                elif isinstance(request, Cancel):
-                    self._end(self._channels.get(request.id), request.id)
-                elif (channel := CHANNELS.get(type(request))) is not None:
-                    self._channels[request.id] = channel
-                    self._end(channel, request.id - 1)
-                self._changed.notify_all()
-            if not isinstance(request, Pause | Cancel):
-                self.requests.put(request)
+            if isinstance(request, Cancel):
+                self._end(self._channels.get(request.id), request.id)
+                continue
+            if (channel := CHANNELS.get(type(request))) is not None:
+                self._channels[request.id] = channel
+                self._end(channel, request.id - 1)
+            self.requests.put(request)
         # At once: a batch that is being computed helps nobody. What is stored is resumable.
         os._exit(0)
 

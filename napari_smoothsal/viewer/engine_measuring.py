@@ -41,17 +41,18 @@ def measured(request: Measure, slide: Slide, model: Model, stop: Stop) -> Iterat
     found: list[list[float]] = [[] for _ in specs]
     done = 0
     batch_size = explainer.batch_size(plan.grid.tile_px)
-    for images, places in _batches(slide, plan, chosen, batch_size, explainer.margin):
-        try:
-            result = explainer.explain(images, places, stop, margin=explainer.margin)
-        except Stopped:
-            yield None
-            return
-        done += len(images)
-        for values, maps in zip(found, result.specs, strict=True):
-            rough = total_variation(maps.maps).numpy()
-            good = (maps.explained_px.numpy() > 0) & np.isfinite(rough)
-            values += rough[good].tolist()
+    for images, places, tried in _batches(slide, plan, chosen, batch_size, explainer.margin):
+        done += tried
+        if places:
+            try:
+                result = explainer.explain(images, places, stop, margin=explainer.margin)
+            except Stopped:
+                yield None
+                return
+            for values, maps in zip(found, result.specs, strict=True):
+                rough = total_variation(maps.maps).numpy()
+                good = (maps.explained_px.numpy() > 0) & np.isfinite(rough)
+                values += rough[good].tolist()
         rows = tuple(
             Roughness(
                 layer=spec.layer,
@@ -96,22 +97,28 @@ def predicted(request: Predict, slide: Slide, model: Model, stop: Stop) -> Predi
     every: list[float] = []
     target: list[float] = []
     size = explainer.batch_size(plan.grid.tile_px)
-    for images, places in _batches(slide, plan, np.arange(len(plan)), size, 0):
+    chosen = _spread(len(plan), asked.max_tiles or len(plan))
+    for images, places, _ in _batches(slide, plan, chosen, size, 0):
         if stop():
             return None
+        if not places:
+            continue
         explanation = explainer.begin(images, places)
         before, after = explanation.decision, explanation.explained[0]
-        original.append(before.probabilities)
-        labels.append(before.predicted)
+        good = torch.isfinite(before.probabilities).all(1)
+        good &= torch.isfinite(after.probabilities).all(1)
+        original.append(before.probabilities[good])
+        labels.append(before.predicted[good])
         if changes:
-            denoised.append(after.probabilities)
+            denoised.append(after.probabilities[good])
             distance = _difference(before, after, model)
             every += distance[0]
             target += distance[1]
     counts = np.bincount(torch.cat(labels).numpy()) if labels else np.zeros(0, np.int64)
     return Predicted(
         id=request.id,
-        tiles=len(plan),
+        tiles=sum(map(len, labels)),
+        of=len(plan),
         original=_means(names, original),
         denoised=_means(names, denoised) if changes else None,
         difference_all=_mean(every),
@@ -136,17 +143,19 @@ def _difference(before: Decision, after: Decision, model: Model) -> tuple[list[f
 
 def _batches(
     slide: Slide, plan: RunPlan, chosen: NDArray[np.int64], size: int, margin: int
-) -> Iterator[tuple[torch.Tensor, list[tuple[int, int]]]]:
-    """Readable tiles (n, 3, H, W) and their places."""
+) -> Iterator[tuple[torch.Tensor, list[tuple[int, int]], int]]:
+    """Readable tiles (n, 3, H, W), their places, and how many were tried."""
     cuts = [chosen[i : i + size] for i in range(0, len(chosen), size)]
     boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in cuts]
     with TileReader(slide, plan.grid.tile_px + 2 * margin) as reader:
         for cut, tiles in zip(cuts, reader.batches(boxes), strict=True):
-            places = [(int(y), int(x)) for y, x in plan.grid.origins[cut]]
-            yield torch.from_numpy(tiles.images).permute(0, 3, 1, 2), places
+            good = np.array([error is None for error in tiles.errors])
+            places = [(int(y), int(x)) for y, x in plan.grid.origins[cut[good]]]
+            yield torch.from_numpy(tiles.images[good]).permute(0, 3, 1, 2), places, len(cut)
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """So many of the numbers below a count, evenly."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
@@ -164,7 +173,7 @@ def _references(
 
 
 def _means(names: tuple[str, ...], parts: list[torch.Tensor]) -> dict[str, float]:
-    if not parts:
+    if not sum(map(len, parts)):
         return {}
     return dict(zip(names, torch.cat(parts).double().mean(0).tolist(), strict=True))
 

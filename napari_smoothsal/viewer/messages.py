@@ -15,6 +15,9 @@ from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 
 Pair = tuple[float, float]
 
+MOST_ROWS = 20_000
+"""Tiles in a message, at most."""
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -134,14 +137,6 @@ class Predict(_Message):
     ask: Literal["predict"] = "predict"
     id: int
     explain: Explain
-
-
-class Pause(_Message):
-    """Wait before the next batch of a request, or go on."""
-
-    ask: Literal["pause"] = "pause"
-    id: int
-    paused: bool
 
 
 class Cancel(_Message):
@@ -444,8 +439,8 @@ class Predicted(_Message):
 
     Attributes
     ----------
-    tiles
-        How many.
+    tiles, of
+        How many, and of how many in the region; unreadable ones are left out.
     original, denoised
         Mean probability of each class, of the model and of what the denoising makes of it; None
         where it leaves the network as it is.
@@ -458,6 +453,7 @@ class Predicted(_Message):
     say: Literal["predicted"] = "predicted"
     id: int
     tiles: int
+    of: int
     original: dict[str, float]
     denoised: dict[str, float] | None
     difference_all: float | None
@@ -467,7 +463,7 @@ class Predicted(_Message):
 
 
 class Stopped(_Message):
-    """A request was cancelled before it began."""
+    """A request was ended before there was anything to keep."""
 
     say: Literal["stopped"] = "stopped"
     id: int
@@ -493,7 +489,7 @@ class Failed(_Message):
     expected: bool
 
 
-Request = Describe | DescribeModel | Explain | Estimate | Measure | Predict | Cancel | Pause
+Request = Describe | DescribeModel | Explain | Estimate | Measure | Predict | Cancel
 Answer = (
     Ready
     | Described

@@ -73,6 +73,8 @@ class Overlay:
         else:
             self._pixels.reload()
         self._rename(self._name(picture, complete))
+        own = _own(self._layer)
+        own["shown"] = own.get("shown", 0) + 1
         self._limit(picture.limit)
         self._layer.refresh(extent=False)
         # What is predicted does not change while a view refines itself.
@@ -96,7 +98,8 @@ class Overlay:
         others = [layer for layer in self._viewer.layers if _is_map_of(layer, slide)]
         old = next((layer for layer in others if _own(layer)["key"] == identity), None)
         if old is not None and old.multiscale == pixels.multiscale:
-            if not old.visible:
+            # Once: whoever hides it while it refines itself wants to see the tissue.
+            if not old.visible and self._layer is None:
                 _hide(others)
                 old.visible = True
             old.data = pixels.data

@@ -18,10 +18,18 @@ from qtpy.QtWidgets import (
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import Compute
-from napari_smoothsal.viewer.asking import Asking, Job
+from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.field_of_view import look_at
 from napari_smoothsal.viewer.leaving import LeavingDock
-from napari_smoothsal.viewer.messages import Answer, Explain, Failed, Predict, Predicted, TileRow
+from napari_smoothsal.viewer.messages import (
+    MOST_ROWS,
+    Answer,
+    Explain,
+    Failed,
+    Predict,
+    Predicted,
+    TileRow,
+)
 from napari_smoothsal.viewer.prediction_layer import show_predictions
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.run_bar import PROBLEM
@@ -52,6 +60,8 @@ class PredictionsDock(LeavingDock):
         self.live = QPushButton("Live")
         self.live.setCheckable(True)
         self.live.setToolTip("Predict again by itself when the view, or a setting, has changed.")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setEnabled(False)
         self._status = QLabel("Mean probability over the tiles of the view.")
         self._status.setWordWrap(True)
         self._bars = QGridLayout()
@@ -72,14 +82,17 @@ class PredictionsDock(LeavingDock):
         for button, key in ((self.previous, PREVIOUS), (self.next, NEXT)):
             button.setToolTip(f"{key}, with the canvas in focus")
         layout = QVBoxLayout(self)
-        layout.addLayout(_row(self.predict, self.live))
+        layout.addLayout(_row(self.predict, self.live, self.cancel))
         layout.addWidget(self._status)
         layout.addLayout(self._bars)
         layout.addWidget(self._difference)
         layout.addWidget(self._about_tiles)
         layout.addWidget(self.tiles)
         layout.addLayout(_row(self.previous, self.next, self.as_layer))
+        self._last: object = None
         self._asking = Asking(self.session, self)
+        self.cancel.clicked.connect(self._asking.cancel)
+        self.at_end(self._asking.abandon)
         self._asking.ended.connect(self._on_answer)
         self.predict.clicked.connect(self.predict_view)
         self.live.toggled.connect(self._on_settled)
@@ -132,10 +145,12 @@ class PredictionsDock(LeavingDock):
                 region=region,
                 out="",
                 view=True,
+                max_tiles=model.most_view_tiles,
             )
             return Predict(id=number, explain=explain)
 
-        self._say("Predicting ...")
+        self._say(WAITING if self._asking.must_wait else "Predicting ...")
+        self.cancel.setEnabled(True)
         self._asking.begin(Job(spec.denoising_label, None, scratch, make, steps))
 
     def show_layer(self) -> None:
@@ -149,10 +164,20 @@ class PredictionsDock(LeavingDock):
         show_predictions(self.viewer, self._slide, self._rows, classes)
 
     def _on_settled(self, _value: Any = None) -> None:
-        if self.live.isChecked():
+        job = self._asking.job
+        if not self.live.isChecked() or (job is not None and not job.view):
+            return
+        try:
+            key = self.session.choice.key(self.viewer)
+        except SmoothsalError as error:
+            self._say(str(error), problem=True)
+            return
+        if key != self._last:
+            self._last = key
             self.predict_view()
 
     def _on_answer(self, job: Job, answer: Answer) -> None:
+        self.cancel.setEnabled(False)
         if isinstance(answer, Predicted):
             self._show(job.what.replace("_", " "), answer)
         elif isinstance(answer, Failed):
@@ -169,7 +194,8 @@ class PredictionsDock(LeavingDock):
             self._say("No tissue found here: nothing to predict.")
             return
         counts = ", ".join(f"{n} {name}" for name, n in found.predicted.items())
-        self._say(f"{found.tiles} tiles: {counts}. Mean probability of a tile:")
+        some = f" of {found.of}, spread over the view" if found.of > found.tiles else ""
+        self._say(f"{found.tiles} tiles{some}: {counts}. Mean probability of a tile:")
         heads = ["", "model"] + ([denoising] if found.denoised is not None else [])
         for column, text in enumerate(heads):
             self._bars.addWidget(QLabel(text), 0, column)
@@ -192,8 +218,9 @@ class PredictionsDock(LeavingDock):
         self._slide, self._rows = slide, rows
         self.tiles.show_rows(rows)
         self.as_layer.setEnabled(bool(rows))
+        first = "the first " if len(rows) == MOST_ROWS else ""
         self._about_tiles.setText(
-            f"{len(rows)} tiles that were explained; a click flies there, a heading sorts."
+            f"Explained: {first}{len(rows)} tiles. A click flies there, a heading sorts."
         )
 
     def _step(self, by: int, _viewer: Any) -> None:

@@ -98,10 +98,17 @@ def store_path(
     folder: str,
     model: str,
     spec: SaliencySpec,
-    region: Region | None = None,
+    drawn: object = None,
 ) -> Path:
     """Where the store of a map goes: the same settings give the same place, so that explaining
     again resumes.
+
+    Parameters
+    ----------
+    slide, folder, model, spec
+        What is explained, how, and the folder that was chosen.
+    drawn
+        The part of the slide; None: all of it.
 
     Raises
     ------
@@ -122,8 +129,8 @@ def store_path(
     stem = source.path.stem if source is not None else re.sub(r"[^\w.+-]", "_", slide.layer.name)
     place = source.path.absolute() if source is not None else slide.layer.unique_id
     settings = f"{place} {model} {slide.mpp} {spec.model_dump_json()}"
-    if region is not None:
-        settings += f" {region}"
+    if drawn is not None:
+        settings += f" {drawn}"
     mark = hashlib.sha256(settings.encode()).hexdigest()[:6]
-    part = "" if region is None else ".region"
+    part = "" if drawn is None else ".region"
     return parent / f"{stem}.{spec.layer}.{spec.denoising}{part}.{mark}{SUFFIX}"

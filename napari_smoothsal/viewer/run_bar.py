@@ -49,8 +49,12 @@ class RunBar(QWidget):
             "Explain all tissue of the slide and keep the result; it can be stopped and resumed.",
         )
         self.start = _button("Start", "Start with what is outlined on the slide.")
-        self.pause = _button("Pause", "Wait after the batch that is being computed.", stays=True)
-        self.cancel = _button("Cancel", "Stop after the batch that is being computed.")
+        self.pause = _button(
+            "Pause",
+            "Stop, and go on later: what is written is kept, and other docks can compute.",
+            stays=True,
+        )
+        self.cancel = _button("Cancel", "Stop; what is written of a slide can be resumed.")
         more = QToolButton()
         more.setText("More")
         more.setToolTip("Copy these settings as Python or as a command, or reset them.")
@@ -130,21 +134,19 @@ class RunBar(QWidget):
         tiles = "1 tile" if found.tiles == 1 else f"{found.tiles} tiles"
         self.say(
             f"{tiles}, about {_time_in_words(found.seconds)} of computing, at most "
-            f"{_size_in_words(found.bytes)} on disk. Start?"
+            f"{_size_in_words(found.bytes)} of maps on disk. Start?"
         )
         self.start.setEnabled(True)
         self.start.setDefault(True)
 
-    def progress(self, news: Progressed) -> None:
-        """It is this far."""
-        self.pause.setEnabled(True)
+    def progress(self, news: Progressed, *, kept: bool) -> None:
+        """It is this far; what is kept can be paused."""
+        self.pause.setEnabled(kept)
         self.progress_bar.show()
         self.progress_bar.setRange(0, max(1, news.total))
         self.progress_bar.setValue(news.done)
         self.progress_bar.setFormat(f"{news.done} of {news.total} tiles")
-        if self.pause.isChecked():
-            self.say("Paused.")
-        elif news.seconds_left is None:
+        if news.seconds_left is None:
             self.say(f"{news.total} tiles to explain ...")
         else:
             failed = f", {news.failed} failed" if news.failed else ""
@@ -160,12 +162,15 @@ class RunBar(QWidget):
     def _idle(self) -> None:
         for button in (self.start, self.pause, self.cancel):
             button.setEnabled(False)
+        # It is taken back, not gone on with.
+        self.pause.blockSignals(True)
         self.pause.setChecked(False)
+        self.pause.blockSignals(False)
+        self.pause.setText("Pause")
 
     def _name_pause(self, down: bool) -> None:
         self.pause.setText("Resume" if down else "Pause")
-        if self.pause.isEnabled():
-            self.say("Waiting after this batch ..." if down else "Going on ...")
+        self.say("Pausing ..." if down else "Going on ...")
 
 
 def _button(text: str, tooltip: str, *, stays: bool = False) -> QPushButton:

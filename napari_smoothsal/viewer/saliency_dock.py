@@ -15,7 +15,7 @@ from napari_smoothsal.viewer.asking import Asking, Job
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
 from napari_smoothsal.viewer.cursor_reading import CursorReading
-from napari_smoothsal.viewer.drawn_region import drawn_region
+from napari_smoothsal.viewer.drawn_region import DrawnRegion, drawn_region
 from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.map_layer import is_map
@@ -108,6 +108,7 @@ class SaliencyDock(LeavingDock):
         self._moving.rested.connect(self._on_rest)
         self.form.changed.connect(self._moving.touch)
         self.slides.model_chosen.connect(self._ask_model)
+        self.slides.slide_chosen.connect(self._moving.touch)
         bar = self.bar
         bar.explain_view.clicked.connect(self.explain_view)
         bar.explain_region.clicked.connect(self.estimate_region)
@@ -123,6 +124,7 @@ class SaliencyDock(LeavingDock):
         self.hear(engine.answered, self._on_answer)
         self.hear(engine.died, self._on_death)
         self.hear(viewer.layers.selection.events.active, self._show_legend_of)
+        self.at_end(self._asking.abandon)
         self.at_end(self.slides.disconnect_viewer)
         self.at_end(self._moving.disconnect_viewer)
         self.at_end(self.pointer.disconnect_viewer)
@@ -139,7 +141,7 @@ class SaliencyDock(LeavingDock):
     def busy(self) -> bool:
         """Whether something is being explained."""
         job = self._asking.job
-        return job is not None and not job.waiting
+        return job is not None and not job.waiting and not job.paused
 
     def explain_view(self) -> None:
         """Explain what is in view."""
@@ -198,6 +200,7 @@ class SaliencyDock(LeavingDock):
         slide, spec, model = self._chosen()
         view = what == VIEW
         region: Region | None = None
+        drawn: DrawnRegion | None = None
         tiling = Tiling()
         if view:
             region = slide.view(self.viewer)
@@ -207,7 +210,8 @@ class SaliencyDock(LeavingDock):
         if view:
             out = scratch / "view.smoothsal.zarr"
         else:
-            out = store_path(slide, self.slides.folder, model.name, spec, region)
+            folder = self.slides.folder
+            out = store_path(slide, folder, model.name, spec, drawn)
         sent, steps = slide.handed_over(region, model.tile_um, scratch)
 
         def make(number: int) -> Explain:
@@ -253,8 +257,7 @@ class SaliencyDock(LeavingDock):
         if not self.bar.live.isChecked() or (job is not None and not job.view):
             return
         try:
-            slide, spec, model = self._chosen()
-            asked = (slide.view(self.viewer), str(slide.layer.unique_id), spec, model.model)
+            asked = self.session.choice.key(self.viewer)
         except SmoothsalError as error:
             self.bar.problem(str(error), aloud=False)
             return
@@ -332,7 +335,7 @@ class SaliencyDock(LeavingDock):
 
     def _on_news(self, job: Job, answer: Answer) -> None:
         if isinstance(answer, Progressed):
-            self.bar.progress(answer)
+            self.bar.progress(answer, kept=not job.view)
         elif isinstance(answer, TissueFound):
             if job.overlay is not None:
                 job.overlay.show_tissue(answer)
@@ -343,6 +346,10 @@ class SaliencyDock(LeavingDock):
             else:
                 self._asking.cancel()
                 self.bar.say(NO_TISSUE)
+        elif isinstance(answer, Finished | Stopped):  # which it is not for good
+            if isinstance(answer, Finished) and answer.reading.tiles:
+                self._show(job, answer)
+            self.bar.say("Paused. Resume goes on where it stopped.")
         elif isinstance(answer, Grown):
             self._show(job, answer)
             if answer.reading is not None:

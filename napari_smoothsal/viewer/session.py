@@ -8,18 +8,27 @@ import tempfile
 from itertools import count
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari_smoothsal.viewer.choice import Choice
 from napari_smoothsal.viewer.engine import EngineProcess
 
 
 class Session:
-    """An engine, what is chosen, and a temporary folder; ended when the last dock has left."""
+    """An engine, what is chosen, and a temporary folder; ended when the last dock has left.
+
+    Attributes
+    ----------
+    engine, choice
+        What the docks share.
+    computing
+        Each dock's `Asking`: the engine does one thing at a time.
+    """
 
     def __init__(self) -> None:
         self.engine = EngineProcess()
         self.choice = Choice()
+        self.computing: WeakSet[Any] = WeakSet()
         self._folder = tempfile.TemporaryDirectory(
             prefix="smoothsal-view-", ignore_cleanup_errors=True
         )

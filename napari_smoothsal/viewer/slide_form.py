@@ -29,9 +29,12 @@ class SlideForm(QWidget):
     -------
     model_chosen(str)
         The user chose a model: a built-in name or a folder.
+    slide_chosen()
+        Another layer is to be explained.
     """
 
     model_chosen = Signal(str)
+    slide_chosen = Signal()
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -144,6 +147,7 @@ class SlideForm(QWidget):
         ask = layer is not None and resolution_of(layer) is None
         self._mpp.native.setVisible(ask)
         self._mpp_label.setVisible(ask)
+        self.slide_chosen.emit()
 
     def _on_model(self, value: Any) -> None:
         if value is not None and not self._filling:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
-from napari_smoothsal.viewer.messages import TileRow
+from napari_smoothsal.viewer.messages import MOST_ROWS, TileRow
 
 if TYPE_CHECKING:
     from napari_smoothsal.models import Model
     from napari_smoothsal.runs import Run, RunMap
 
 MOST_PX = 4_000_000
-"""Pixels of the level of a map that tiles are looked up in, at most."""
-MOST_ROWS = 20_000
+"""Blocks of a map that tiles are looked up in, at most."""
+_ROUNDING = 1e-6
 
 
 def tile_rows(run: Run, model: Model) -> tuple[TileRow, ...]:
@@ -52,19 +54,18 @@ def _mean_magnitudes(
     shown: RunMap, boxes: NDArray[np.float64], mpp: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Mean |value| of a map in each box (x, y, w, h) in level-0 px."""
-    levels = shown.levels
-    number = next((i for i, v in enumerate(levels) if v.size <= MOST_PX), len(levels) - 1)
-    values = np.abs(np.asarray(levels[number][:], np.float64))
-    there = np.isfinite(values)
-    sums = _integral(np.where(there, values, 0.0))
-    counts = _integral(there.astype(np.float64))
-    step = np.array(shown.scale_um) * 2**number / mpp
-    # The first pixel of a coarser level lies further in, by half of what it has in common.
-    first = np.array(shown.translate_um) / mpp - np.array(shown.scale_um) / mpp / 2
-    top_left = np.floor((boxes[:, 1::-1] - first) / step).astype(int)
-    bottom_right = np.ceil((boxes[:, 1::-1] + boxes[:, 3:1:-1] - first) / step).astype(int)
-    y0, x0 = np.clip(top_left, 0, values.shape).T
-    y1, x1 = np.clip(bottom_right, 0, values.shape).T
+    # Of the finest level: means of signed values, which the coarser ones are, cancel.
+    finest = shown.levels[0]
+    block = max(1, math.ceil(math.sqrt(finest.size / MOST_PX)))
+    sums, counts = (_integral(part) for part in _blocks(finest, block))
+    step = np.array(shown.scale_um) * block / mpp
+    # The edge of the first pixel: napari has its centre at 0, boxes begin at its edge.
+    first = (np.array(shown.translate_um) - np.array(shown.scale_um) / 2) / mpp + 0.5
+    top_left = np.floor((boxes[:, 1::-1] - first) / step + _ROUNDING).astype(int)
+    bottom_right = np.ceil((boxes[:, 1::-1] + boxes[:, 3:1:-1] - first) / step - _ROUNDING)
+    size = np.array(sums.shape) - 1
+    y0, x0 = np.clip(top_left, 0, size).T
+    y1, x1 = np.clip(bottom_right.astype(int), 0, size).T
 
     def inside(table: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(table[y1, x1] - table[y0, x1] - table[y1, x0] + table[y0, x0])
@@ -72,6 +73,20 @@ def _mean_magnitudes(
     number_of = inside(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(number_of > 0, inside(sums) / number_of, np.nan))
+
+
+def _blocks(values: zarr.Array[Any], block: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of |value|, and numbers of values, of square blocks; strip by strip."""
+    height, width = values.shape
+    shape = (-(-height // block), -(-width // block))
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    columns = np.arange(0, width, block)
+    for row in range(shape[0]):
+        strip = np.abs(np.asarray(values[row * block : (row + 1) * block], np.float64))
+        there = np.isfinite(strip)
+        sums[row] = np.add.reduceat(np.where(there, strip, 0.0).sum(axis=0), columns)
+        counts[row] = np.add.reduceat(there.sum(axis=0, dtype=np.float64), columns)
+    return sums, counts
 
 
 def _integral(values: NDArray[np.float64]) -> NDArray[np.float64]:

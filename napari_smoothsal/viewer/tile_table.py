@@ -83,7 +83,10 @@ class TileTable(QTableView):
 
     def show_rows(self, rows: Sequence[TileRow]) -> None:
         """Show the tiles of a run, the strongest first."""
+        before = self._sorted.sourceModel()
         self._sorted.setSourceModel(_Rows(rows, self))
+        if before is not None:
+            before.deleteLater()
         self.sortByColumn(SORTED_BY, Qt.SortOrder.DescendingOrder)
 
     def row_at(self, number: int) -> TileRow:

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import Compute
-from napari_smoothsal.viewer.asking import Asking, Job
+from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.messages import (
     Answer,
@@ -30,6 +30,7 @@ from napari_smoothsal.viewer.messages import (
     Failed,
     Measure,
     Measured,
+    Stopped,
 )
 from napari_smoothsal.viewer.roughness_plot import RoughnessPlot
 from napari_smoothsal.viewer.run_bar import PROBLEM
@@ -67,18 +68,23 @@ class TotalVariationDock(LeavingDock):
         self.plot = RoughnessPlot()
         self.table = QTableWidget(0, 0)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setEnabled(False)
         self._status = QLabel(
             "Total variation says how rough a map is; less is smoother. It does not say whether "
             "a map is right."
         )
         self._status.setWordWrap(True)
         layout = QVBoxLayout(self)
-        layout.addLayout(_row(self.view, self.live, self.slide))
+        layout.addLayout(_row(self.view, self.live, self.slide, self.cancel))
         layout.addWidget(self._status)
         layout.addWidget(self.plot)
         layout.addWidget(self.table)
         layout.addLayout(_row(self.save_table, self.save_picture))
+        self._last: object = None
         self._asking = Asking(self.session, self)
+        self.cancel.clicked.connect(self._asking.cancel)
+        self.at_end(self._asking.abandon)
         self._asking.told.connect(self._on_answer)
         self._asking.ended.connect(self._on_answer)
         self.view.clicked.connect(self.measure_view)
@@ -162,11 +168,21 @@ class TotalVariationDock(LeavingDock):
             )
 
         what = "view" if view else "slide"
-        self._say(f"Measuring this {what} ...")
-        self._asking.begin(Job(what, None, scratch, make, steps))
+        self._say(WAITING if self._asking.must_wait else f"Measuring this {what} ...")
+        self.cancel.setEnabled(True)
+        self._asking.begin(Job(what, None, scratch, make, steps, view))
 
     def _on_settled(self, _value: Any = None) -> None:
-        if self.live.isChecked():
+        job = self._asking.job
+        if not self.live.isChecked() or (job is not None and not job.view):
+            return
+        try:
+            key = self.session.choice.key(self.viewer)
+        except SmoothsalError as error:
+            self._say(str(error), problem=True)
+            return
+        if key != self._last:
+            self._last = key
             self.measure_view()
 
     def _on_answer(self, job: Job, answer: Answer) -> None:
@@ -175,6 +191,8 @@ class TotalVariationDock(LeavingDock):
             self._show(job.what, answer)
         elif isinstance(answer, Failed):
             self._say(answer.message, problem=True)
+        elif isinstance(answer, Stopped):
+            self._say("Stopped.")
         self._enable()
 
     def _show(self, what: str, found: Measured) -> None:
@@ -210,6 +228,7 @@ class TotalVariationDock(LeavingDock):
         there = self._found is not None and bool(self._found.tiles)
         for button in (self.save_table, self.save_picture):
             button.setEnabled(there)
+        self.cancel.setEnabled(self.busy)
 
     def _ask_where_table(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the table", "total_variation.csv")

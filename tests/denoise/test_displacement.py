@@ -77,7 +77,7 @@ def test_the_centroid_of_a_response_moves_by_what_is_said(
     # but its gradient lies where it looks.
     moved = shift if denoising == "backward_hook" else 0.0
     assert expected.near_px == expected.far_px == expected.placed_px == (moved, moved)
-    assert expected.spread_px == expected.left_px == 0
+    assert expected.far_spread_px == expected.left_px == 0
 
 
 def test_residual_networks_agree_and_are_compensated() -> None:
@@ -85,7 +85,7 @@ def test_residual_networks_agree_and_are_compensated() -> None:
     # 4, 8 and 16 tile px are what the three strides above layer1 start from: 4 + 8 + 16 = 28. The
     # first of them comes before any non-linearity.
     moved = displacement(model, "layer1", "backward_hook")
-    assert (moved.near_px, moved.far_px, moved.spread_px) == ((2, 2), (14, 14), 0)
+    assert (moved.near_px, moved.far_px, moved.far_spread_px) == ((2, 2), (14, 14), 0)
     assert moved.placed_px == moved.near_px and moved.left_px == 12
     # Behind layer1.0 there is one first.
     inside = displacement(model, "layer1.0", "backward_hook")
@@ -102,7 +102,7 @@ def test_residual_networks_agree_and_are_compensated() -> None:
 def test_paths_that_disagree_have_a_spread_and_stay() -> None:
     model = small_segmenter()
     found = displacement(model, "stem", "backward_hook")
-    assert found.spread_px > 0 and not found.compensated
+    assert found.far_spread_px > 0 and not found.compensated
     # The changed network's pixels are of a moved content, as far as its paths go.
     asked = displacement(model, "stem", "forward_hook")
     assert asked.near_px == (0, 0) and not asked.compensated
@@ -111,6 +111,13 @@ def test_paths_that_disagree_have_a_spread_and_stay() -> None:
     entry = DENOISINGS["forward_hook"]
     options = options_of(entry, {})
     assert displacement_of(model, model.layer("stem"), entry, options, below=unit).far_px == (0, 0)
+
+
+def test_what_is_left_is_of_the_path_that_is_worst() -> None:
+    found = Displacement((1.0, 1.0), (7.0, 7.0), near_spread_px=1.0, far_spread_px=7.0)
+    assert found.left_px == 14
+    ends_apart = Displacement((1.0, 1.0), (14.0, 14.0), near_spread_px=1.0)
+    assert ends_apart.left_px == 14
 
 
 def test_without_strided_convolutions_nothing_moves() -> None:

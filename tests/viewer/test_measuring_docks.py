@@ -173,3 +173,55 @@ def test_rows_of_tiles_are_means_of_the_map(
         assert row.saliency == pytest.approx(float(np.nanmean(found)), rel=0.2)
         assert row.probability == pytest.approx(table["p_tumour"][number])
         assert row.predicted == table["predicted"][number]
+
+
+def test_what_is_asked_of_a_busy_engine_waits_and_can_be_called_off(
+    roughness: TotalVariationDock, ready: SaliencyDock, viewer: Any, qtbot: Any
+) -> None:
+    ready.form.controls["samples"].value = 200
+    ready.explain_slide()
+    wait(qtbot, lambda: ready.bar.progress_bar.maximum() > 0)
+    roughness.view.click()
+    assert "Waiting until" in roughness.status and roughness.cancel.isEnabled()
+    # A pause leaves the engine to others.
+    ready.bar.pause.click()
+    wait(qtbot, lambda: roughness.found is not None and roughness.found.complete)
+    assert "Paused" in ready.bar.status
+    roughness.slide.click()
+    roughness.cancel.click()
+    wait(qtbot, lambda: not roughness.busy)
+    assert roughness.status == "Stopped."
+    ready.cancel()
+    assert ready.bar.status == "Stopped."
+
+
+def test_a_closed_dock_leaves_nothing_to_compute(
+    ready: SaliencyDock, viewer: Any, qtbot: Any
+) -> None:
+    dock = TotalVariationDock(viewer)
+    dock.slide.click()
+    wait(qtbot, lambda: dock._asking.job is not None and dock._asking.job.id > 0)
+    number = dock._asking.job.id
+    heard: list[Any] = []
+    ready.session.engine.answered.connect(heard.append)
+    ended(dock)
+    wait(qtbot, lambda: any(getattr(a, "id", 0) == number for a in heard))
+    wait(qtbot, lambda: type(heard[-1]).__name__ == "Stopped")
+
+
+def test_means_of_signed_maps_do_not_cancel() -> None:
+    from types import SimpleNamespace
+
+    from napari_smoothsal.viewer import tile_rows as module
+
+    sign = np.indices((64, 96)).sum(0) % 2 * 2.0 - 1.0
+    values = np.where(np.arange(96) < 48, sign, 0.25 * sign)
+    values[:, 90:] = np.nan
+    shown = SimpleNamespace(levels=[values], scale_um=(2.0, 2.0), translate_um=(0.75, 0.75))
+    # Map pixels of 2 um on pixels of 0.5 um; the first one covers px 0 to 4.
+    boxes = np.array([[0.0, 0.0, 64.0, 64.0], [192.0, 0.0, 64.0, 64.0], [360.0, 0.0, 24.0, 64.0]])
+    for most in (10**9, 500):  # in one piece, in blocks of 4
+        module.MOST_PX = most
+        found = module._mean_magnitudes(shown, boxes, (0.5, 0.5))
+        assert found[:2] == pytest.approx([1.0, 0.25]) and np.isnan(found[2])
+    module.MOST_PX = 4_000_000
