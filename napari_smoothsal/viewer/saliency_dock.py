@@ -359,7 +359,8 @@ class SaliencyDock(LeavingDock):
         if isinstance(answer, Finished):
             self._on_finished(job, answer)
         elif isinstance(answer, Stopped):
-            self.bar.end("Stopped.")
+            kept = " The same again goes on where it stopped." if job.paused else ""
+            self.bar.end(f"Stopped.{kept}")
         else:
             said = answer.message
             if not answer.expected:

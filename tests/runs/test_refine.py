@@ -25,7 +25,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_last_round_is_what_a_run_computes(noisy, classifier, tmp_path: Path) -> None:
     slide, model = noisy, classifier
-    rounds = []
+    tables = []
     last = refine_region(
         slide,
         model,
@@ -34,7 +34,7 @@ def test_the_last_round_is_what_a_run_computes(noisy, classifier, tmp_path: Path
         region=REGION,
         tiling=ALL,
         compute=COMPUTE,
-        on_round=rounds.append,
+        on_round=lambda run: tables.append(run.tiles),
     )
     run = explain_slide(
         slide,
@@ -53,10 +53,12 @@ def test_the_last_round_is_what_a_run_computes(noisy, classifier, tmp_path: Path
         np.testing.assert_allclose(got.levels[0][:], expected.levels[0][:], rtol=1e-4, atol=1e-6)
     key = next(iter(run.maps))
     # The first round comes after one sample, and each knows more than the one before.
-    drawn = [float(r.tiles[f"samples_{key}"].mean()) for r in (*rounds, last)]
+    tables.append(last.tiles)
+    drawn = [float(table[f"samples_{key}"].mean()) for table in tables]
     assert drawn[0] == 1 and drawn[-1] == 6 and drawn == sorted(set(drawn))
-    errors = [float(r.tiles[f"se_{key}"].mean()) for r in (*rounds[1:], last)]
+    errors = [float(table[f"se_{key}"].mean()) for table in tables[1:]]
     assert errors[-1] < errors[0]
+    assert len(list((tmp_path / "view").iterdir())) == 2
 
 
 def test_it_stops_and_refuses(noisy, classifier, tmp_path: Path) -> None:
