@@ -109,6 +109,7 @@ def main() -> None:
             wait(lambda dock=dock: bool(dock.form.controls["layer"].value))
             dock.form.controls["method"].value = "activation_x_gradient"
             SCENES[name](viewer, dock)
+            dock.slides._folder.setText("")
             draw(1.0)
             viewer.screenshot(str(FOLDER / f"{name}.png"), canvas_only=False, flash=False)
             viewer.close()

@@ -66,10 +66,9 @@ class CursorReading(QLabel):
         if value == 0:
             return f"{what}: 0, no influence"
         says = own["legend"][0 if value > 0 else 1]
-        share = 100 * abs(value) / own["limit"]
-        return (
-            f"{what}: {value:+.3g}, {says}; {share:.0f} % of full colour{self._rank(layer, value)}"
-        )
+        share = abs(value) / own["limit"]
+        colour = "full colour" if share >= 1 else f"{100 * share:.0f} % of full colour"
+        return f"{what}: {value:+.3g}, {says}; {colour}{self._rank(layer, value)}"
 
     def _rank(self, layer: Any, value: float) -> str:
         """How much of a map that is in memory is weaker; nothing of one that is not."""
