@@ -66,7 +66,9 @@ def estimate(viewer: Any, dock: Any) -> None:
 
 def total_variation(viewer: Any, dock: Any) -> None:
     """Roughness by layer and denoising, of the view."""
-    _, other = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Total variation")
+    _, other = viewer.window.add_plugin_dock_widget(
+        "napari-smoothsal", "Total variation", tabify=True
+    )
     view(viewer, dock)
     other.measure_view()
     wait(lambda: not other.busy)
@@ -74,7 +76,7 @@ def total_variation(viewer: Any, dock: Any) -> None:
 
 def predictions(viewer: Any, dock: Any) -> None:
     """What is predicted of the view under the forward hook, and the tiles of the slide."""
-    _, other = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Predictions")
+    _, other = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Predictions", tabify=True)
     dock.form.controls["samples"].value = 2
     dock.explain_slide()
     wait(lambda: not dock.busy)

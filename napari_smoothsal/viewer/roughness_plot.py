@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_smoothsal.viewer.messages import Measured, Roughness
 
@@ -34,28 +34,27 @@ class RoughnessPlot(QWidget):
             axis.setPen(INK)
             axis.setTextPen(INK)
         self._plot.setLabel("left", "total variation", color=INK)
-        self._legend = self._plot.addLegend(
-            offset=(-4, 4), labelTextColor=INK, labelTextSize="8pt", brush=(28, 31, 38, 200)
-        )
+        # Below the plot, not in it: there it would hide what it explains.
+        self._legend = QLabel()
+        self._legend.setWordWrap(True)
+        self._legend.setTextFormat(Qt.TextFormat.RichText)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._plot)
+        layout.addWidget(self._legend)
 
     def show_measured(self, layers: Sequence[str], found: Measured) -> None:
         """Draw what is measured so far."""
         self._plot.clear()
-        self._legend.clear()
+        legend = []
         places = {layer: place for place, layer in enumerate(layers)}
         self._plot.getAxis("bottom").setTicks([[(p, layer) for layer, p in places.items()]])
-        for title, values, style in (
-            ("white noise", found.noise, Qt.PenStyle.DashLine),
-            ("the same, blurred (sigma 1 px)", found.blurred_noise, Qt.PenStyle.DotLine),
+        for values, style in (
+            (found.noise, Qt.PenStyle.DashLine),
+            (found.blurred_noise, Qt.PenStyle.DotLine),
         ):
             pen = pg.mkPen(GREY, width=1, style=style)
-            line = self._plot.plot(
-                [places[y] for y in layers], [values[y] for y in layers], pen=pen
-            )
-            self._legend.addItem(line, title)
+            self._plot.plot([places[y] for y in layers], [values[y] for y in layers], pen=pen)
         by_denoising: dict[str, list[Roughness]] = {}
         for row in found.rows:
             by_denoising.setdefault(row.denoising, []).append(row)
@@ -63,7 +62,7 @@ class RoughnessPlot(QWidget):
             known = [row for row in rows if row.mean is not None]
             colour = COLOURS[number % len(COLOURS)]
             x, y = [places[row.layer] for row in known], [row.mean for row in known]
-            line = self._plot.plot(
+            self._plot.plot(
                 x,
                 y,
                 pen=pg.mkPen(colour, width=2),
@@ -72,11 +71,14 @@ class RoughnessPlot(QWidget):
                 symbolBrush=colour,
                 symbolPen=None,
             )
-            self._legend.addItem(line, denoising.replace("_", " "))
+            mark = f'<span style="color:{colour}">&#9632;</span>'
+            legend.append(f"{mark}&nbsp;{denoising.replace('_', '&nbsp;')}")
+        legend.append("dashed: white noise, dotted: the same blurred by 1 px")
+        self._legend.setText(" &nbsp; ".join(legend))
         self._plot.setXRange(-0.3, len(layers) - 0.7)
         top = max([*found.noise.values(), *(row.mean or 0.0 for row in found.rows), 1.0])
         self._plot.setYRange(0, 1.08 * top)
 
     def save(self, path: Path) -> bool:
         """Write what is seen as PNG."""
-        return bool(self._plot.grab().save(str(path), "PNG"))
+        return bool(self.grab().save(str(path), "PNG"))

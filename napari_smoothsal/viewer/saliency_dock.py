@@ -229,7 +229,7 @@ class SaliencyDock(LeavingDock):
             )
 
         overlay = Overlay(self.viewer, slide.layer, slide.mpp, part=what)
-        return Job(f"This {what}", overlay, scratch, make, steps, view, estimated, slide)
+        return Job(what, overlay, scratch, make, steps, view, estimated, slide)
 
     def _chosen(self) -> tuple[ExplainedSlide, SaliencySpec, ModelDescribed]:
         """What is to be explained, how, and of which model."""
@@ -337,7 +337,7 @@ class SaliencyDock(LeavingDock):
         if isinstance(answer, Progressed):
             self.bar.progress(answer, kept=not job.view)
         elif isinstance(answer, TissueFound):
-            if job.overlay is not None:
+            if job.overlay is not None and job.what == SLIDE:  # a region is outlined already
                 job.overlay.show_tissue(answer)
             self.bar.say(f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source}).")
         elif isinstance(answer, Estimated):
@@ -382,7 +382,7 @@ class SaliencyDock(LeavingDock):
 
     def _read_out(self, job: Job, reading: Reading, classes: ClassPicture | None) -> None:
         colours = classes.shown if classes is not None else None
-        self.reading.show_reading(job.what, reading, colours)
+        self.reading.show_reading(f"This {job.what}", reading, colours)
 
     def _on_finished(self, job: Job, answer: Finished) -> None:
         stopped = answer.status == "running"

@@ -16,12 +16,12 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_smoothsal.viewer.messages import TileRow
 
-COLUMNS = ("predicted", "probability", "saliency", "total variation")
+COLUMNS = ("predicted", "probability", "saliency", "TV")
 TOOLTIPS = (
     "Class that the model predicts for the tile.",
     "Of the class that is explained, or of the one predicted.",
     "Mean magnitude of the map in the tile.",
-    "How rough the tile's map is; less is smoother.",
+    "Total variation: how rough the tile's map is; less is smoother.",
 )
 SORTED_BY = COLUMNS.index("saliency")
 _SORT_ROLE = Qt.ItemDataRole.UserRole

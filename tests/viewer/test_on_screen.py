@@ -179,7 +179,7 @@ def test_the_dock_opens_from_the_plugin_menu_and_leaves_nothing(
     viewer = make_napari_viewer_proxy(show=True)
     _, dock = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
     qtbot.waitUntil(lambda: "esearch use" in dock.bar._notice.text(), timeout=60_000)
-    engine = dock._session.engine
+    engine = dock.session.engine
     number = engine.process_id
     assert psutil.pid_exists(number)
     viewer.window.remove_dock_widget(dock)
