@@ -109,7 +109,7 @@ def test_the_reading_says_which_colour_is_which_class(qtbot: Any, tmp_path: Path
     assert '#d55e00">&#9632;</span> tumour <b>0.05</b>, 1 of 4' in panel.text
     assert "nbsp;background" in panel.text  # it is not outlined
     assert "In 3 of them no pixel is predicted as tumour: the map is zero there" in panel.text
-    assert "The map lies up to 7.0 \u00b5m beside what it shows" in panel.text
+    assert "coarse structure lies up to 7.0 \u00b5m beside what it shows" in panel.text
     panel.show_reading("This slide", reading.model_copy(update={"displaced_um": 0.0}))
     assert "beside" not in panel.text
 
