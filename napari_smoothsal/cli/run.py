@@ -110,7 +110,8 @@ def _summary(run: Run) -> int:
     if len(run.maps):
         for key, far in _displaced(run).items():
             typer.echo(
-                f"{key}: coarse structure lies up to {far:.3g} um beside what it shows; centred_hook moves nothing"
+                f"{key}: coarse structure lies up to {far:.3g} um beside what it shows; "
+                "centred_hook moves nothing"
             )
         Console().print(total_variation_table(run))
         typer.echo("drop the store into napari, onto its slide, to see the maps")

@@ -69,8 +69,8 @@ def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]
         lines.append(f"Error from {samples}: {100 * reading.standard_error:.0f} %")
     if reading.displaced_um:
         lines.append(
-            f"The map's coarse structure lies up to {reading.displaced_um:.1f} \u00b5m beside what it shows; "
-            "centred hook moves nothing."
+            f"The map's coarse structure lies up to {reading.displaced_um:.1f} \u00b5m beside what "
+            "it shows; centred hook moves nothing."
         )
     lines.append("Mean probability of a tile, and tiles predicted:")
     for name, mean in reading.probabilities.items():
