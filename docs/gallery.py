@@ -70,7 +70,7 @@ def total_variation(viewer: Any, dock: Any) -> None:
         "napari-smoothsal", "Total variation", tabify=True
     )
     view(viewer, dock)
-    other.measure_view()
+    other.ask_view()
     wait(lambda: not other.busy)
 
 
@@ -82,7 +82,7 @@ def predictions(viewer: Any, dock: Any) -> None:
     wait(lambda: not dock.busy)
     other.next.click()
     dock.form.controls["denoising"].value = "forward_hook"
-    other.predict_view()
+    other.ask_view()
     wait(lambda: not other.busy)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -20,20 +18,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoothsal.core.errors import SmoothsalError
-from napari_smoothsal.core.specs import Compute
-from napari_smoothsal.viewer.asking import WAITING, Asking, Job
-from napari_smoothsal.viewer.leaving import LeavingDock
+from napari_smoothsal.viewer.asking import Job
+from napari_smoothsal.viewer.choice import Chosen
+from napari_smoothsal.viewer.measuring_dock import Made, MeasuringDock, row_of
 from napari_smoothsal.viewer.messages import (
     Answer,
-    Explain,
-    Failed,
     Measure,
     Measured,
-    Stopped,
 )
+from napari_smoothsal.viewer.requests import NotExplainableError
 from napari_smoothsal.viewer.roughness_plot import RoughnessPlot
-from napari_smoothsal.viewer.run_bar import PROBLEM
 
 if TYPE_CHECKING:
     import napari
@@ -43,7 +37,7 @@ VIEW_TILES, SLIDE_TILES = 9, 48
 COMPARED = ("original", "bilinear_surrogate", "backward_hook", "forward_hook", "centred_hook")
 
 
-class TotalVariationDock(LeavingDock):
+class TotalVariationDock(MeasuringDock):
     """The dock.
 
     Parameters
@@ -53,72 +47,48 @@ class TotalVariationDock(LeavingDock):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(viewer, parent)
+        super().__init__(
+            viewer,
+            "Total variation says how rough a map is; less is smoother. It does not say whether a "
+            "map is right.",
+            "Measure the view again by itself when it, or a setting, has changed.",
+            parent,
+        )
         self._layers: tuple[str, ...] = ()
         self._found: Measured | None = None
         self.view = QPushButton("Measure view")
         self.view.setToolTip(f"Up to {VIEW_TILES} tiles of what is in the window.")
         self.slide = QPushButton("Measure slide")
         self.slide.setToolTip(f"{SLIDE_TILES} tiles, spread over the tissue of the slide.")
-        self.live = QPushButton("Live")
-        self.live.setCheckable(True)
-        self.live.setToolTip("Measure the view again by itself when it, or a setting, has changed.")
         self.save_table = QPushButton("Save CSV ...")
         self.save_picture = QPushButton("Save PNG ...")
         self.plot = RoughnessPlot()
         self.table = QTableWidget(0, 0)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setEnabled(False)
-        self._status = QLabel(
-            "Total variation says how rough a map is; less is smoother. It does not say whether "
-            "a map is right."
-        )
-        self._status.setWordWrap(True)
         layout = QVBoxLayout(self)
-        layout.addLayout(_row(self.view, self.live, self.slide, self.cancel))
-        layout.addWidget(self._status)
+        layout.addLayout(row_of(self.view, self.live, self.slide, self.cancel))
+        layout.addWidget(self.status_line)
         layout.addWidget(self.plot)
         layout.addWidget(self.table)
-        layout.addLayout(_row(self.save_table, self.save_picture))
-        self._last: object = None
-        self._asking = Asking(self.session, self)
-        self.cancel.clicked.connect(self._asking.cancel)
-        self.at_end(self._asking.abandon)
-        self._asking.told.connect(self._on_answer)
-        self._asking.ended.connect(self._on_answer)
-        self.view.clicked.connect(self.measure_view)
+        layout.addLayout(row_of(self.save_table, self.save_picture))
+        self.view.clicked.connect(self.ask_view)
         self.slide.clicked.connect(self.measure_slide)
-        self.live.toggled.connect(self._on_settled)
         self.save_table.clicked.connect(self._ask_where_table)
         self.save_picture.clicked.connect(self._ask_where_picture)
-        self.hear(self.session.engine.answered, self._asking.hear)
-        self.hear(self.session.engine.died, self._on_death)
-        self.hear(self.session.choice.settled, self._on_settled)
         self._enable()
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being measured."""
-        return self._asking.job is not None
-
-    @property
-    def status(self) -> str:
-        """What is said."""
-        return str(self._status.text())
 
     @property
     def found(self) -> Measured | None:
         """What was measured last, as far as it is."""
         return self._found
 
-    def measure_view(self) -> None:
+    def ask_view(self) -> None:
         """Measure what is in view."""
-        self._measure(view=True)
+        self._measure("view", VIEW_TILES)
 
     def measure_slide(self) -> None:
         """Measure tiles of the whole slide."""
-        self._measure(view=False)
+        self._measure("slide", SLIDE_TILES)
 
     def write_table(self, path: Path) -> None:
         """Write the table as CSV."""
@@ -129,78 +99,39 @@ class TotalVariationDock(LeavingDock):
             for row in self._found.rows:
                 writer.writerow((row.layer, row.denoising, row.mean, row.std, self._found.tiles))
 
-    def _measure(self, *, view: bool) -> None:
-        scratch = self.session.new_folder()
-        try:
-            slide, spec, model = self.session.choice.now()
-            region = slide.view(self.viewer) if view else None
-            sent, steps = slide.handed_over(region, model.tile_um, scratch)
-        except SmoothsalError as error:
-            self.session.discard(scratch)
-            self._say(str(error), problem=True)
-            return
-        layers = tuple(layer.name for layer in model.layers if layer.main and layer.to_denoise)
-        if not layers:
-            self.session.discard(scratch)
-            self._say(f"Model {model.name!r} has no strided convolution to denoise.", problem=True)
-            return
-        denoisings = tuple(n for n in COMPARED if n != "bilinear_surrogate" or model.surrogate)
-        self._layers = layers
-        most = VIEW_TILES if view else SLIDE_TILES
-
-        def make(number: int) -> Measure:
-            explain = Explain(
-                id=number,
-                slide=sent,
-                model=model.model,
-                spec=spec,
-                compute=Compute(batch_size=model.view_batch),
-                region=region,
-                out="",
-                view=view,
-            )
-            return Measure(
-                id=number,
+    def _measure(self, what: str, most_tiles: int) -> None:
+        def make(chosen: Chosen) -> Made:
+            _, _, model = chosen
+            layers = tuple(layer.name for layer in model.layers if layer.main and layer.to_denoise)
+            if not layers:
+                raise NotExplainableError(
+                    f"model {model.name!r} has no strided convolution to denoise"
+                )
+            self._layers = layers
+            names = tuple(n for n in COMPARED if n != "bilinear_surrogate" or model.surrogate)
+            return what, lambda explain: Measure(
+                id=explain.id,
                 explain=explain,
                 layers=layers,
-                denoisings=denoisings,
-                most_tiles=most,
+                denoisings=names,
+                most_tiles=most_tiles,
             )
 
-        what = "view" if view else "slide"
-        self._say(WAITING if self._asking.must_wait else f"Measuring this {what} ...")
-        self.cancel.setEnabled(True)
-        self._asking.begin(Job(what, None, scratch, make, steps, view))
+        self.ask(make, f"Measuring this {what} ...", view=what == "view")
 
-    def _on_settled(self, _value: Any = None) -> None:
-        job = self._asking.job
-        if not self.live.isChecked() or (job is not None and not job.view):
-            return
-        try:
-            key = self.session.choice.key(self.viewer)
-        except SmoothsalError as error:
-            self._say(str(error), problem=True)
-            return
-        if key != self._last:
-            self._last = key
-            self.measure_view()
-
-    def _on_answer(self, job: Job, answer: Answer) -> None:
-        if isinstance(answer, Measured):
-            self._found = answer
-            self._show(job.what, answer)
-        elif isinstance(answer, Failed):
-            self._say(answer.message, problem=True)
-        elif isinstance(answer, Stopped):
-            self._say("Stopped.")
+    def show_answer(self, job: Job, answer: Answer) -> None:
+        """Plot and list what is measured so far."""
+        assert isinstance(answer, Measured), "nothing else was asked"
+        self._found = answer
+        self._show(job.what, answer)
         self._enable()
 
     def _show(self, what: str, found: Measured) -> None:
         if not found.tiles:
-            self._say("No tissue found here: nothing to measure.")
+            self.say("No tissue found here: nothing to measure.")
             return
         so_far = "" if found.complete else f" of {found.of} so far"
-        self._say(f"This {what}: {found.tiles} tiles{so_far}, mean \u00b1 standard deviation.")
+        self.say(f"This {what}: {found.tiles} tiles{so_far}, mean \u00b1 standard deviation.")
         self.plot.show_measured(self._layers, found)
         denoisings = list(dict.fromkeys(row.denoising for row in found.rows))
         self.table.setRowCount(len(denoisings))
@@ -216,19 +147,10 @@ class TotalVariationDock(LeavingDock):
         assert header is not None
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
 
-    def _on_death(self, cause: str) -> None:
-        if self._asking.forget() is not None:
-            self._say(cause, problem=True)
-
-    def _say(self, text: str, *, problem: bool = False) -> None:
-        self._status.setStyleSheet(PROBLEM if problem else "")
-        self._status.setText(text[:1].upper() + text[1:])
-
     def _enable(self) -> None:
         there = self._found is not None and bool(self._found.tiles)
         for button in (self.save_table, self.save_picture):
             button.setEnabled(there)
-        self.cancel.setEnabled(self.busy)
 
     def _ask_where_table(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the table", "total_variation.csv")
@@ -238,11 +160,4 @@ class TotalVariationDock(LeavingDock):
     def _ask_where_picture(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the plot", "total_variation.png")
         if path and not self.plot.save(Path(path)):
-            self._say(f"{Path(path).name} could not be written", problem=True)
-
-
-def _row(*buttons: QPushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for button in buttons:
-        row.addWidget(button)
-    return row
+            self.say(f"{Path(path).name} could not be written", problem=True)

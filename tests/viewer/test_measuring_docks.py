@@ -142,7 +142,7 @@ def test_tiles_are_listed_sorted_and_flown_to(
 
 def test_without_a_saliency_dock_they_say_what_to_do(viewer: Any, qtbot: Any) -> None:
     dock = PredictionsDock(viewer)
-    dock.predict_view()
+    dock.ask_view()
     assert "Saliency dock" in dock.status and not dock.busy
     ended(dock)
 
