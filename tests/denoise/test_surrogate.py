@@ -134,6 +134,7 @@ def test_it_learns_and_leaves_the_model_as_it_is(resnet, tmp_path: Path) -> None
         ([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]),
         ([5] * 12, [[i] for i in range(12)]),  # one stretch of tissue is all there is
         ([0] * 10 + [1] * 2, [[10, 11]]),  # the large one is learned from
+        ([0] * 2 + [1] * 10, [[0, 1]]),
         ([0] * 7 + [1] * 5, [[7, 8, 9, 10, 11]]),
     ],
 )

@@ -219,7 +219,13 @@ def test_means_of_signed_maps_do_not_cancel(monkeypatch: pytest.MonkeyPatch) -> 
     values[:, 88:] = np.nan
     shown = SimpleNamespace(levels=[values], scale_um=(2.0, 2.0), translate_um=(0.75, 0.75))
     # Map pixels of 2 um on pixels of 0.5 um; the first one covers px 0 to 4.
-    boxes = np.array([[0.0, 0.0, 64.0, 64.0], [192.0, 0.0, 64.0, 64.0], [352.0, 0.0, 32.0, 64.0]])
+    # Boxes that end where values change.
+    left, right, beside = (
+        [128.0, 0.0, 64.0, 64.0],
+        [192.0, 0.0, 64.0, 64.0],
+        [352.0, 0.0, 32.0, 64.0],
+    )
+    boxes = np.array([left, right, beside])
     for most in (10**9, 500):  # in one piece, in blocks of 4
         monkeypatch.setattr(module, "MOST_PX", most)
         found = module._mean_magnitudes(shown, boxes, (0.5, 0.5))
