@@ -35,6 +35,7 @@ from napari_smoothsal.sample_data.measuring import (
     unseen_tiles,
 )
 from napari_smoothsal.sample_data.model_folder import build, chosen_folder, write_model
+from napari_smoothsal.sample_data.normal_tissue import write_normal_tissue
 from napari_smoothsal.sample_data.patches import Patch, centre_crop, load_patches, split_patches
 from napari_smoothsal.sample_data.training import SEED, Schedule, make_deterministic, train
 
@@ -119,6 +120,7 @@ def main() -> None:
         pretrained, synthetic, training + held_out
     )
     write_model(folder, model, card_fields(NAME, ARCHITECTURE, figures, NOTES))
+    write_normal_tissue(folder)
     print(figures)
 
 

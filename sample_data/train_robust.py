@@ -25,6 +25,7 @@ from napari_smoothsal.sample_data.classification import (
 )
 from napari_smoothsal.sample_data.measuring import UnseenTiles, measure, unseen_tiles
 from napari_smoothsal.sample_data.model_folder import build, chosen_folder, write_model
+from napari_smoothsal.sample_data.normal_tissue import write_normal_tissue
 from napari_smoothsal.sample_data.patches import load_patches, split_patches
 from napari_smoothsal.sample_data.train_classifier import ARCHITECTURE
 from napari_smoothsal.sample_data.training import SEED, Schedule, make_deterministic, train
@@ -82,6 +83,7 @@ def main() -> None:
     attacked = {name: tiles.first(ATTACKED_TILES) for name, tiles in sets.items()}
     figures |= robustness({NAME: model, START: start}, attacked)
     write_model(folder, model, card_fields(NAME, ARCHITECTURE, figures, NOTES))
+    write_normal_tissue(folder)
     print(figures)
 
 

@@ -19,6 +19,7 @@ from napari_smoothsal.sample_data.classification import (
 )
 from napari_smoothsal.sample_data.measuring import measure, unseen_tiles
 from napari_smoothsal.sample_data.model_folder import build, chosen_folder, write_model
+from napari_smoothsal.sample_data.normal_tissue import write_normal_tissue
 from napari_smoothsal.sample_data.patches import load_patches, split_patches
 from napari_smoothsal.sample_data.training import SEED, Schedule, make_deterministic, train
 
@@ -57,6 +58,7 @@ def main() -> None:
     train(model, [synthetic, real_pool(training)], loss, JOINT)
     figures = measure(model, unseen_tiles(held_out))
     write_model(folder, model, card_fields(NAME, ARCHITECTURE, figures, NOTES))
+    write_normal_tissue(folder)
     print(figures)
 
 

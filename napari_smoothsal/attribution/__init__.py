@@ -3,6 +3,7 @@
 from napari_smoothsal.attribution import deeplift, gradient  # noqa: F401 - register their methods
 from napari_smoothsal.attribution.base import METHODS, Method
 from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
+from napari_smoothsal.attribution.calibration import normal_magnitudes
 from napari_smoothsal.attribution.explainer import Explainer, Stopped
 from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
@@ -18,5 +19,6 @@ __all__ = [
     "Stopped",
     "TileMaps",
     "explain_tiles",
+    "normal_magnitudes",
     "reduce_channels",
 ]

@@ -55,6 +55,8 @@ class Explainer:
 
     Attributes
     ----------
+    compute
+        As given.
     network
         That takes the noise samples.
     plans
@@ -122,7 +124,7 @@ class Explainer:
         self.device: Device = resolve_device(compute)
         if compute.precision == "auto" and narrow_suffices(model, specs, self.device, scope):
             self.device = replace(self.device, precision="bf16")
-        self._compute = compute
+        self.compute = compute
         looked_at = {spec.layer for spec in specs}
         looked_at |= {target.unit[0] for target in self.targets if target.unit is not None}
         self._looked_at = looked_at
@@ -220,7 +222,7 @@ class Explainer:
         per_value = 8 if self.device.precision == "fp64" else 4
         # Forward maps, their gradients, and the running mean beside them.
         needed = int(3 * per_value * pixels * tile_px * tile_px)
-        self.rows.limit = self.device.batch_size(self._compute, needed)
+        self.rows.limit = self.device.batch_size(self.compute, needed)
         return self.rows.limit
 
     def altered(self, walk: Walk, network: Network) -> Network:

@@ -9,6 +9,7 @@ from napari_smoothsal.core.errors import ModelError, UnknownNameError, UnsafeMod
 from napari_smoothsal.models import surrogate as surrogates
 from napari_smoothsal.models.folder import WEIGHTS, load_folder
 from napari_smoothsal.models.model import Model
+from napari_smoothsal.models.normal_tissue import load_normal_tissue
 from napari_smoothsal.models.surrogate import load_surrogate
 from napari_smoothsal.models.torchvision_file import PREFIX, load_torchvision
 
@@ -46,7 +47,7 @@ def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model
     """
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
-            return _with_surrogate(load_folder(folder), folder, surrogate)
+            return _with_companions(load_folder(folder), folder, surrogate)
     if isinstance(source, str) and source.startswith(PREFIX):
         model = load_torchvision(source)
         if surrogate is not None:
@@ -54,7 +55,7 @@ def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model
         return model
     path = Path(source)
     if path.is_dir():
-        return _with_surrogate(load_folder(path), path, surrogate)
+        return _with_companions(load_folder(path), path, surrogate)
     if path.suffix.lower() in _PICKLES:
         raise UnsafeModelError(
             f"{path.name!r} is a pickle, which can run code when it is read. Convert its state "
@@ -67,7 +68,8 @@ def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model
     raise UnknownNameError("model or model folder", str(source), builtin_models())
 
 
-def _with_surrogate(model: Model, folder: Path, given: str | Path | None) -> Model:
+def _with_companions(model: Model, folder: Path, given: str | Path | None) -> Model:
+    model.normal_tissue = load_normal_tissue(folder, model.card)
     if given is not None:
         model.surrogate = load_surrogate(Path(given), model)
     elif (folder / surrogates.WEIGHTS).is_file():

@@ -6,7 +6,9 @@ import copy
 import hashlib
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from napari_smoothsal.core.card import ModelCard
@@ -45,6 +47,9 @@ class Model:
         What the network is; see `ModelCard`.
     surrogate
         Trained paths for ``denoising="bilinear_surrogate"``; None where there are none.
+    normal_tissue
+        uint8 (n, input_size, input_size, 3), tiles of normal tissue, against which the colours of
+        maps are fixed; None where there are none.
 
     Raises
     ------
@@ -53,7 +58,11 @@ class Model:
     """
 
     def __init__(
-        self, module: nn.Module, card: ModelCard, surrogate: Surrogate | None = None
+        self,
+        module: nn.Module,
+        card: ModelCard,
+        surrogate: Surrogate | None = None,
+        normal_tissue: NDArray[np.uint8] | None = None,
     ) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError(
@@ -63,6 +72,7 @@ class Model:
         self.module = module
         self.card = card
         self.surrogate = surrogate
+        self.normal_tissue = normal_tissue
         self._traces: dict[int, Trace] = {}
         self._radii: dict[int, int] = {}
 

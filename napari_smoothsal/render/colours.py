@@ -1,29 +1,79 @@
-"""The diverging palette of signed maps: transparent at zero, amber for, teal against.
-
-Haematoxylin is blue to purple and eosin pink, so the two ends lie where stained tissue has no
-colours; amber and teal also stay apart for every common colour-vision deficiency.
-"""
+"""Diverging palettes of signed maps: transparent at zero, and grey where nothing was computed."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-SUPPORTS = (1.00, 0.66, 0.00)
-AGAINST = (0.00, 0.62, 0.62)
+from napari_smoothsal.core.errors import UnknownNameError
 
-STOPS: tuple[tuple[float, tuple[float, float, float, float]], ...] = (
-    (0.00, (0.00, 0.36, 0.40, 1.00)),
-    (0.25, (*AGAINST, 0.75)),
-    (0.50, (1.00, 1.00, 1.00, 0.00)),
-    (0.75, (*SUPPORTS, 0.75)),
-    (1.00, (0.80, 0.36, 0.00, 1.00)),
+Colour = tuple[float, float, float]
+Stop = tuple[float, tuple[float, float, float, float]]
+
+HALF_ALPHA = 0.75
+NOT_COMPUTED = (0.45, 0.45, 0.52, 0.3)
+"""RGBA of pixels that were not computed: a veil, for zero is clear."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours, RGB 0..1, of values above and below zero; each at half of the limit and at all.
+
+    Attributes
+    ----------
+    name
+        Both colours in words, what supports first.
+    """
+
+    name: str
+    supports: Colour
+    supports_fully: Colour
+    against: Colour
+    against_fully: Colour
+
+    @property
+    def stops(self) -> tuple[Stop, ...]:
+        """(position, RGBA): -limit, zero and +limit are at 0, 0.5 and 1."""
+        return (
+            (0.00, (*self.against_fully, 1.0)),
+            (0.25, (*self.against, HALF_ALPHA)),
+            (0.50, (1.0, 1.0, 1.0, 0.0)),
+            (0.75, (*self.supports, HALF_ALPHA)),
+            (1.00, (*self.supports_fully, 1.0)),
+        )
+
+
+AMBER_TEAL = Palette(
+    "amber and teal", (1.0, 0.66, 0.0), (0.8, 0.36, 0.0), (0.0, 0.62, 0.62), (0.0, 0.36, 0.4)
 )
-"""(position from 0 to 1, RGBA): -limit, zero and +limit are at 0, 0.5 and 1."""
+"""Haematoxylin is blue to purple and eosin pink: neither amber nor teal."""
+LIME_MAGENTA = Palette(
+    "lime and magenta", (0.55, 0.9, 0.0), (0.25, 0.6, 0.0), (1.0, 0.2, 0.85), (0.7, 0.0, 0.6)
+)
+"""For brown stains, beside which amber is lost."""
+
+PALETTES = {palette.name: palette for palette in (AMBER_TEAL, LIME_MAGENTA)}
 
 
-def coloured(values: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
-    """RGBA (h, w, 4), 0..1, of signed values; NaN and zero are fully transparent.
+def palette_named(name: str) -> Palette:
+    """One of `PALETTES`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none of that name.
+    """
+    if name not in PALETTES:
+        raise UnknownNameError("palette", name, PALETTES)
+    return PALETTES[name]
+
+
+def coloured(
+    values: NDArray[np.floating], limit: float, palette: Palette = AMBER_TEAL
+) -> NDArray[np.float64]:
+    """RGBA (h, w, 4), 0..1, of signed values; zero is fully transparent, NaN is `NOT_COMPUTED`.
 
     Parameters
     ----------
@@ -31,11 +81,15 @@ def coloured(values: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
         (h, w).
     limit
         Magnitude that gets the full colour; larger values keep it.
+    palette
+        Whose colours.
     """
-    position = np.nan_to_num(np.clip(values / max(limit, 1e-30), -1, 1), nan=0.0) / 2 + 0.5
-    places = [place for place, _ in STOPS]
-    colours = np.array([colour for _, colour in STOPS])
-    return np.stack([np.interp(position, places, colours[:, c]) for c in range(4)], axis=-1)
+    position = np.clip(values / max(limit, 1e-30), -1, 1) / 2 + 0.5
+    places = [place for place, _ in palette.stops]
+    colours = np.array([colour for _, colour in palette.stops])
+    shown = np.stack([np.interp(position, places, colours[:, c]) for c in range(4)], axis=-1)
+    shown[np.isnan(values)] = NOT_COMPUTED
+    return shown
 
 
 def over(

@@ -12,12 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
-from napari_smoothsal.render.colours import STOPS, coloured, over
-from napari_smoothsal.render.limits import symmetric_limit
-from napari_smoothsal.render.words import RESEARCH_ONLY, legend, plain
+from napari_smoothsal.render.colours import Palette, coloured, over
+from napari_smoothsal.render.limits import colour_limit
+from napari_smoothsal.render.standing_out import standing_out
+from napari_smoothsal.render.words import HATCHED, RESEARCH_ONLY, legend, plain
 from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.slides import Box, Slide
 
@@ -26,6 +28,7 @@ Region = tuple[int, int, int, int]
 PANEL_PX = 640
 PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.0
 """Inches."""
+HATCHING: dict[str, Any] = {"hatch": "//", "edgecolor": (0.2, 0.2, 0.25, 0.7)}
 
 
 def comparison_figure(
@@ -45,6 +48,8 @@ def comparison_figure(
         PNG, PDF or SVG file.
     """
     picture = _picture(slide, region)
+    palette = standing_out(run.overview[0])
+    hatched = False
     width = 1 + max(len(row) for row in rows)
     figure, axes = _panels(len(rows), width)
     for row, keys in zip(axes, rows, strict=True):
@@ -53,10 +58,11 @@ def comparison_figure(
         _add_scale_bar(row[0], slide, region, picture.shape[1])
         for axis, key in zip(row[1:], keys, strict=False):
             run_map = run.maps[key]
-            limit = symmetric_limit(run_map)
+            limit = colour_limit(run_map).value
             values = sampled(run_map, run.mpp, region, picture.shape[:2])
             # Paled, so that the tissue is seen and does not compete with the colours.
-            axis.imshow(over(_paled(picture), coloured(values, limit)))
+            axis.imshow(over(_paled(picture), coloured(values, limit, palette)))
+            hatched |= _hatch(axis, run, run_map, region, picture.shape[1] / region[2])
             step = run_map.scale_um[0]
             spec = run_map.spec
             axis.set_title(
@@ -67,7 +73,7 @@ def comparison_figure(
     for axis in axes.flat:
         axis.set_axis_off()
     first = run.maps[rows[0][0]]
-    _add_legend(figure, first)
+    _add_legend(figure, first, palette, hatched)
     name = run.provenance["model"]["name"]
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
@@ -153,10 +159,25 @@ def _panels(rows: int, columns: int) -> tuple[Figure, NDArray[Any]]:
     return figure, axes
 
 
-def _add_legend(figure: Figure, run_map: RunMap) -> None:
+def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, scale: float) -> bool:
+    """Hatch the tiles that are predicted as another class than is explained; whether any is."""
+    left, top, width, height = region
+    found = False
+    for x, y, w, h in run.tiles_of_another_class(run_map)[["x_px", "y_px", "w_px", "h_px"]].values:
+        if x >= left + width or y >= top + height or x + w <= left or y + h <= top:
+            continue
+        found = True
+        corner = ((x - left) * scale - 0.5, (y - top) * scale - 0.5)
+        cell = Rectangle(corner, w * scale, h * scale, fill=False, linewidth=0, **HATCHING)
+        cell.set_clip_path(axis.patch)
+        axis.add_patch(cell)
+    return found
+
+
+def _add_legend(figure: Figure, run_map: RunMap, palette: Palette, hatched: bool) -> None:
     supports, against = legend(run_map)
     colours = LinearSegmentedColormap.from_list(
-        "saliency", [(place, colour[:3]) for place, colour in STOPS]
+        "saliency", [(place, colour[:3]) for place, colour in palette.stops]
     )
     height = figure.get_figheight()
     place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
@@ -168,6 +189,11 @@ def _add_legend(figure: Figure, run_map: RunMap) -> None:
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     bar.set_label(
-        "full colour: 99th percentile of each map's coarsest level  |  " + RESEARCH_ONLY,
+        "\n".join(
+            (
+                colour_limit(run_map).in_words + ", grey: not computed",
+                (f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY,
+            )
+        ),
         fontsize=8,
     )

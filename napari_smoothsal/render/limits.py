@@ -1,24 +1,59 @@
-"""Colour limits: symmetric, and one for a whole map, so that a colour means one value."""
+"""What full colour means: symmetric, one for a whole map, and, where it can be, for every slide."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from napari_smoothsal.runs import RunMap
 
 PERCENTILE = 99.0
 
+Of = Literal["normal tissue", "first map", "this map"]
 
-def symmetric_limit(run_map: RunMap) -> float:
-    """Magnitude of full colour: the 99th percentile of the coarsest level of extremes.
+IN_WORDS: dict[Of, str] = {
+    "normal tissue": "as strong as the strongest 0.1 % of the model's normal tissue",
+    "first map": "the 99th percentile of the first map with these settings",
+    "this map": "stretched, the 99th percentile of this map",
+}
+
+
+@dataclass(frozen=True)
+class ColourLimit:
+    """Magnitude that gets the full colour.
+
+    Attributes
+    ----------
+    value
+        Above 0.
+    of
+        What it was measured on.
+    """
+
+    value: float
+    of: Of
+
+    @property
+    def in_words(self) -> str:
+        """For a legend."""
+        return f"full colour: {IN_WORDS[self.of]}"
+
+
+def colour_limit(run_map: RunMap) -> ColourLimit:
+    """The limit of a map: that of normal tissue where the model brings some, else its own.
+
+    With the first one a colour means the same on every slide and in every view.
+    """
+    if run_map.normal_magnitude is not None:
+        return ColourLimit(run_map.normal_magnitude, "normal tissue")
+    return stretched_limit(run_map)
+
+
+def stretched_limit(run_map: RunMap) -> ColourLimit:
+    """The 99th percentile of the magnitudes of a map's coarsest level of extremes; 1 if empty.
 
     That level shows the whole slide in at most 1024 px, each the strongest of those below it, so
     the limit of a large slide is somewhat higher than that of its finest level.
-
-    Returns
-    -------
-    float
-        Above 0; 1 where the map is empty.
     """
-    return run_map.largest_magnitude(PERCENTILE) or 1.0
+    return ColourLimit(run_map.largest_magnitude(PERCENTILE) or 1.0, "this map")

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_smoothsal.evaluation.panels import Panel, TilePanels
-from napari_smoothsal.render.colours import STOPS, coloured
+from napari_smoothsal.render.colours import AMBER_TEAL, coloured
 from napari_smoothsal.render.limits import PERCENTILE
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain
 
@@ -160,7 +160,7 @@ def _opaque() -> list[tuple[float, tuple[float, ...]]]:
     """The palette as it looks on white."""
     return [
         (place, tuple(alpha * part + 1 - alpha for part in colour))
-        for place, (*colour, alpha) in STOPS
+        for place, (*colour, alpha) in AMBER_TEAL.stops
     ]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from napari_smoothsal.core.errors import SettingError
-from napari_smoothsal.render.colours import AGAINST
+from napari_smoothsal.render.colours import AMBER_TEAL
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.tissue import TissueMask
 
@@ -23,7 +23,7 @@ def write_tissue_picture(slide: Slide, tissue: TissueMask, path: Path) -> None:
     mask = np.asarray(Image.fromarray(tissue.mask).resize((w, h), Image.Resampling.NEAREST))
     shown = np.where(mask[..., None], picture, 255 - (255 - picture) // 3).astype(np.uint8)
     outline = binary_dilation(mask, iterations=2) & ~mask
-    shown[outline] = np.rint(255 * np.array(AGAINST)).astype(np.uint8)
+    shown[outline] = np.rint(255 * np.array(AMBER_TEAL.against)).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         Image.fromarray(shown).save(path)

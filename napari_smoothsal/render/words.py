@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs import RunMap
 
 RESEARCH_ONLY = "research use only; not a probability, not a diagnosis"
+HATCHED = "hatched: the model predicts another class there"
 
 
 def map_title(run_map: RunMap) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import Explainer, Stopped
+from napari_smoothsal.attribution import Explainer, Stopped, normal_magnitudes
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
@@ -258,6 +258,7 @@ def _tell(
 def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyramid]:
     labels = [target.label for target in explainer.targets]
     keys = map_keys(explainer.specs, labels)
+    usual = normal_magnitudes(explainer.model, explainer.specs, explainer.compute, "slide")
     return [
         SaliencyPyramid(
             placed.window,
@@ -276,9 +277,10 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 "centre_spread_px": layer.centre_spread,
                 "strided_convs_above": list(layer.strided_convs_above),
                 "displacement": asdict(displacement),
+                "normal_magnitude": normal,
             },
         )
-        for index, (key, spec, label, layer, method, displacement, placed) in enumerate(
+        for index, (key, spec, label, layer, method, displacement, normal, placed) in enumerate(
             zip(
                 keys,
                 explainer.specs,
@@ -286,6 +288,7 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 explainer.layers,
                 explainer.methods,
                 explainer.displacements,
+                usual,
                 placed_layers(explainer),
                 strict=True,
             )

@@ -39,6 +39,9 @@ class RunMap:
         By how many tile px the denoising moves the map, and what the placement takes back.
     shape
         (h, w) of level 0 without its padding.
+    normal_magnitude
+        The 99.9th percentile of such a map's magnitudes on the model's own normal tissue; None
+        where there is none.
     displaced_um
         How far the map may lie beside what it shows, as it is placed.
     scale_um, translate_um
@@ -62,6 +65,8 @@ class RunMap:
             far_spread_px=moved["far_spread_px"],
             placed_px=tuple(moved["placed_px"]),
         )
+        # A store may be older than this.
+        self.normal_magnitude: float | None = own.get("normal_magnitude")
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
         self._datasets = attributes["ome"]["multiscales"][0]["datasets"]
         scale, translation = self._datasets[0]["coordinateTransformations"]
@@ -205,6 +210,19 @@ class Run:
             if f"{name}_{index}" in columns  # a store may be older than a column
         }
         return pd.concat([table, pd.DataFrame(of_maps)], axis=1)
+
+    def tiles_of_another_class(self, run_map: RunMap) -> pd.DataFrame:
+        """The tiles that are predicted as another class than a map explains.
+
+        None where it does not explain one class: a difference, a hidden unit, whatever is
+        predicted. And none of a model that decides per pixel: its class map says where.
+        """
+        tiles = self.tiles
+        one_class = run_map.target in self._own["identity"]["model"]["class_names"]
+        if not one_class or self.class_map is not None:
+            return tiles[:0]
+        done = tiles["status"] == "done"
+        return tiles[done & (tiles["predicted"] != run_map.target)]
 
     @property
     def overview(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Pair, Pair]:

@@ -6,57 +6,88 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_smoothsal.render.colours import STOPS
+from napari_smoothsal.render.colours import AMBER_TEAL, NOT_COMPUTED, Palette, palette_named
+from napari_smoothsal.render.words import RESEARCH_ONLY
+from napari_smoothsal.viewer.ways import SPOTLIGHT, TINT
 
 HEIGHT = 14
 PAPER = QColor(238, 225, 236)
 """Pale tissue under the colours: at zero the overlay shows what lies below it."""
+CLEAR = {
+    TINT: "clear: no influence",
+    SPOTLIGHT: "dark: no influence; light: influence, whichever its sign",
+}
 
 
 class _Gradient(QWidget):
-    """The palette over pale tissue."""
+    """A palette over pale tissue, and at its end the veil of what was not computed."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.palette_shown: Palette = AMBER_TEAL
         self.setFixedHeight(HEIGHT)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002, N802 - Qt's name
         painter = QPainter(self)
         box = QRectF(self.rect())
-        gradient = QLinearGradient(QPointF(box.left(), 0), QPointF(box.right(), 0))
-        for place, colour in STOPS:
-            gradient.setColorAt(place, QColor.fromRgbF(*colour))
         painter.fillRect(box, PAPER)
+        veil = QRectF(box.right() - HEIGHT, box.top(), HEIGHT, HEIGHT)
+        painter.fillRect(veil, QColor.fromRgbF(*NOT_COMPUTED))
+        box.setRight(veil.left() - HEIGHT / 2)
+        gradient = QLinearGradient(QPointF(box.left(), 0), QPointF(box.right(), 0))
+        for place, colour in self.palette_shown.stops:
+            gradient.setColorAt(place, QColor.fromRgbF(*colour))
         painter.fillRect(box, gradient)
         painter.end()
 
 
 class ColourBar(QWidget):
-    """The palette with words at its ends; hidden until there is a map."""
+    """The words that always stand there, and, once there is a map, what its colours mean."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._gradient = _Gradient()
         self._words = QLabel()
         self._words.setTextFormat(Qt.TextFormat.RichText)
         self._words.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 4)
-        layout.addWidget(_Gradient())
-        layout.addWidget(self._words)
-        self.hide()
+        notice = QLabel(f"<i>{RESEARCH_ONLY[:1].upper()}{RESEARCH_ONLY[1:]}.</i>")
+        notice.setWordWrap(True)
+        for part in (self._gradient, self._words, notice):
+            layout.addWidget(part)
+        self._gradient.hide()
+        self._words.hide()
 
     @property
     def text(self) -> str:
         """What is written under the colours."""
         return str(self._words.text())
 
-    def show_legend(self, legend: tuple[str, str], limit: float) -> None:
-        """Say what the two ends of a map's colours mean."""
+    def show_legend(
+        self, legend: tuple[str, str], palette: str, way: str, limit: str, *more: str
+    ) -> None:
+        """Say what a map's colours mean.
+
+        Parameters
+        ----------
+        legend
+            Captions of the positive and the negative end.
+        palette, way
+            Names of its colours, and of how it is shown.
+        limit
+            What full colour is, in words.
+        more
+            Further lines.
+        """
         supports, against = legend
+        self._gradient.palette_shown = palette_named(palette)
+        self._gradient.update()
+        zero = CLEAR.get(way, CLEAR[TINT])
+        lines = (f"{zero}; grey: not computed", limit, *more)
         self._words.setText(
             "<table width='100%'><tr>"
-            f"<td>{against}</td><td align='right'>{supports}</td></tr></table>"
-            "transparent: no influence, or not computed"
+            f"<td>{against}</td><td align='right'>{supports}</td></tr></table>" + "<br>".join(lines)
         )
-        self.setToolTip(f"Full colour at a magnitude of {limit:.3g}: the 99th percentile.")
-        self.show()
+        self._gradient.show()
+        self._words.show()

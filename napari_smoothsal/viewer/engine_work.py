@@ -18,7 +18,6 @@ from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
-from napari_smoothsal.render.words import RESEARCH_ONLY
 from napari_smoothsal.runs import (
     Progress,
     Run,
@@ -30,8 +29,9 @@ from napari_smoothsal.runs import (
 )
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
+from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.layer_choices import layer_choices
-from napari_smoothsal.viewer.map_picture import class_picture_of, pictures_of
+from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
 from napari_smoothsal.viewer.messages import (
     Answer,
     Choice,
@@ -86,6 +86,7 @@ class Engine:
         self._stopped = stopped
         self._model = lru_cache(maxsize=2)(load_model)
         self._slide: tuple[SlideFile, Slide] | None = None
+        self._limits = FirstLimits()
 
     def describe(self, request: Describe) -> None:
         """Tell the models, denoisings and methods."""
@@ -107,7 +108,6 @@ class Engine:
                     Choice(name=m.name, title=m.title, options=schema_of(m.options))
                     for m in METHODS.values()
                 ),
-                notice=RESEARCH_ONLY,
             )
         )
 
@@ -154,7 +154,7 @@ class Engine:
                     region=request.region,
                     tiling=request.tiling,
                     compute=request.compute,
-                    progress=_Growth(request, self._send).report,
+                    progress=_Growth(request, self._send, self._pictures).report,
                     stop=lambda: self._stopped(request.id),
                     on_plan=partial(self._tell_tissue, request.id, slide),
                 )
@@ -166,10 +166,10 @@ class Engine:
             Finished(
                 id=request.id,
                 status=run.status,
-                pictures=tuple(pictures_of(run)),
+                pictures=self._pictures(request, run),
                 classes=class_picture_of(run),
                 reading=reading_of(run, model),
-                tiles=() if request.view else tile_rows(run, model),
+                tiles=tile_rows(run),
                 warnings=tuple(dict.fromkeys(messages)),
             )
         )
@@ -264,7 +264,7 @@ class Engine:
 
         def grown(run: Run) -> None:
             reading = reading_of(run, model)
-            pictures, classes = tuple(pictures_of(run)), class_picture_of(run)
+            pictures, classes = self._pictures(request, run), class_picture_of(run)
             self._send(Grown(id=request.id, pictures=pictures, classes=classes, reading=reading))
             if request.spec.samples != "auto":
                 progressed(min(1.0, reading.samples / max(1, request.spec.samples)))
@@ -282,6 +282,9 @@ class Engine:
             on_round=grown,
         )
 
+    def _pictures(self, request: Explain, run: Run) -> tuple[MapPicture, ...]:
+        return tuple(pictures_of(run, partial(self._limits.limit_of, run, request.out)))
+
     def _opened(self, request: Explain, stack: contextlib.ExitStack) -> Slide:
         if not isinstance(request.slide, SlideFile):
             return stack.enter_context(slide_of_pixels(request.slide))
@@ -297,9 +300,15 @@ class Engine:
 class _Growth:
     """Turns a run's progress into messages, and tells when its maps have grown."""
 
-    def __init__(self, request: Explain, send: Send) -> None:
+    def __init__(
+        self,
+        request: Explain,
+        send: Send,
+        pictures: Callable[[Explain, Run], tuple[MapPicture, ...]],
+    ) -> None:
         self._request = request
         self._send = send
+        self._pictures = pictures
         self._next = time.monotonic() + GROWN_EVERY_S
         self._known: dict[str, float] = {}
 
@@ -319,7 +328,7 @@ class _Growth:
             self._send(
                 Grown(
                     id=self._request.id,
-                    pictures=tuple(pictures_of(run)),
+                    pictures=self._pictures(self._request, run),
                     classes=class_picture_of(run),
                 )
             )

@@ -1,27 +1,15 @@
-"""The layer of a map: diverging, transparent at zero and where nothing was computed."""
+"""The layer of a map: diverging, clear at zero, veiled where nothing was computed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from napari_smoothsal.render.colours import STOPS
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.ways import TINT, colormap_of
 
 OPACITY = 0.75
 """Nuclei stay visible under the strongest colours."""
-
-
-def diverging_colormap() -> Any:
-    """The palette of ``render.colours`` as a napari colormap; NaN is transparent."""
-    from napari.utils import Colormap
-
-    return Colormap(
-        colors=[colour for _, colour in STOPS],
-        controls=[place for place, _ in STOPS],
-        nan_color=(0.0, 0.0, 0.0, 0.0),
-        name="saliency",
-    )
 
 
 def map_layer_options(picture: MapPicture, name: str, multiscale: bool) -> dict[str, Any]:
@@ -30,23 +18,47 @@ def map_layer_options(picture: MapPicture, name: str, multiscale: bool) -> dict[
         "name": name,
         "rgb": False,
         "multiscale": multiscale,
-        "colormap": diverging_colormap(),
+        "colormap": colormap_of(TINT, picture.palette),
         "contrast_limits": (-picture.limit, picture.limit),
         "blending": "translucent",
         "opacity": OPACITY,
         "interpolation2d": "nearest",
-        "metadata": {
-            METADATA: {
-                "map": picture.key,
-                "title": picture.title,
-                "legend": picture.legend,
-                "limit": picture.limit,
-            }
-        },
+        "metadata": {METADATA: {"limit": picture.limit, "stretch": False} | told_by(picture)},
     }
+
+
+def told_by(picture: MapPicture) -> dict[str, Any]:
+    """What a layer keeps of its picture: for the legend, the pointer and the limits."""
+    return {
+        "map": picture.key,
+        "title": picture.title,
+        "legend": picture.legend,
+        "limits": {False: picture.limit, True: picture.stretched},
+        "limit_of": picture.limit_of,
+        "palette": picture.palette,
+        "target": picture.target,
+        "spec": picture.spec,
+        "model": picture.model,
+    }
+
+
+def apply_limits(layer: Any) -> None:
+    """Set the limits of full colour that are chosen; others than those we set are the user's."""
+    own = layer.metadata[METADATA]
+    limit = own["limits"][own["stretch"]]
+    if limit != own["limit"] and tuple(layer.contrast_limits) == (-own["limit"], own["limit"]):
+        layer.contrast_limits_range = (-limit, limit)
+        layer.contrast_limits = (-limit, limit)
+        own["limit"] = limit
 
 
 def is_map(layer: Any) -> bool:
     """Whether a layer is a saliency map of ours."""
     own = layer.metadata.get(METADATA)
     return isinstance(own, dict) and "legend" in own
+
+
+def belongs_to_map(layer: Any) -> bool:
+    """Whether it is a map, or is drawn over the tissue because of one."""
+    own = layer.metadata.get(METADATA)
+    return is_map(layer) or (isinstance(own, dict) and "beside a map" in own)

@@ -6,12 +6,16 @@ pixels stay in the store.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from napari_smoothsal.core.specs import SaliencySpec
+
 if TYPE_CHECKING:
-    from napari_smoothsal.runs import Run
+    from napari_smoothsal.render.limits import ColourLimit
+    from napari_smoothsal.runs import Run, RunMap
 
 Pair = tuple[float, float]
 
@@ -51,14 +55,26 @@ class MapPicture(StoredPicture):
         Its name in the run, and in words.
     legend
         What the positive and the negative end of the colours mean.
-    limit
-        Magnitude that gets the full colour.
+    limit, limit_of
+        Magnitude that gets the full colour, and what it was measured on, in words.
+    stretched
+        The limit of this map alone.
+    palette
+        Name of the one that stands out from the slide.
+    target, spec, model
+        What is explained, how, and the model's name.
     """
 
     key: str
     title: str
     legend: tuple[str, str]
     limit: float
+    limit_of: str
+    stretched: float
+    palette: str
+    target: str
+    spec: SaliencySpec
+    model: str
 
 
 class ClassPicture(StoredPicture):
@@ -83,12 +99,26 @@ class ClassPicture(StoredPicture):
         return {name: colour for name, colour in pairs if name != self.background}
 
 
-def pictures_of(run: Run) -> list[MapPicture]:
-    """Pictures of all maps of a run, as far as they are written."""
+def pictures_of(
+    run: Run, limit_of: Callable[[RunMap], ColourLimit] | None = None
+) -> list[MapPicture]:
+    """Pictures of all maps of a run, as far as they are written.
+
+    Parameters
+    ----------
+    run
+        Of which store.
+    limit_of
+        What full colour means; None: see `colour_limit`.
+    """
     # Imported here: the run's package loads torch.
-    from napari_smoothsal.render.limits import symmetric_limit
+    from napari_smoothsal.render.limits import colour_limit, stretched_limit
+    from napari_smoothsal.render.standing_out import standing_out
     from napari_smoothsal.render.words import legend, map_title
 
+    limits = {key: (limit_of or colour_limit)(run_map) for key, run_map in run.maps.items()}
+    palette = standing_out(run.overview[0]).name
+    model = run.provenance["model"]["name"]
     return [
         MapPicture(
             store=str(run.path),
@@ -99,7 +129,13 @@ def pictures_of(run: Run) -> list[MapPicture]:
             key=key,
             title=map_title(run_map),
             legend=legend(run_map),
-            limit=symmetric_limit(run_map),
+            limit=limits[key].value,
+            limit_of=limits[key].in_words,
+            stretched=stretched_limit(run_map).value,
+            palette=palette,
+            target=run_map.target,
+            spec=run_map.spec,
+            model=model,
         )
         for key, run_map in run.maps.items()
     ]

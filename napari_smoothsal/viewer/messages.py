@@ -190,7 +190,6 @@ class Described(_Message):
     models: tuple[str, ...]
     denoisings: tuple[DenoisingChoice, ...]
     methods: tuple[Choice, ...]
-    notice: str
 
 
 class LayerChoice(_Message):
@@ -383,7 +382,7 @@ class Finished(_Message):
     Attributes
     ----------
     tiles
-        The explained ones of a slide or region; none of a view.
+        The explained ones.
     """
 
     say: Literal["finished"] = "finished"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from napari_smoothsal.viewer.class_layer import ClassOverlay
-from napari_smoothsal.viewer.map_layer import map_layer_options
+from napari_smoothsal.viewer.map_layer import apply_limits, map_layer_options, told_by
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
-from napari_smoothsal.viewer.messages import TissueFound
+from napari_smoothsal.viewer.messages import TileRow, TissueFound
+from napari_smoothsal.viewer.other_class import show_other_class
 from napari_smoothsal.viewer.placement import Pair, Part, placement_on
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
@@ -75,11 +77,18 @@ class Overlay:
         self._rename(self._name(picture, complete))
         own = _own(self._layer)
         own["shown"] = own.get("shown", 0) + 1
-        self._limit(picture.limit)
+        own |= told_by(picture)
+        apply_limits(self._layer)
         self._layer.refresh(extent=False)
         # What is predicted does not change while a view refines itself.
         if classes is not None and not (self._part == "view" and self._classes.shown):
             self._classes.show(classes)
+
+    def hatch(self, target: str, classes: Sequence[str], rows: Sequence[TileRow]) -> None:
+        """Hatch the tiles that are predicted as another class; see `show_other_class`."""
+        show_other_class(
+            self._viewer, self._slide_layer, self._mpp, self._part, target, classes, rows
+        )
 
     def _name(self, picture: MapPicture, complete: bool) -> str:
         said: list[str] = [] if self._part == "slide" else [self._part]
@@ -103,7 +112,6 @@ class Overlay:
                 _hide(others)
                 old.visible = True
             old.data = pixels.data
-            _own(old)["title"] = picture.title
             for name, value in placement.items():
                 setattr(old, name, value)
             return old
@@ -116,14 +124,6 @@ class Overlay:
         layer = self._viewer.add_image(pixels.data, **(options | placement))
         _own(layer)["name"] = layer.name
         return layer
-
-    def _limit(self, limit: float) -> None:
-        own = _own(self._layer)
-        # Limits that are not those we set are the user's.
-        if tuple(self._layer.contrast_limits) == (-own["limit"], own["limit"]):
-            self._layer.contrast_limits_range = (-limit, limit)
-            self._layer.contrast_limits = (-limit, limit)
-            own["limit"] = limit
 
 
 def _own(layer: Any) -> Any:

@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from napari_smoothsal.viewer.map_picture import StoredPicture
 from napari_smoothsal.viewer.slide_source import source_of
 
 Pair = tuple[float, float]
@@ -34,8 +33,8 @@ def resolution_of(layer: Any) -> Pair | None:
     return (y, x)
 
 
-def placement_in_micrometres(picture: StoredPicture) -> dict[str, Any]:
-    """Layer options that place a map on its slide in micrometres."""
+def placement_in_micrometres(picture: Placed) -> dict[str, Any]:
+    """Layer options that place a map, or cells, on their slide in micrometres."""
     return {
         "scale": picture.scale_um,
         "translate": picture.translate_um,

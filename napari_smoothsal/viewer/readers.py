@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.viewer.slide_source import METADATA
+
+if TYPE_CHECKING:
+    from napari_smoothsal.runs import Run
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
@@ -77,7 +80,22 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
             # One overlay at a time can be read; the others wait, hidden.
             drawing["visible"] = number == len(pictures) - 1
             layers.append((pixels.data, drawing | placement_in_micrometres(drawn), "image"))
+        layers += _hatching(run)
     return layers
+
+
+def _hatching(run: Run) -> list[LayerData]:
+    """Of the map on show, where the model predicts another class."""
+    from napari_smoothsal.viewer.other_class import OtherClass, hatching_options
+    from napari_smoothsal.viewer.placement import placement_in_micrometres
+    from napari_smoothsal.viewer.tile_rows import tile_rows
+
+    shown = list(run.maps.values())[-1:]
+    if not any(len(run.tiles_of_another_class(run_map)) for run_map in shown):
+        return []
+    found = OtherClass(shown[0].target, tile_rows(run), run.mpp)
+    options = hatching_options(found) | placement_in_micrometres(found.cells)
+    return [(found.lines, options, "vectors")]
 
 
 def _a_slide_is_open() -> bool:

@@ -84,15 +84,10 @@ class RunBar(QWidget):
         self.progress_bar.hide()
         self._status = QLabel()
         self._status.setWordWrap(True)
-        self._notice = QLabel()
-        self._notice.setWordWrap(True)
-        font = self._notice.font()
-        font.setItalic(True)
-        self._notice.setFont(font)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)
-        for part in (self.progress_bar, self._status, self._notice):
+        for part in (self.progress_bar, self._status):
             layout.addWidget(part)
 
     @property
@@ -104,10 +99,6 @@ class RunBar(QWidget):
         """Say how things stand."""
         self._status.setStyleSheet("")
         self._status.setText(text)
-
-    def notice(self, text: str) -> None:
-        """The words that always stand in the dock."""
-        self._notice.setText(text[:1].upper() + text[1:] + ".")
 
     def problem(self, text: str, *, aloud: bool = True) -> None:
         """Say what went wrong, here and, aloud, as a notification of napari's."""

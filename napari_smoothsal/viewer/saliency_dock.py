@@ -6,19 +6,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.asking import Asking, Job
-from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
 from napari_smoothsal.viewer.cursor_reading import CursorReading
 from napari_smoothsal.viewer.drawn_region import DrawnRegion, drawn_region
 from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.leaving import LeavingDock
-from napari_smoothsal.viewer.map_layer import is_map
+from napari_smoothsal.viewer.map_display import MapDisplay
 from napari_smoothsal.viewer.map_picture import ClassPicture
 from napari_smoothsal.viewer.messages import (
     Answer,
@@ -50,13 +50,14 @@ from napari_smoothsal.viewer.requests import (
 )
 from napari_smoothsal.viewer.run_bar import RunBar
 from napari_smoothsal.viewer.slide_form import SlideForm
-from napari_smoothsal.viewer.slide_source import METADATA, source_of
+from napari_smoothsal.viewer.slide_source import source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
 
 if TYPE_CHECKING:
     import napari
 
 MAX_WIDTH = 420
+SCROLL_BAR_PX = 16
 HIDE = "Shift-H"
 """Takes the maps off the tissue and puts them back."""
 
@@ -83,20 +84,21 @@ class SaliencyDock(LeavingDock):
         self._waiting: dict[str, Any] | None = None
         self._remembered = remembered()
         self._shown_last: object = None
-        self._hidden: list[Any] = []
 
         self.slides = SlideForm(viewer)
         self.form = SpecForm()
         self.bar = RunBar()
-        self.colours = ColourBar()
+        self.colours = MapDisplay(viewer)
         self.pointer = CursorReading(viewer)
         self.reading = ReadingPanel()
-        layout = QVBoxLayout(self)
+        content = QWidget()
+        layout = QVBoxLayout(content)
         parts = (self.slides, self.form, self.bar, self.colours, self.pointer, self.reading)
         for part in parts:
             layout.addWidget(part)
         layout.addStretch(1)
         self.setMaximumWidth(MAX_WIDTH)
+        self._scroll_vertically(content)
 
         self._asking = Asking(self.session, self)
         self._asking.told.connect(self._on_news)
@@ -123,12 +125,12 @@ class SaliencyDock(LeavingDock):
         engine = self.session.engine
         self.hear(engine.answered, self._on_answer)
         self.hear(engine.died, self._on_death)
-        self.hear(viewer.layers.selection.events.active, self._show_legend_of)
         self.at_end(self._asking.abandon)
         self.at_end(self.slides.disconnect_viewer)
         self.at_end(self._moving.disconnect_viewer)
         self.at_end(self.pointer.disconnect_viewer)
-        viewer.bind_key(HIDE, self._hide_or_show, overwrite=True)
+        self.at_end(self.colours.disconnect_viewer)
+        viewer.bind_key(HIDE, lambda _viewer: self.colours.hide_or_show(), overwrite=True)
         self.at_end(partial(viewer.bind_key, HIDE, None, overwrite=True))
         self.at_end(lambda: choice.left_by(self._chosen))
         bar.say("Starting the computing process ...")
@@ -136,6 +138,18 @@ class SaliencyDock(LeavingDock):
             self._describe()
         else:
             engine.start()
+
+    def _scroll_vertically(self, content: QWidget) -> None:
+        """A low window shows a part of it rather than growing."""
+        area = QScrollArea()
+        area.setWidget(content)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setMinimumWidth(content.minimumSizeHint().width() + SCROLL_BAR_PX)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
 
     @property
     def busy(self) -> bool:
@@ -244,13 +258,6 @@ class SaliencyDock(LeavingDock):
             raise NotExplainableError("open a slide first, e.g. with File > Open")
         return explained_slide(layer, self.slides.asked_mpp), spec, self._model
 
-    def _hide_or_show(self, _viewer: Any) -> None:
-        """Take the maps off the tissue, or put back those that were on it."""
-        shown = [x for x in self.viewer.layers if is_map(x) and x.visible]
-        for layer in shown or [x for x in self._hidden if x in self.viewer.layers]:
-            layer.visible = not shown
-        self._hidden = shown or self._hidden
-
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""
         job = self._asking.job
@@ -309,7 +316,6 @@ class SaliencyDock(LeavingDock):
     def _on_described(self, answer: Described) -> None:
         self._described = True
         self.form.describe(answer)
-        self.bar.notice(answer.notice)
         if self._asking.job is None:
             self.bar.say("Choose a model.")
         asked, chosen = self._asked_model, self.slides.model
@@ -368,17 +374,16 @@ class SaliencyDock(LeavingDock):
             self.bar.end("")
             self.bar.problem(said, aloud=not self.bar.live.isChecked())
 
-    def _show_legend_of(self, event: Any) -> None:
-        if event.value is not None and is_map(event.value):
-            own = event.value.metadata[METADATA]
-            self.colours.show_legend(own["legend"], own["limit"])
-
     def _show(self, job: Job, answer: Grown | Finished) -> None:
         assert job.overlay is not None, "every explanation is shown"
         picture = answer.pictures[0]
+        if isinstance(answer, Finished) and self._model is not None:
+            # Where it decides per pixel its class map says where.
+            classes = () if answer.classes else self._model.classes
+            job.overlay.hatch(picture.target, classes, answer.tiles)
         complete = isinstance(answer, Finished) and answer.status != "running"
         job.overlay.show(picture, answer.classes, complete=complete)
-        self.colours.show_legend(picture.legend, picture.limit)
+        self.colours.bring_up_to_date(job.overlay.layer)
 
     def _read_out(self, job: Job, reading: Reading, classes: ClassPicture | None) -> None:
         colours = classes.shown if classes is not None else None
@@ -398,7 +403,7 @@ class SaliencyDock(LeavingDock):
         elif not answer.reading.tiles:
             self.bar.end(NO_TISSUE)
         else:
-            if job.slide is not None and answer.tiles:
+            if job.slide is not None and answer.tiles and not job.view:
                 self.session.choice.explained.emit(job.slide, answer.tiles)
             self.bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_smoothsal.viewer.messages import MOST_ROWS, TileRow
 
 if TYPE_CHECKING:
-    from napari_smoothsal.models import Model
     from napari_smoothsal.runs import Run, RunMap
 
 MOST_PX = 4_000_000
@@ -20,13 +19,13 @@ MOST_PX = 4_000_000
 _ROUNDING = 1e-6
 
 
-def tile_rows(run: Run, model: Model) -> tuple[TileRow, ...]:
+def tile_rows(run: Run) -> tuple[TileRow, ...]:
     """What a run of one map says of its explained tiles."""
     tiles = run.tiles
     tiles = tiles[tiles["status"] == "done"].head(MOST_ROWS)
     key, shown = next(iter(run.maps.items()))
     boxes = tiles[["x_px", "y_px", "w_px", "h_px"]].to_numpy(float)
-    names = model.card.class_names
+    names = run.provenance["model"]["class_names"]
     target = shown.target if shown.target in names else None
     probabilities = tiles[[f"p_{name}" for name in names]].to_numpy(float)
     chosen = probabilities[:, names.index(target)] if target else probabilities.max(axis=1)

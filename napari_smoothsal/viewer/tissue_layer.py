@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from napari_smoothsal.render.colours import AGAINST
+from napari_smoothsal.render.colours import AMBER_TEAL
 from napari_smoothsal.viewer.messages import TissueFound
 from napari_smoothsal.viewer.placement import Pair, placement_on
 
@@ -38,7 +38,7 @@ def show_tissue(viewer: Any, slide_layer: Any, mpp: Pair, found: TissueFound) ->
     layer = viewer.add_labels(
         mask.astype(np.uint8),
         name=NAME,
-        colormap={0: (0, 0, 0, 0), 1: (*AGAINST, 1), None: (0, 0, 0, 0)},
+        colormap={0: (0, 0, 0, 0), 1: (*AMBER_TEAL.against, 1), None: (0, 0, 0, 0)},
         opacity=0.8,
         **placement,
     )

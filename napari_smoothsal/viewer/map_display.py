@@ -1,0 +1,155 @@
+"""MapDisplay: how all maps of a viewer are shown, and the legend of the one looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
+
+from napari_smoothsal.render.words import HATCHED
+from napari_smoothsal.viewer.colour_bar import ColourBar
+from napari_smoothsal.viewer.contour_lines import ContourLines
+from napari_smoothsal.viewer.map_layer import OPACITY, apply_limits, belongs_to_map, is_map
+from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.ways import CONTOURS, TINT, WAYS, colormap_of
+
+STRETCHED = "stretched, the 99th percentile of this map"
+
+
+class MapDisplay(QWidget):
+    """The way of showing, the limits and the opacity of maps; their legend.
+
+    Parameters
+    ----------
+    viewer
+        Whose maps.
+    """
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._lines: dict[Any, ContourLines] = {}
+        self._hidden: list[Any] = []
+        self._shown: Any = None
+        self.bar = ColourBar()
+        self.way = QComboBox()
+        for name, tooltip in WAYS.items():
+            self.way.addItem(name)
+            self.way.setItemData(self.way.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
+        self.way.setToolTip("\n".join(f"{name}: {text}" for name, text in WAYS.items()))
+        self.stretched = QCheckBox()
+        self.stretched.setToolTip(
+            "Full colour at the 99th percentile of each map alone, to see structure in faint ones. "
+            "A colour then means something else in every map."
+        )
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(round(100 * OPACITY))
+        self.opacity.setToolTip("Of all maps; Shift-H takes them off and puts them back.")
+        self.controls = QWidget()
+        form = QFormLayout(self.controls)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("show as", self.way)
+        form.addRow("stretched", self.stretched)
+        form.addRow("opacity", self.opacity)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.controls)
+        self.way.currentTextChanged.connect(self._apply_all)
+        self.stretched.toggled.connect(self._apply_all)
+        self.opacity.valueChanged.connect(self._set_opacity)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.selection.events.active.connect(self._on_active)
+        self.controls.setVisible(any(is_map(layer) for layer in viewer.layers))
+        self._apply_all()
+
+    @property
+    def text(self) -> str:
+        """The legend."""
+        return self.bar.text
+
+    def disconnect_viewer(self) -> None:
+        """Leave the maps as they are."""
+        events = self._viewer.layers.events
+        events.inserted.disconnect(self._on_inserted)
+        events.removed.disconnect(self._on_removed)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
+
+    def bring_up_to_date(self, layer: Any) -> None:
+        """A map has grown, or is another one: show it as is chosen, with its legend."""
+        if layer is not None and layer in self._viewer.layers:
+            self._apply(layer)
+            self._show_legend(layer)
+
+    def hide_or_show(self) -> None:
+        """Take the maps off the tissue, or put back those that were on it."""
+        layers = self._viewer.layers
+        shown = [x for x in layers if belongs_to_map(x) and x.visible]
+        for layer in shown or [x for x in self._hidden if x in layers]:
+            layer.visible = not shown
+        self._hidden = shown or self._hidden
+
+    def _apply_all(self, _value: Any = None) -> None:
+        for layer in [x for x in self._viewer.layers if is_map(x)]:
+            self._apply(layer)
+        if self._shown is not None:
+            self._show_legend(self._shown)
+
+    def _apply(self, layer: Any) -> None:
+        own, way = layer.metadata[METADATA], self.way.currentText()
+        own["stretch"] = self.stretched.isChecked()
+        apply_limits(layer)
+        colours = (way, own["palette"])
+        if own.get("colours", (TINT, own["palette"])) != colours:
+            layer.colormap = colormap_of(*colours)
+        own["colours"] = colours
+        if way == CONTOURS:
+            if layer not in self._lines:
+                self._lines[layer] = ContourLines(self._viewer, layer)
+            self._lines[layer].update()
+        elif layer in self._lines:
+            self._lines.pop(layer).remove()
+
+    def _set_opacity(self, percent: int) -> None:
+        for layer in self._viewer.layers:
+            if is_map(layer):
+                layer.opacity = percent / 100
+
+    def _on_inserted(self, event: Any) -> None:
+        if is_map(event.value):
+            self.controls.show()
+            # An overlay of ours is not finished yet; it will call `bring_up_to_date`.
+            if "key" not in event.value.metadata[METADATA]:
+                self._apply(event.value)
+            if event.value.opacity == OPACITY:
+                event.value.opacity = self.opacity.value() / 100
+
+    def _on_removed(self, event: Any) -> None:
+        lines = self._lines.pop(event.value, None)
+        if lines is not None:
+            lines.remove()
+        if event.value is self._shown:
+            self._shown = None
+
+    def _on_active(self, event: Any) -> None:
+        if event.value is not None and is_map(event.value):
+            self._show_legend(event.value)
+
+    def _show_legend(self, layer: Any) -> None:
+        self._shown = layer
+        own = layer.metadata[METADATA]
+        limit = f"full colour: {STRETCHED}" if own["stretch"] else own["limit_of"]
+        if tuple(layer.contrast_limits) != (-own["limit"], own["limit"]):
+            limit = "full colour: as set in the layer controls"
+        hatched = (HATCHED,) if any(_hatches(x) for x in self._viewer.layers) else ()
+        self.bar.show_legend(own["legend"], own["palette"], self.way.currentText(), limit, *hatched)
+        size = f"Full colour at a magnitude of {layer.contrast_limits[1]:.3g}."
+        self.bar.setToolTip(size)
+
+
+def _hatches(layer: Any) -> bool:
+    own = layer.metadata.get(METADATA)
+    return isinstance(own, dict) and "found" in own and bool(layer.visible)
