@@ -6,9 +6,9 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_smoothsal.render.colours import AMBER_TEAL, NOT_COMPUTED, Palette, palette_named
+from napari_smoothsal.render.colours import NOT_COMPUTED, Stop
 from napari_smoothsal.render.words import RESEARCH_ONLY
-from napari_smoothsal.viewer.ways import SPOTLIGHT, TINT
+from napari_smoothsal.viewer.ways import SPOTLIGHT, TINT, legend_stops
 
 HEIGHT = 14
 PAPER = QColor(238, 225, 236)
@@ -24,7 +24,7 @@ class _Gradient(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.palette_shown: Palette = AMBER_TEAL
+        self.stops: tuple[Stop, ...] = ()
         self.setFixedHeight(HEIGHT)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002, N802 - Qt's name
@@ -35,7 +35,7 @@ class _Gradient(QWidget):
         painter.fillRect(veil, QColor.fromRgbF(*NOT_COMPUTED))
         box.setRight(veil.left() - HEIGHT / 2)
         gradient = QLinearGradient(QPointF(box.left(), 0), QPointF(box.right(), 0))
-        for place, colour in self.palette_shown.stops:
+        for place, colour in self.stops:
             gradient.setColorAt(place, QColor.fromRgbF(*colour))
         painter.fillRect(box, gradient)
         painter.end()
@@ -81,7 +81,7 @@ class ColourBar(QWidget):
             Further lines.
         """
         supports, against = legend
-        self._gradient.palette_shown = palette_named(palette)
+        self._gradient.stops = legend_stops(way, palette)
         self._gradient.update()
         zero = CLEAR.get(way, CLEAR[TINT])
         lines = (f"{zero}; grey: not computed", limit, *more)

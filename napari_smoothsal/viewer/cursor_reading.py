@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_smoothsal.viewer.map_layer import is_map
+from napari_smoothsal.viewer.other_class import other_class_at
 from napari_smoothsal.viewer.slide_source import METADATA
 
 EVERY_MS = 60
@@ -49,8 +50,11 @@ class CursorReading(QLabel):
         if layer is None:
             self.setText(NOTHING)
             return
-        value = _value_at(layer, self._viewer.cursor.position)
-        self.setText(self._in_words(layer, value))
+        position = self._viewer.cursor.position
+        said = self._in_words(layer, _value_at(layer, position))
+        other = other_class_at(self._viewer, position)
+        self.setText(f"{said}; {other}" if other else said)
+        self._viewer.status = self.text()
 
     def _on_move(self, _viewer: Any, _event: Any) -> None:
         if not self._timer.isActive():
@@ -58,7 +62,8 @@ class CursorReading(QLabel):
 
     def _in_words(self, layer: Any, value: float | None) -> str:
         own = layer.metadata[METADATA]
-        what = ", ".join(own["title"].split(" | ")[:3])
+        target = "the predicted class" if own["target"] == "auto" else own["target"]
+        what = ", ".join((*own["title"].split(" | ")[:3], target))
         if value is None:
             return f"{what}: beside the map"
         if np.isnan(value):
@@ -66,21 +71,25 @@ class CursorReading(QLabel):
         if value == 0:
             return f"{what}: 0, no influence"
         says = own["legend"][0 if value > 0 else 1]
-        share = abs(value) / own["limit"]
-        colour = "full colour" if share >= 1 else f"{100 * share:.0f} % of full colour"
-        return f"{what}: {value:+.3g}, {says}; {colour}{self._rank(layer, value)}"
+        return f"{what}: {value:+.2g} ({self._rank(layer, value)} percentile), {says}"
 
     def _rank(self, layer: Any, value: float) -> str:
-        """How much of a map that is in memory is weaker; nothing of one that is not."""
-        if layer.multiscale:
-            return ""
+        """Place among the magnitudes of the map, or, of a large one, of its coarsest level."""
         key = (id(layer), layer.metadata[METADATA]["shown"])
         if self._magnitudes is None or self._magnitudes[0] != key:
-            values = np.abs(np.asarray(layer.data, np.float64))
+            whole = layer.data[-1] if layer.multiscale else layer.data
+            values = np.abs(np.asarray(whole, np.float64))
             self._magnitudes = (key, np.sort(values[np.isfinite(values) & (values > 0)]))
         known = self._magnitudes[1]
         rank = 100 * np.searchsorted(known, abs(value), side="right") / max(1, len(known))
-        return f", stronger than {rank:.0f} % of the view"
+        return _ordinal(int(rank))
+
+
+def _ordinal(number: int) -> str:
+    ending = (
+        "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    )
+    return f"{number}{ending}"
 
 
 def _is_shown_map(layer: Any) -> bool:

@@ -17,21 +17,20 @@ DARKEST = 0.72
 """Opacity of the spotlight's dark: the tissue can still be guessed."""
 
 
+def legend_stops(way: str, palette: str) -> tuple[Stop, ...]:
+    """(position, RGBA) of a colour bar; contour lines have the colours of the tint."""
+    if way != SPOTLIGHT:
+        return palette_named(palette).stops
+    darkness = ((0.0, 0.0), (0.25, 0.2), (0.5, 1.0), (0.75, 0.2), (1.0, 0.0))
+    return tuple((place, (0.0, 0.0, 0.0, share * DARKEST)) for place, share in darkness)
+
+
 def colormap_of(way: str, palette: str) -> Any:
     """The napari colormap of a map; contour lines are a layer of their own, beside a clear map."""
     from napari.utils import Colormap
 
-    stops: list[Stop] = {
-        TINT: list(palette_named(palette).stops),
-        CONTOURS: [(0.0, (1.0, 1.0, 1.0, 0.0)), (1.0, (1.0, 1.0, 1.0, 0.0))],
-        SPOTLIGHT: [
-            (0.00, (0.0, 0.0, 0.0, 0.0)),
-            (0.25, (0.0, 0.0, 0.0, 0.2 * DARKEST)),
-            (0.50, (0.0, 0.0, 0.0, DARKEST)),
-            (0.75, (0.0, 0.0, 0.0, 0.2 * DARKEST)),
-            (1.00, (0.0, 0.0, 0.0, 0.0)),
-        ],
-    }[way]
+    clear = (1.0, 1.0, 1.0, 0.0)
+    stops = ((0.0, clear), (1.0, clear)) if way == CONTOURS else legend_stops(way, palette)
     return Colormap(
         colors=[colour for _, colour in stops],
         controls=[place for place, _ in stops],
