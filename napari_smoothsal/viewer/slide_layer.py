@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.slide_levels import slide_levels
+from napari_smoothsal.viewer.slide_probe import probe_slide
 from napari_smoothsal.viewer.slide_source import METADATA, SlideSource
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -40,8 +41,10 @@ def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
     Raises
     ------
     SlideError
-        Where the file is no slide, or a damaged one.
+        Where the file is no slide, a damaged one, or one that crashes its decoder: see
+        `probe_slide`.
     """
+    probe_slide(Path(path))
     slide = open_slide(path)
     source = SlideSource(Path(path).absolute(), slide.mpp, (slide.height, slide.width))
     return slide_layer_data(slide, source, name or slide.name)
