@@ -17,6 +17,7 @@ from pathlib import Path
 
 from napari_smoothsal.core.errors import SlideError, TileReadError
 from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.viewer.display_colours import correction
 
 COMMAND = "from napari_smoothsal.viewer.slide_probe import main; main()"
 LIMIT_S = 30.0
@@ -81,7 +82,11 @@ def main() -> None:
 
 
 def read_a_little(slide: Slide) -> None:
-    """Read the middle of every level, the coarsest first; what cannot be decoded is shown grey."""
+    """Read the middle of every level, the coarsest first, as it will be shown.
+
+    What cannot be decoded is no reason against a slide: it is shown in grey.
+    """
+    correct = correction(slide.colour_profile)
     left, top, width, height = slide.bounds
     last = len(slide.level_dimensions) - 1
     for level in range(last, -1, -1):
@@ -91,7 +96,9 @@ def read_a_little(slide: Slide) -> None:
         x = max(0, round(left + (width - w * downsample) / 2))
         y = max(0, round(top + (height - h * downsample) / 2))
         with contextlib.suppress(TileReadError):
-            slide.read_region(x, y, w, h, level)
+            pixels = slide.read_region(x, y, w, h, level)
+            if correct is not None:
+                correct(pixels[:FINER_PX, :FINER_PX])
 
 
 def _death_in_words(tried: subprocess.CompletedProcess[bytes]) -> str:
