@@ -16,7 +16,7 @@ class SpecMaps:
     Attributes
     ----------
     maps
-        (B, C, h, w) float32, signed.
+        (B, C, h, w) float32, signed; C = 1 where the spec chooses a channel.
     target
         (B,) class explained; of a difference, the first; -1 of a hidden unit.
     standard_error

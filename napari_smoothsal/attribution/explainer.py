@@ -97,6 +97,7 @@ class Explainer:
         self.targets: list[Target] = [plan.target for plan in own]
         self.walks: dict[Walk, list[int]] = {}
         for index, plan in enumerate(self.plans):
+            _check_channel(plan)
             self._check_unit(plan)
             self._check_surrogate(plan, "denoising" if index < len(specs) else "match")
             walk = self._walk_of(plan)
@@ -310,6 +311,15 @@ class Explainer:
                 "there",
                 stacklevel=4,
             )
+
+
+def _check_channel(plan: MapPlan) -> None:
+    channel, layer = plan.spec.channel, plan.layer
+    if channel is not None and channel >= layer.channels:
+        raise SettingError(
+            f"channel = {channel}: layer {layer.name!r} has {layer.channels} channels, "
+            f"0 to {layer.channels - 1}; choose one of them"
+        )
 
 
 def _check_uniform(baseline: str) -> None:

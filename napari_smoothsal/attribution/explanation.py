@@ -340,12 +340,15 @@ class Explanation:
         self, index: int, at: AtLayer, rise: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         explainer = self._explainer
-        maps = explainer.plans[index].method.attribute(at)
+        plan = explainer.plans[index]
+        maps = plan.method.attribute(at)
         missed = None
         if rise is not None:
             missed = maps.flatten(1).sum(1, dtype=rise.dtype) - rise
+        if plan.spec.channel is not None:
+            maps = maps[:, plan.spec.channel, None]
         height, width = self._images.shape[2:]
-        return self.network.on_the_tile(maps, explainer.plans[index].layer, (height, width)), missed
+        return self.network.on_the_tile(maps, plan.layer, (height, width)), missed
 
     @torch.no_grad()
     def _rise(self, question: Question, scores: torch.Tensor, reference: Reference) -> torch.Tensor:

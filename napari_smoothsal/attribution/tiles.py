@@ -27,7 +27,8 @@ class TileMaps:
     Attributes
     ----------
     maps
-        (B, C, h, w) float32 CPU tensor, signed, at the layer's resolution.
+        (B, C, h, w) float32 CPU tensor, signed, at the layer's resolution; of one chosen channel
+        (``spec.channel``) C = 1.
     target
         (B,) class explained; of a difference, the first; -1 of a hidden unit.
     logits, probabilities

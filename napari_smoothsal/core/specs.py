@@ -93,10 +93,15 @@ class SaliencySpec(Settings):
         "background), `a-b` for the difference of two, or `unit:LAYER:CHANNEL` for the mean "
         "activity of a hidden unit above the layer. Unset: the model's default class.",
     )
-    reduction: Literal["sum", "mean", "absolute", "positive"] = Field(
+    reduction: Literal["sum", "mean", "absolute", "positive", "channel"] = Field(
         "sum",
         description="How channels become one map: signed sum, signed mean, sum of absolute "
-        "values, or sum of positive values.",
+        "values, sum of positive values, or one `channel` alone.",
+    )
+    channel: int | None = Field(
+        None,
+        ge=0,
+        description="With `reduction=channel`: which channel of the layer it is; 0 is the first.",
     )
     seed: int = Field(
         0,
@@ -110,6 +115,11 @@ class SaliencySpec(Settings):
     method_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the method, as name=value."
     )
+
+    @property
+    def layer_label(self) -> str:
+        """The layer, and which of its channels where it is one: ``layer1 channel 17``."""
+        return self.layer if self.channel is None else f"{self.layer} channel {self.channel}"
 
     @property
     def denoising_label(self) -> str:
@@ -145,6 +155,19 @@ class SaliencySpec(Settings):
             raise ValueError(
                 "samples = 'auto' needs a standard error, which aggregate = 'variance' has not; "
                 "give a number of samples"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_channel_is_named(self) -> SaliencySpec:
+        if self.reduction == "channel" and self.channel is None:
+            raise ValueError(
+                "reduction = 'channel' shows one channel of the layer; say which, e.g. channel = 0"
+            )
+        if self.reduction != "channel" and self.channel is not None:
+            raise ValueError(
+                f"channel = {self.channel} needs reduction = 'channel'; "
+                f"reduction = {self.reduction!r} takes all of them"
             )
         return self
 

@@ -66,7 +66,7 @@ def comparison_figure(
             step = run_map.scale_um[0]
             spec = run_map.spec
             axis.set_title(
-                f"{spec.layer} ({step:.3g} \u00b5m/px), {plain(spec.denoising_label)}\n"
+                f"{spec.layer_label} ({step:.3g} \u00b5m/px), {plain(spec.denoising_label)}\n"
                 f"{plain(spec.method_label)}",
                 fontsize=9,
             )

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def total_variation_table(run: Run) -> Table:
     """Total variation of a run's maps, one row per layer, one column per denoising and method.
 
-    Mean and standard deviation over tiles, of the raw maps before channels are combined; below,
+    Mean and standard deviation over tiles, of the raw maps before channels are combined (of the
+    channel, where one was chosen); below,
     the mean relative standard error of a map over its noise samples, where there are some.
     """
     columns: dict[tuple[str, str, str], None] = {}
@@ -36,7 +37,7 @@ def total_variation_table(run: Run) -> Table:
         errors = tiles[f"se_{key}"].dropna()
         if len(errors):
             text += f"\nse {100 * errors.mean():.0f} %"
-        cells = rows.setdefault(spec.layer, {})
+        cells = rows.setdefault(spec.layer_label, {})
         # Maps that differ in something else, the amount of noise say, stand below each other.
         cells[column] = f"{cells[column]}\n{text}" if column in cells else text
     table = Table(

@@ -12,10 +12,11 @@ HATCHED = "hatched: the model predicts another class there"
 
 
 def map_title(run_map: RunMap) -> str:
-    """Layer, denoising and method with their options, what the colours stand for: on one line."""
+    """Layer, denoising and method with what they were told, and what the colours stand for."""
     spec = run_map.spec
     sign = f"{run_map.positive} {_target(run_map)} / {run_map.negative}"
-    return " | ".join((spec.layer, plain(spec.denoising_label), plain(spec.method_label), sign))
+    denoising, method = plain(spec.denoising_label), plain(spec.method_label)
+    return " | ".join((spec.layer_label, denoising, method, sign))
 
 
 def legend(run_map: RunMap) -> tuple[str, str]:

@@ -1,4 +1,7 @@
-"""Map keys: ``layer.denoising.method.target``, unique within a run and never parsed."""
+"""Map keys: ``layer.denoising.method.target``, unique within a run and never parsed.
+
+``+jitter`` stands after the denoising, ``+channel17`` after the layer of which one is shown.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ def map_keys(specs: Sequence[SaliencySpec], targets: Sequence[str]) -> list[str]
     keys: list[str] = []
     for spec, target in zip(specs, targets, strict=True):
         jitter = "+jitter" if spec.jitter else ""
-        parts = (spec.layer, spec.denoising + jitter, spec.method, target)
+        channel = "" if spec.channel is None else f"+channel{spec.channel}"
+        parts = (spec.layer + channel, spec.denoising + jitter, spec.method, target)
         key = base = ".".join(re.sub(r"[^A-Za-z0-9_.+-]", "_", part) for part in parts)
         number = 1
         while key in keys:

@@ -100,6 +100,14 @@ class Slide(ABC):
     def fingerprint(self) -> str:
         """SHA-256 that identifies the pixels, not the file's name or place."""
 
+    @property
+    def colour_profile(self) -> bytes | None:
+        """ICC profile of the scanner's colours; None where there is none that can be read.
+
+        Reading never applies it: models are trained on the pixels as they are.
+        """
+        return None
+
     @abstractmethod
     def read_region(self, x: int, y: int, w: int, h: int, level: int = 0) -> NDArray[np.uint8]:
         """Read whole pixels of one level.

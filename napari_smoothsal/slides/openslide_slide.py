@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import openslide
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from napari_smoothsal.core.errors import SlideError, TileReadError
 from napari_smoothsal.slides.base import Slide
@@ -89,6 +89,15 @@ class OpenSlideSlide(Slide):
         """SHA-256 over OpenSlide's own hash of the pixels, or over size and ends of the file."""
         return self._fingerprint
 
+    @property
+    def colour_profile(self) -> bytes | None:
+        """See `Slide.colour_profile`."""
+        try:
+            profile = self._open_handle().color_profile
+        except (openslide.OpenSlideError, ImageCms.PyCMSError):
+            return None
+        return None if profile is None else profile.tobytes()
+
     def read_region(self, x: int, y: int, w: int, h: int, level: int = 0) -> NDArray[np.uint8]:
         """Read whole pixels of one level: see `Slide.read_region`."""
         self._guard(w, h)
@@ -96,9 +105,7 @@ class OpenSlideSlide(Slide):
             raise SlideError(
                 f"{self.name}: there is no level {level}; it has {len(self.level_dimensions)}"
             )
-        handle = self._handle
-        if handle is None:
-            raise SlideError(f"{self.name}: the slide has been closed")
+        handle = self._open_handle()
         try:
             return self._composed(handle, x, y, w, h, level)
         except openslide.OpenSlideError:
@@ -119,6 +126,12 @@ class OpenSlideSlide(Slide):
         at_x, at_y = round(x * downsample), round(y * downsample)
         pixels = self.read_region(at_x, at_y, w, h, level)
         return pixels, at_x / downsample, at_y / downsample
+
+    def _open_handle(self) -> openslide.OpenSlide:
+        handle = self._handle
+        if handle is None:
+            raise SlideError(f"{self.name}: the slide has been closed")
+        return handle
 
     def _read_anew(
         self, dead: openslide.OpenSlide, x: int, y: int, w: int, h: int, level: int

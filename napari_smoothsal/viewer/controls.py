@@ -58,8 +58,8 @@ def control_for(
         box = CheckBox(value=field.default, **options)
         box.text = ""  # its label stands beside it already
         return box
-    if kind is int:
-        return SpinBox(value=field.default, min=-WIDEST, max=2**31 - 1, **options)
+    if kind is int or kind == int | None:
+        return SpinBox(value=field.default or 0, min=-WIDEST, max=2**31 - 1, **options)
     if kind is float:
         return FloatSpinBox(
             value=field.default, min=-WIDEST, max=WIDEST, step=DECIMALS_STEP, **options

@@ -28,10 +28,10 @@ Stop = Callable[[], bool]
 def measured(request: Measure, slide: Slide, model: Model, stop: Stop) -> Iterator[Measured | None]:
     """Total variation of every layer and denoising, one more batch each time; None: stopped."""
     asked = request.explain
+    # A channel is one of its layer; others are measured whole, and so is that one.
+    whole = asked.spec.model_copy(update={"reduction": "sum", "channel": None})
     specs = [
-        asked.spec.model_copy(
-            update={"layer": layer, "denoising": denoising, "denoising_options": {}}
-        )
+        whole.model_copy(update={"layer": layer, "denoising": denoising, "denoising_options": {}})
         for denoising, layer in product(request.denoisings, request.layers)
     ]
     explainer = Explainer(model, specs, asked.compute, scope="slide", warn=False)

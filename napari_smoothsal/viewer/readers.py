@@ -21,6 +21,9 @@ def get_slide_reader(path: str | Sequence[str]) -> Reader | None:
     import openslide
 
     paths = _paths(path)
+    # Here, and not in the process that a slide is tried in (`slide_probe`): it looks at headers
+    # only, by OpenSlide's own parsers, and no image is decoded; while a process for each plain
+    # TIFF that napari is given would cost more than reading it.
     try:
         known = all(p.is_file() and openslide.OpenSlide.detect_format(p) for p in paths)
     except (openslide.OpenSlideError, OSError):

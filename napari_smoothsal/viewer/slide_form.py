@@ -21,6 +21,11 @@ from napari_smoothsal.viewer.controls import set_choices
 from napari_smoothsal.viewer.placement import resolution_of
 from napari_smoothsal.viewer.slide_source import METADATA, source_of
 
+CORRECTED = (
+    "Colours are corrected for the screen (ICC), not for the model. napari's preferences, under "
+    "this plugin, switch it off."
+)
+
 
 class SlideForm(QWidget):
     """Choice of the slide's layer and of the model.
@@ -67,6 +72,9 @@ class SlideForm(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("slide", self._slide.native)
+        self._note = QLabel()
+        self._note.setWordWrap(True)
+        form.addRow(self._note)
         self._mpp_label = QLabel("um per pixel")
         form.addRow(self._mpp_label, self._mpp.native)
         form.addRow("model", _beside(self._model.native, choose_model))
@@ -92,6 +100,11 @@ class SlideForm(QWidget):
     def asked_mpp(self) -> float:
         """Micrometres per pixel that the user gave; 0 where none."""
         return float(self._mpp.value)
+
+    @property
+    def note(self) -> str:
+        """What to know about the slide; empty where there is nothing."""
+        return str(self._note.text())
 
     @property
     def model(self) -> str | None:
@@ -144,6 +157,9 @@ class SlideForm(QWidget):
 
     def _on_slide(self, _value: Any = None) -> None:
         layer = self.layer
+        source = None if layer is None else source_of(layer)
+        self._note.setText(CORRECTED if source is not None and source.corrected else "")
+        self._note.setVisible(bool(self._note.text()))
         ask = layer is not None and resolution_of(layer) is None
         self._mpp.native.setVisible(ask)
         self._mpp_label.setVisible(ask)

@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.viewer import display_colours
+from napari_smoothsal.viewer.display_colours import Correction
 from napari_smoothsal.viewer.slide_levels import slide_levels
+from napari_smoothsal.viewer.slide_probe import probe_slide
 from napari_smoothsal.viewer.slide_source import METADATA, SlideSource
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def slide_layer_data(slide: Slide, source: SlideSource, name: str) -> LayerData:
+def slide_layer_data(
+    slide: Slide, source: SlideSource, name: str, correct: Correction | None = None
+) -> LayerData:
     """Layer data tuple of an open slide, which must stay open as long as the layer.
 
     The centre of level-0 pixel i lies at i * mpp. A slide without a resolution is shown in
-    pixels; the docks ask for it.
+    pixels; the docks ask for it. Its colours are those of the file, or what ``correct`` makes of
+    them.
     """
-    levels: list[Any] = list(slide_levels(slide))
+    levels: list[Any] = list(slide_levels(slide, correct))
     many = len(levels) > 1
     placement: dict[str, Any] = {}
     if slide.mpp is not None:
@@ -40,8 +46,15 @@ def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
     Raises
     ------
     SlideError
-        Where the file is no slide, or a damaged one.
+        Where the file is no slide, a damaged one, or one that crashes its decoder: see
+        `probe_slide`.
     """
+    probe_slide(Path(path))
     slide = open_slide(path)
-    source = SlideSource(Path(path).absolute(), slide.mpp, (slide.height, slide.width))
-    return slide_layer_data(slide, source, name or slide.name)
+    profile = slide.colour_profile
+    wanted = profile is not None and display_colours.wanted()
+    correct = display_colours.correction(profile) if wanted else None
+    source = SlideSource(
+        Path(path).absolute(), slide.mpp, (slide.height, slide.width), correct is not None
+    )
+    return slide_layer_data(slide, source, name or slide.name, correct)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import TileReadError
 from napari_smoothsal.slides import Slide
+from napari_smoothsal.viewer.display_colours import Correction, Pixels
 
 TILE_PX = 512
 COARSEST_PX = 1024
@@ -27,8 +28,6 @@ SAME_RATIO = 0.004
 
 UNREADABLE = 128
 """Grey of tiles that cannot be decoded: neither glass nor tissue."""
-
-Pixels = NDArray[np.uint8]
 
 
 class TilePyramid:
@@ -40,6 +39,8 @@ class TilePyramid:
         Any slide; it must stay open.
     cache_bytes
         Memory for tiles.
+    correct
+        What is done to the colours of every tile that is read; None: nothing.
 
     Attributes
     ----------
@@ -48,8 +49,11 @@ class TilePyramid:
         level's pixels, since napari takes the levels' ratios from their shapes.
     """
 
-    def __init__(self, slide: Slide, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, slide: Slide, cache_bytes: int = CACHE_BYTES, correct: Correction | None = None
+    ) -> None:
         self._slide = slide
+        self._correct = correct
         count = 1
         while max(slide.height, slide.width) > COARSEST_PX << (count - 1):
             count += 1
@@ -105,15 +109,17 @@ class TilePyramid:
             finer = self.region(
                 level - 1, range(2 * top, 2 * (top + h)), range(2 * left, 2 * (left + w))
             )
-            sums = finer.reshape(h, 2, w, 2, 3).astype(np.uint16).sum(axis=(1, 3))
-            return np.asarray((sums + 2) // 4, dtype=np.uint8)
+            # Rows first: ten times as fast as one sum over a reshaped array.
+            rows = np.add(finer[::2], finer[1::2], dtype=np.uint16)
+            return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
         try:
-            return self._slide.read_region(left << level, top << level, w, h, stored)
+            pixels = self._slide.read_region(left << level, top << level, w, h, stored)
         except TileReadError as error:
             if not self._warned:
                 self._warned = True
                 warnings.warn(f"{error}. It is shown in grey", stacklevel=2)
             return np.full((h, w, 3), UNREADABLE, np.uint8)
+        return pixels if self._correct is None else self._correct(pixels)
 
 
 class SlideLevel:
@@ -144,9 +150,9 @@ class SlideLevel:
         return np.asarray(self[:], dtype=dtype)
 
 
-def slide_levels(slide: Slide) -> list[SlideLevel | Pixels]:
+def slide_levels(slide: Slide, correct: Correction | None = None) -> list[SlideLevel | Pixels]:
     """Levels of a slide, finest first, each half the one before; the last one in memory."""
-    pyramid = TilePyramid(slide)
+    pyramid = TilePyramid(slide, correct=correct)
     last = len(pyramid.shapes) - 1
     levels: list[SlideLevel | Pixels] = [SlideLevel(pyramid, k) for k in range(last)]
     h, w = pyramid.shapes[last]

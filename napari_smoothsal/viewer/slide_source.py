@@ -23,11 +23,15 @@ class SlideSource:
         (y, x) micrometres per level-0 px; None where the file gives none.
     size
         (height, width) of level 0; the layer's finest level is padded beyond it.
+    corrected
+        Whether the layer's colours are others than the file's, for the screen; the engine reads
+        the file.
     """
 
     path: Path = field(repr=False)
     mpp: tuple[float, float] | None
     size: tuple[int, int]
+    corrected: bool = False
 
 
 def source_of(layer: Any) -> SlideSource | None:

@@ -38,6 +38,9 @@ MOST_DIFFERENCES = 4
 
 INDENT_PX = 12
 
+ONLY_WITH = {"channel": ("reduction", "channel")}
+"""Fields that are unset unless another one has a certain value."""
+
 OPTIONS = {"denoising_options": "denoising", "method_options": "method"}
 """Fields that hold the options of what is chosen in another one."""
 
@@ -83,6 +86,9 @@ class SpecForm(QWidget):
             layout.addWidget(label)
         for name in OPTIONS.values():
             self.controls[name].changed.connect(self._choose_options)
+        for name, (other, _) in ONLY_WITH.items():
+            self.controls[other].changed.connect(self._enable)
+            self.controls[name].enabled = self._applies(name)
         for control in self.controls.values():
             control.changed.connect(self._on_change)
         for options in self.options.values():
@@ -168,6 +174,7 @@ class SpecForm(QWidget):
         """The spec; None where a value cannot work, which is then marked and explained."""
         values = {name: control.value for name, control in self.controls.items()}
         values |= {name: options.values() for name, options in self.options.items()}
+        values |= {name: None for name in ONLY_WITH if not self._applies(name)}
         if values["target"] == "":
             values["target"] = None
         problems: dict[str, str] = {}
@@ -208,6 +215,14 @@ class SpecForm(QWidget):
         if missing or layer is None:
             return missing, ""
         return "", nothing_to_denoise(self._model, layer, used, options)
+
+    def _applies(self, name: str) -> bool:
+        other, value = ONLY_WITH[name]
+        return bool(self.controls[other].value == value)
+
+    def _enable(self, _value: Any = None) -> None:
+        for name in ONLY_WITH:
+            self.controls[name].enabled = self._applies(name)
 
     def _choose_options(self, _value: Any = None) -> None:
         for name, choice in OPTIONS.items():

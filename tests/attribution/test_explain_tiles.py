@@ -10,6 +10,7 @@ from torch import nn
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
 from napari_smoothsal.attribution.aggregation import Aggregation
+from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.core.errors import ModelError, SettingError, SmoothsalError, UnknownNameError
 from napari_smoothsal.denoise.filters import mean_of_four_rolls
 
@@ -146,6 +147,50 @@ def test_reductions(resnet, reduction: str, formula) -> None:
     spec = SaliencySpec(layer="layer3", samples=1, reduction=reduction)
     result = explain_tiles(resnet, tiles(1), spec)
     assert torch.equal(result.reduced, formula(result.maps))
+
+
+@pytest.mark.parametrize("denoising", ["centred_hook", "gaussian_blur"])
+def test_one_channel_is_that_of_the_whole_map(resnet, denoising: str) -> None:
+    spec = SaliencySpec(layer="layer3", samples=5, denoising=denoising)
+    whole = explain_tiles(resnet, tiles(2), spec, FP64)
+    chosen = spec.model_copy(update={"reduction": "channel", "channel": 7})
+    one = explain_tiles(resnet, tiles(2), chosen, FP64)
+    assert one.maps.shape == (2, 1, *whole.maps.shape[2:])
+    assert torch.equal(one.maps[:, 0], whole.maps[:, 7]) and torch.equal(
+        one.reduced, one.maps[:, 0]
+    )
+    # The error is the channel's own: a sum over channels would hide how little it is known.
+    assert (one.standard_error > whole.standard_error).all()
+
+
+def test_channels_of_a_layer_share_their_passes(resnet, monkeypatch) -> None:
+    passes = []
+    forward = type(resnet.module).forward
+    monkeypatch.setattr(
+        type(resnet.module),
+        "forward",
+        lambda self, images: passes.append(len(images)) or forward(self, images),
+    )
+    channels = [
+        SaliencySpec(layer="layer2", samples=3, reduction="channel", channel=channel)
+        for channel in (0, 3, 7)
+    ]
+
+    def passes_of(specs) -> int:
+        explainer = Explainer(resnet, specs, FP64, scope="tiles")
+        passes.clear()
+        explainer.explain(tiles(2), [(0,), (1,)])
+        return len(passes)
+
+    one, whole = channels[:1], SaliencySpec(layer="layer2", samples=3)
+    assert passes_of(one) == passes_of(channels) == passes_of([*channels, whole])
+
+
+def test_a_channel_that_the_layer_lacks_is_refused_with_how_many_it_has(resnet) -> None:
+    channels = resnet.layer("layer2").channels
+    spec = SaliencySpec(layer="layer2", samples=0, reduction="channel", channel=channels)
+    with pytest.raises(SettingError, match=f"has {channels} channels, 0 to {channels - 1}"):
+        explain_tiles(resnet, tiles(1), spec)
 
 
 def test_uint8_and_float_images_are_the_same(resnet) -> None:

@@ -19,6 +19,7 @@ from napari_smoothsal.cli import registered
 from napari_smoothsal.cli.flags import options_from
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, Tiling
+from napari_smoothsal.render.words import map_title
 
 
 def smoothsal(*arguments: object) -> Result:
@@ -95,6 +96,23 @@ def test_flags_reach_the_run(slide: Path, model: Path, tmp_path: Path) -> None:
     assert record["region"] == [64, 64, 128, 128] and record["batch_size"] == 5
     assert record["compute"] == {"device": "cpu", "precision": "fp64"}
     assert record["grid"]["halo"] == 8 and record["grid"]["step"] == 48
+
+
+def test_one_channel_is_named_by_its_map_and_read_back(
+    slide: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.zarr"
+    place = ("--out", out, "--samples", 0, "--region", "64,64,64,64", "--overlap", 0)
+    chosen = ("--layer", "layer2", "--reduction", "channel")
+    result = smoothsal("run", slide, "--model", model, *chosen, "--channel", 5, *place)
+    assert result.exit_code == 0, result.output
+    ((key, run_map),) = open_run(out).maps.items()
+    assert key == "layer2+channel5.centred_hook.gradient.tumour"
+    assert (run_map.spec.reduction, run_map.spec.channel) == ("channel", 5)
+    assert map_title(run_map).startswith("layer2 channel 5 | centred hook | ")
+    assert "layer2 channel 5" in result.output
+    refused = smoothsal("run", slide, "--model", model, *chosen, "--channel", 900, *place)
+    assert refused.exit_code == 2 and "channels, 0 to" in refused.output
 
 
 def test_predictions_only(slide: Path, model: Path, tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ from napari_smoothsal.denoise import DENOISINGS
         (SaliencySpec, {}, "layer"),
         (SaliencySpec, {"layer": "a", "smaples": 3}, "smaples"),
         (SaliencySpec, {"layer": "a", "reduction": "max"}, "reduction"),
+        (SaliencySpec, {"layer": "a", "reduction": "channel"}, "say which, e.g. channel = 0"),
+        (SaliencySpec, {"layer": "a", "channel": 3}, "channel = 3 needs reduction = 'channel'"),
+        (SaliencySpec, {"layer": "a", "reduction": "channel", "channel": -1}, "channel = -1"),
         (SaliencySpec, {"layer": "a", "target": True}, "target"),
         (Tiling, {"tile_px": 0}, "tile_px"),
         (Tiling, {"overlap": 1.0}, "overlap"),
@@ -46,11 +49,18 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "noise_at": "input",
         "target": None,
         "reduction": "sum",
+        "channel": None,
         "seed": 0,
         "denoising_options": {},
         "method_options": {},
     }
     assert SaliencySpec(**spec.model_dump(mode="json")) == spec
+
+
+def test_a_spec_of_before_a_channel_could_be_chosen_is_read() -> None:
+    stored = SaliencySpec(layer="layer1", reduction="mean").model_dump(mode="json")
+    del stored["channel"]
+    assert SaliencySpec(**stored) == SaliencySpec(layer="layer1", reduction="mean")
 
 
 def test_every_field_a_user_sees_is_described() -> None:

@@ -85,6 +85,21 @@ def test_roughness_of_the_view_by_layer_and_denoising(
     assert roughness.found.of == 48
 
 
+def test_roughness_is_of_whole_layers_whichever_channel_is_shown(
+    roughness: TotalVariationDock, ready: SaliencyDock, qtbot: Any
+) -> None:
+    found = []
+    for reduction in ("sum", "channel"):
+        ready.form.controls["layer"].value = "layer3"
+        ready.form.controls["reduction"].value = reduction
+        ready.form.controls["channel"].value = 12  # more than the early layers have
+        roughness.view.click()
+        wait(qtbot, lambda: not roughness.busy and roughness.found is not None)
+        found.append(roughness.found)
+    assert ready.form.spec().channel == 12
+    assert found[0] is not found[1] and found[0].rows == found[1].rows
+
+
 def test_live_roughness_and_live_maps_do_not_end_each_other(
     roughness: TotalVariationDock, ready: SaliencyDock, viewer: Any, qtbot: Any
 ) -> None:
