@@ -16,6 +16,7 @@ from napari_smoothsal.viewer.messages import (
     Explain,
     Failed,
     Finished,
+    InputShown,
     Measured,
     Predicted,
     Ready,
@@ -95,6 +96,7 @@ class Asking(QObject):
         session.computing.add(self)
         self._job: Job | None = None
         self._superseded: dict[int, Job] = {}
+        self._shown: Path | None = None
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._copy_on)
 
@@ -225,7 +227,12 @@ class Asking(QObject):
         assert job is not None
         self._timer.stop()
         self.ended.emit(job, answer)  # first: the map is read from the folder that goes
-        self._session.discard(job.scratch)
+        if job.view and isinstance(answer, Finished):
+            # Until the next one: what is on show can still be saved.
+            self._session.discard(self._shown)
+            self._shown = job.scratch
+        else:
+            self._session.discard(job.scratch)
 
     def _drop(self) -> None:
         self._timer.stop()
@@ -238,7 +245,7 @@ def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
     if isinstance(answer, Measured | Predicted):
         return answer.complete
-    return isinstance(answer, Finished | Failed | Stopped)
+    return isinstance(answer, Finished | InputShown | Failed | Stopped)
 
 
 def _is_unfinished(answer: Answer) -> bool:

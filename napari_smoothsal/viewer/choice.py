@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.messages import ModelDescribed
 from napari_smoothsal.viewer.requests import ExplainedSlide, NotExplainableError
 
-Chosen = tuple[ExplainedSlide, SaliencySpec, ModelDescribed]
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is to be explained, how, and of which model.
+
+    Attributes
+    ----------
+    slide, spec, model, tiling, compute
+        As the dock is set.
+    """
+
+    slide: ExplainedSlide
+    spec: SaliencySpec
+    model: ModelDescribed
+    tiling: Tiling
+    compute: Compute
 
 
 class Choice(QObject):
@@ -49,8 +65,10 @@ class Choice(QObject):
         NotExplainableError
             As `now`, or where the slide is out of sight.
         """
-        slide, spec, model = self.now()
-        return (str(slide.layer.unique_id), slide.mpp, slide.view(viewer), spec, model.model)
+        chosen = self.now()
+        slide, settings = chosen.slide, (chosen.spec, chosen.tiling, chosen.compute)
+        view = slide.view(viewer)
+        return (str(slide.layer.unique_id), slide.mpp, view, settings, chosen.model.model)
 
     def now(self) -> Chosen:
         """What is chosen.

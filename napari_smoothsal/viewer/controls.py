@@ -19,10 +19,14 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
 
 WIDEST = 1_000_000
+UNSET = "auto"
+"""Stands in an empty line: its tooltip says what is taken then."""
 DECIMALS_STEP = 0.05
-NARROWEST = 16
+NARROWEST = 12
 """Letters of a choice that are seen at least."""
 MARK = "border: 2px solid #d9480f;"
+WRONG = "color: #ff922b;"
+"""Of words about it."""
 
 LABELS = {"sigma": "noise (sigma)", "samples": "noise samples", "reduction": "channels"}
 
@@ -58,16 +62,18 @@ def control_for(
         box = CheckBox(value=field.default, **options)
         box.text = ""  # its label stands beside it already
         return box
-    if kind is int or kind == int | None:
-        return SpinBox(value=field.default or 0, min=-WIDEST, max=2**31 - 1, **options)
+    if kind is int:
+        return SpinBox(value=field.default, min=-WIDEST, max=2**31 - 1, **options)
     if kind is float:
         return FloatSpinBox(
             value=field.default, min=-WIDEST, max=WIDEST, step=DECIMALS_STEP, **options
         )
     union = get_origin(kind) in (Union, types.UnionType)
-    if kind is str or (union and _takes_words(get_args(kind))):
-        value = "" if field.default is None else str(field.default)
-        return LineEdit(value=value, **options)
+    if kind is str or (union and (_takes_words(get_args(kind)) or _may_be_unset(get_args(kind)))):
+        line = LineEdit(value="" if field.default is None else str(field.default), **options)
+        if field.default is None:
+            line.native.setPlaceholderText(UNSET)
+        return line
     return None
 
 
@@ -87,6 +93,16 @@ def _takes_words(kinds: tuple[Any, ...]) -> bool:
     return str in kinds or any(get_origin(kind) is Literal for kind in kinds)
 
 
+def _may_be_unset(kinds: tuple[Any, ...]) -> bool:
+    """Whether it is a number, or nothing: an empty line."""
+    return type(None) in kinds and bool({int, float} & set(kinds))
+
+
+def value_of(control: Any) -> Any:
+    """What is entered; None where a line is empty."""
+    return None if control.value == "" else control.value
+
+
 def controls_for(
     model: type[Settings], named: Iterable[str] = (), labels: Mapping[str, str] = LABELS
 ) -> dict[str, Any]:
@@ -104,7 +120,6 @@ def form_rows(layout: QVBoxLayout, controls: Mapping[str, Any]) -> QFormLayout:
     """Controls below each other, each beside its label."""
     form = QFormLayout()
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     for control in controls.values():
         label = QLabel(control.label)
         label.setToolTip(control.tooltip)

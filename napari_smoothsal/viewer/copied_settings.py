@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.field_of_view import Region
 
 OPTION_FLAGS = {"denoising_options": "--denoising-option", "method_options": "--method-option"}
@@ -26,6 +27,8 @@ class Setting:
         Built-in name or folder.
     spec
         How.
+    tiling, compute
+        What differs from their defaults is copied, too.
     region
         (x, y, w, h) in level-0 px; None: the slide.
     """
@@ -35,6 +38,8 @@ class Setting:
     mpp: float | None
     model: str
     spec: SaliencySpec
+    tiling: Tiling = field(default_factory=Tiling)
+    compute: Compute = field(default_factory=Compute)
     region: Region | None = None
 
 
@@ -43,7 +48,11 @@ def as_python(setting: Setting) -> str:
     fields = _changed(setting.spec)
     spec = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     mpp = f", mpp={setting.mpp!r}" if setting.mpp is not None else ""
-    region = f", region={setting.region!r}" if setting.region is not None else ""
+    more = f", region={setting.region!r}" if setting.region is not None else ""
+    for name, settings in (("tiling", setting.tiling), ("compute", setting.compute)):
+        if told := _changed(settings):
+            inside = ", ".join(f"{key}={value!r}" for key, value in told.items())
+            more += f", {name}=ss.{type(settings).__name__}({inside})"
     return "\n".join(
         (
             "import napari_smoothsal as ss",
@@ -51,7 +60,7 @@ def as_python(setting: Setting) -> str:
             f"model = ss.load_model({setting.model!r})",
             f"spec = ss.SaliencySpec({spec})",
             f"with ss.open_slide({setting.slide!r}{mpp}) as slide:",
-            f"    run = ss.explain_slide(slide, model, [spec], out={setting.out!r}{region})",
+            f"    run = ss.explain_slide(slide, model, [spec], out={setting.out!r}{more})",
             "",
         )
     )
@@ -60,7 +69,8 @@ def as_python(setting: Setting) -> str:
 def as_command(setting: Setting) -> str:
     """A command that computes the same map."""
     words = ["smoothsal", "run", setting.slide, "--model", setting.model]
-    for name, value in _changed(setting.spec).items():
+    changed = _changed(setting.spec) | _changed(setting.tiling) | _changed(setting.compute)
+    for name, value in changed.items():
         if name in OPTION_FLAGS:
             for option, chosen in value.items():
                 words += [OPTION_FLAGS[name], f"{option}={chosen}"]
@@ -79,8 +89,8 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _changed(spec: SaliencySpec) -> dict[str, Any]:
-    """Layer, denoising and method, and what differs from the defaults."""
+def _changed(spec: Settings) -> dict[str, Any]:
+    """What differs from the defaults; of a spec, layer, denoising and method in any case."""
     always = {"layer", "denoising", "method", "target"}
     return {
         name: getattr(spec, name)

@@ -37,13 +37,13 @@ class DrawnRegion:
     def __str__(self) -> str:
         return str([np.round(polygon, 1).tolist() for polygon in self.polygons])
 
-    def tiling(self, folder: Path) -> Tiling:
-        """How it is cut: tiles that meet what was drawn, whatever is there."""
+    def within(self, tiling: Tiling, folder: Path) -> Tiling:
+        """The same, but of tiles that meet what was drawn, whatever is there."""
         path = folder / FILE
         rings = [np.vstack([p, p[:1]]).round(2).tolist() for p in self.polygons]
         geometry = {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings]}
         path.write_text(json.dumps(geometry), encoding="utf-8")
-        return Tiling(tissue=str(path), min_tissue=0.0)
+        return tiling.model_copy(update={"tissue": str(path), "min_tissue": 0.0})
 
 
 def drawn_region(viewer: Any, slide: ExplainedSlide) -> DrawnRegion:

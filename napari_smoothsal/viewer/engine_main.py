@@ -28,6 +28,8 @@ from napari_smoothsal.viewer.messages import (
     Predict,
     Ready,
     Request,
+    Save,
+    ShowInput,
     Stopped,
     line_of,
     request_of,
@@ -42,6 +44,7 @@ CHANNELS: dict[type[BaseModel], str] = {
     Estimate: "explain",
     Measure: "measure",
     Predict: "predict",
+    ShowInput: "explain",
 }
 """What a newer request of the same channel ends."""
 
@@ -134,6 +137,10 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.measure(request)
     elif isinstance(request, Predict):
         engine.predict(request)
+    elif isinstance(request, ShowInput):
+        engine.show_input(request)
+    elif isinstance(request, Save):
+        engine.save(request)
 
 
 def _failed(request: Request, error: Exception, *, expected: bool) -> Failed:

@@ -28,7 +28,9 @@ from napari_smoothsal.runs import (
     refine_region,
 )
 from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.viewer.engine_input import model_input
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
+from napari_smoothsal.viewer.engine_saving import saved
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
@@ -49,6 +51,8 @@ from napari_smoothsal.viewer.messages import (
     Predict,
     Progressed,
     Reading,
+    Save,
+    ShowInput,
     SlideFile,
     Stopped,
     TissueFound,
@@ -211,6 +215,16 @@ class Engine:
             model = self._model(request.explain.model)
             found = predicted(request, slide, model, lambda: self._stopped(request.id))
             self._send(Stopped(id=request.id) if found is None else found)
+
+    def show_input(self, request: ShowInput) -> None:
+        """Tell what the model gets of a tile."""
+        with self._quietly(request.explain) as slide:
+            self._send(model_input(request, slide, self._model(request.explain.model)))
+
+    def save(self, request: Save) -> None:
+        """Keep what was explained."""
+        with self._quietly(request.explain) as slide:
+            self._send(saved(request, slide))
 
     @contextlib.contextmanager
     def _quietly(self, request: Explain) -> Iterator[Slide]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
-from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.choice import Chosen
+from napari_smoothsal.viewer.explain_job import explain_request
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.messages import Answer, Explain, Failed, Request, Stopped
 from napari_smoothsal.viewer.run_bar import PROBLEM
@@ -94,7 +94,7 @@ class MeasuringDock(LeavingDock):
         scratch = self.session.new_folder()
         try:
             chosen = self.session.choice.now()
-            slide, spec, model = chosen
+            slide, model = chosen.slide, chosen.model
             what, question = make(chosen)
             region = slide.view(self.viewer) if view else None
             sent, steps = slide.handed_over(region, model.tile_um, scratch)
@@ -104,19 +104,8 @@ class MeasuringDock(LeavingDock):
             return
 
         def request(number: int) -> Request:
-            return question(
-                Explain(
-                    id=number,
-                    slide=sent,
-                    model=model.model,
-                    spec=spec,
-                    compute=Compute(batch_size=model.view_batch),
-                    region=region,
-                    out="",
-                    view=view,
-                    max_tiles=model.most_view_tiles,
-                )
-            )
+            asked = explain_request(number, chosen, sent, chosen.tiling, region, None, view=view)
+            return question(asked)
 
         self.say(WAITING if self._asking.must_wait else saying)
         self.cancel.setEnabled(True)

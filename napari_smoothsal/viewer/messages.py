@@ -139,6 +139,43 @@ class Predict(_Message):
     explain: Explain
 
 
+class ShowInput(_Message):
+    """What does the model get of the tile in the middle? Ends an earlier explanation.
+
+    Attributes
+    ----------
+    explain
+        Slide, model and region.
+    path
+        ``.npy`` to write it to.
+    """
+
+    ask: Literal["input"] = "input"
+    id: int
+    explain: Explain
+    path: str
+
+
+class Save(_Message):
+    """Keep what was explained: its store, a figure of it, and its masks.
+
+    Attributes
+    ----------
+    explain
+        What it was asked with.
+    store
+        Its store.
+    folder
+        Where to.
+    """
+
+    ask: Literal["save"] = "save"
+    id: int
+    explain: Explain
+    store: str
+    folder: str
+
+
 class Cancel(_Message):
     """End every request up to this one, resumable."""
 
@@ -461,6 +498,35 @@ class Predicted(_Message):
     complete: bool = True
 
 
+class InputShown(_Message):
+    """Answer to `ShowInput`.
+
+    Attributes
+    ----------
+    path
+        ``.npy``, float32 (h, w, channels), normalised.
+    scale_um, translate_um
+        Of its pixels, (y, x).
+    um_per_px
+        The model's resolution.
+    """
+
+    say: Literal["input"] = "input"
+    id: int
+    path: str
+    scale_um: Pair
+    translate_um: Pair
+    um_per_px: float
+
+
+class Saved(_Message):
+    """Answer to `Save`: names of the files and folders, new ones or already there."""
+
+    say: Literal["saved"] = "saved"
+    id: int
+    names: tuple[str, ...]
+
+
 class Stopped(_Message):
     """A request was ended before there was anything to keep."""
 
@@ -488,7 +554,9 @@ class Failed(_Message):
     expected: bool
 
 
-Request = Describe | DescribeModel | Explain | Estimate | Measure | Predict | Cancel
+Request = (
+    Describe | DescribeModel | Explain | Estimate | Measure | Predict | ShowInput | Save | Cancel
+)
 Answer = (
     Ready
     | Described
@@ -500,6 +568,8 @@ Answer = (
     | Measured
     | Predicted
     | Finished
+    | InputShown
+    | Saved
     | Stopped
     | Failed
 )

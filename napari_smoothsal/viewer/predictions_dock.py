@@ -102,7 +102,7 @@ class PredictionsDock(MeasuringDock):
         """Predict what is in view."""
 
         def make(chosen: Chosen) -> Made:
-            called = chosen[1].denoising_label.replace("_", " ")
+            called = chosen.spec.denoising_label.replace("_", " ")
             return called, lambda explain: Predict(id=explain.id, explain=explain)
 
         self.ask(make, "Predicting ...")
@@ -119,7 +119,7 @@ class PredictionsDock(MeasuringDock):
             return
         classes = sorted({row.predicted for row in self._rows})
         with contextlib.suppress(SmoothsalError):
-            classes = list(self.session.choice.now()[2].classes)
+            classes = list(self.session.choice.now().model.classes)
         show_predictions(self.viewer, self._slide, self._rows, classes)
 
     def _show(self, denoising: str, found: Predicted) -> None:

@@ -99,6 +99,7 @@ def store_path(
     model: str,
     spec: SaliencySpec,
     drawn: object = None,
+    more: object = (),
 ) -> Path:
     """Where the store of a map goes: the same settings give the same place, so that explaining
     again resumes.
@@ -109,6 +110,8 @@ def store_path(
         What is explained, how, and the folder that was chosen.
     drawn
         The part of the slide; None: all of it.
+    more
+        What else distinguishes one result from another.
 
     Raises
     ------
@@ -128,7 +131,7 @@ def store_path(
         raise NotExplainableError(f"there is no folder {str(parent)!r}; choose another one")
     stem = source.path.stem if source is not None else re.sub(r"[^\w.+-]", "_", slide.layer.name)
     place = source.path.absolute() if source is not None else slide.layer.unique_id
-    settings = f"{place} {model} {slide.mpp} {spec.model_dump_json()}"
+    settings = f"{place} {model} {slide.mpp} {spec.model_dump_json()} {more}"
     if drawn is not None:
         settings += f" {drawn}"
     mark = hashlib.sha256(settings.encode()).hexdigest()[:6]

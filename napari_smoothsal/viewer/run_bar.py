@@ -25,7 +25,7 @@ class RunBar(QWidget):
 
     Buttons: ``explain_view``, ``live`` (stays down), ``explain_region``, ``explain_slide``,
     ``start`` (of what was estimated), ``pause`` (stays down), ``cancel``; in a menu
-    ``copy_python``, ``copy_command`` and ``reset``.
+    ``save``, ``show_input``, ``copy_python``, ``copy_command`` and ``reset``.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -57,12 +57,19 @@ class RunBar(QWidget):
         self.cancel = _button("Cancel", "Stop; what is written of a slide can be resumed.")
         more = QToolButton()
         more.setText("More")
-        more.setToolTip("Copy these settings as Python or as a command, or reset them.")
+        more.setToolTip(
+            "Save the map, see what the model sees, copy the settings as Python or as a command."
+        )
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(more)
         self.copy_python = QAction("Copy as Python", menu)
         self.copy_command = QAction("Copy as command", menu)
         self.reset = QAction("Reset the settings", menu)
+        self.show_input = QAction("Show the model's input", menu)
+        self.save = QAction("Save the map on show ...", menu)
+        self.save.setEnabled(False)
+        menu.addActions([self.save, self.show_input])
+        menu.addSeparator()
         menu.addActions([self.copy_python, self.copy_command, self.reset])
         more.setMenu(menu)
         self.pause.toggled.connect(self._name_pause)

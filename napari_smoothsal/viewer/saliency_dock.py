@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
-from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.asking import Asking, Job
+from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
 from napari_smoothsal.viewer.cursor_reading import CursorReading
-from napari_smoothsal.viewer.drawn_region import DrawnRegion, drawn_region
-from napari_smoothsal.viewer.field_of_view import Region
+from napari_smoothsal.viewer.explain_job import REGION, SLIDE, VIEW, explain_job, input_job
+from napari_smoothsal.viewer.input_layer import show_input
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.map_display import MapDisplay
 from napari_smoothsal.viewer.map_picture import ClassPicture
@@ -30,6 +30,7 @@ from napari_smoothsal.viewer.messages import (
     Failed,
     Finished,
     Grown,
+    InputShown,
     ModelDescribed,
     Progressed,
     Reading,
@@ -38,17 +39,15 @@ from napari_smoothsal.viewer.messages import (
     TissueFound,
 )
 from napari_smoothsal.viewer.moving_view import MovingView
-from napari_smoothsal.viewer.overlay import Overlay
 from napari_smoothsal.viewer.placement import Part
 from napari_smoothsal.viewer.reading_panel import ReadingPanel
 from napari_smoothsal.viewer.remembered import remember, remembered
 from napari_smoothsal.viewer.requests import (
-    ExplainedSlide,
     NotExplainableError,
     explained_slide,
-    store_path,
 )
 from napari_smoothsal.viewer.run_bar import RunBar
+from napari_smoothsal.viewer.saving import Saving
 from napari_smoothsal.viewer.slide_form import SlideForm
 from napari_smoothsal.viewer.slide_source import source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
@@ -61,9 +60,6 @@ SCROLL_BAR_PX = 16
 HIDE = "Shift-H"
 """Takes the maps off the tissue and puts them back."""
 
-VIEW: Part = "view"
-REGION: Part = "region"
-SLIDE: Part = "slide"
 NO_TISSUE = "No tissue found here: nothing to explain."
 
 
@@ -101,8 +97,11 @@ class SaliencyDock(LeavingDock):
         self._scroll_vertically(content)
 
         self._asking = Asking(self.session, self)
+        self._saving = Saving(self.session.engine, self)
         self._asking.told.connect(self._on_news)
         self._asking.ended.connect(self._on_end)
+        self._saving.saved.connect(self.bar.say)
+        self._saving.failed.connect(self.bar.problem)
         self._moving = MovingView(viewer, self)
         choice = self.session.choice
         choice.made_by(self._chosen)
@@ -119,6 +118,8 @@ class SaliencyDock(LeavingDock):
         bar.pause.toggled.connect(self._asking.pause)
         bar.cancel.clicked.connect(self.cancel)
         bar.live.toggled.connect(self._moving.touch)
+        bar.show_input.triggered.connect(self.show_input)
+        bar.save.triggered.connect(self._ask_where)
         bar.copy_python.triggered.connect(lambda: self._copy(as_python, "Python"))
         bar.copy_command.triggered.connect(lambda: self._copy(as_command, "command"))
         bar.reset.triggered.connect(lambda: self.form.restore({}))
@@ -191,6 +192,23 @@ class SaliencyDock(LeavingDock):
         self.bar.begin("Starting ...")
         self._asking.start()
 
+    def show_input(self) -> None:
+        """Show what the model gets of the tile in the middle of the view."""
+        scratch = self.session.new_folder()
+        try:
+            job = input_job(self.viewer, self._chosen(), scratch)
+        except SmoothsalError as error:
+            self.session.discard(scratch)
+            self.bar.problem(str(error))
+            return
+        self.bar.begin("Reading a tile ...")
+        self._asking.begin(job)
+
+    def save(self, folder: Path) -> None:
+        """Write store, figure and masks of what was explained last."""
+        self.bar.say("Saving ...")
+        self._saving.ask(folder)
+
     def cancel(self) -> None:
         """End what is being explained; the store of a slide can be resumed."""
         if self._asking.job is not None:
@@ -200,7 +218,9 @@ class SaliencyDock(LeavingDock):
     def _explain(self, what: Part, *, estimated: bool = False, aloud: bool = True) -> None:
         scratch = self.session.new_folder()
         try:
-            job = self._job(what, scratch, estimated)
+            job = explain_job(
+                self.viewer, self._chosen(), what, scratch, self.slides.folder, estimated=estimated
+            )
         except SmoothsalError as error:
             self.session.discard(scratch)
             self.bar.problem(str(error), aloud=aloud)
@@ -210,53 +230,21 @@ class SaliencyDock(LeavingDock):
         self.bar.begin("Reading the view ..." if job.view else "Looking for tissue ...")
         self._asking.begin(job)
 
-    def _job(self, what: Part, scratch: Path, estimated: bool) -> Job:
-        slide, spec, model = self._chosen()
-        view = what == VIEW
-        region: Region | None = None
-        drawn: DrawnRegion | None = None
-        tiling = Tiling()
-        if view:
-            region = slide.view(self.viewer)
-        elif what == REGION:
-            drawn = drawn_region(self.viewer, slide)
-            region, tiling = drawn.region, drawn.tiling(scratch)
-        if view:
-            out = scratch / "view.smoothsal.zarr"
-        else:
-            folder = self.slides.folder
-            out = store_path(slide, folder, model.name, spec, drawn)
-        sent, steps = slide.handed_over(region, model.tile_um, scratch)
-
-        def make(number: int) -> Explain:
-            return Explain(
-                id=number,
-                slide=sent,
-                model=model.model,
-                spec=spec,
-                tiling=tiling,
-                compute=Compute(batch_size=model.view_batch) if view else Compute(),
-                region=region,
-                out=str(out.absolute()),
-                view=view,
-                max_tiles=model.most_view_tiles if view else None,
-            )
-
-        overlay = Overlay(self.viewer, slide.layer, slide.mpp, part=what)
-        return Job(what, overlay, scratch, make, steps, view, estimated, slide)
-
-    def _chosen(self) -> tuple[ExplainedSlide, SaliencySpec, ModelDescribed]:
-        """What is to be explained, how, and of which model."""
-        spec = self.form.spec()
+    def _chosen(self) -> Chosen:
+        spec, tiling = self.form.spec(), self.form.tiling.settings()
+        compute = self.form.compute.settings()
         if self._model is None:
             starting = "the computing process is still starting; try again in a few seconds"
             raise NotExplainableError("choose a model first" if self._described else starting)
         if spec is None:
             raise NotExplainableError(self.form.problem)
+        if tiling is None or compute is None:
+            raise NotExplainableError(self.form.tiling.problem or self.form.compute.problem)
         layer = self.slides.layer
         if layer is None:
             raise NotExplainableError("open a slide first, e.g. with File > Open")
-        return explained_slide(layer, self.slides.asked_mpp), spec, self._model
+        slide = explained_slide(layer, self.slides.asked_mpp)
+        return Chosen(slide, spec, self._model, tiling, compute)
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""
@@ -272,16 +260,30 @@ class SaliencyDock(LeavingDock):
             self._shown_last = asked
             self._explain(VIEW, aloud=False)
 
+    def _ask_where(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Save the map to", self.slides.folder)
+        if chosen:
+            self.save(Path(chosen))
+
     def _copy(self, written: Any, what: str) -> None:
         try:
-            slide, spec, model = self._chosen()
+            chosen = self._chosen()
         except SmoothsalError as error:
             self.bar.problem(str(error))
             return
+        slide = chosen.slide
         source = source_of(slide.layer)
         path = str(source.path) if source is not None else "slide.svs"
         given = None if source is not None and source.mpp == slide.mpp else slide.mpp[0]
-        setting = Setting(path, "maps.smoothsal.zarr", given, model.model, spec)
+        setting = Setting(
+            path,
+            "maps.smoothsal.zarr",
+            given,
+            chosen.model.model,
+            chosen.spec,
+            chosen.tiling,
+            chosen.compute,
+        )
         clipboard = QGuiApplication.clipboard()
         assert clipboard is not None
         clipboard.setText(written(setting))
@@ -310,7 +312,7 @@ class SaliencyDock(LeavingDock):
                 self._on_model(answer)
         elif isinstance(answer, Failed) and answer.id == self._asked_model:
             self.bar.problem(answer.message)
-        else:
+        elif not self._saving.hear(answer):
             self._asking.hear(answer)
 
     def _on_described(self, answer: Described) -> None:
@@ -361,9 +363,13 @@ class SaliencyDock(LeavingDock):
             if answer.reading is not None:
                 self._read_out(job, answer.reading, answer.classes)
 
-    def _on_end(self, job: Job, answer: Finished | Failed | Stopped) -> None:
+    def _on_end(self, job: Job, answer: Finished | InputShown | Failed | Stopped) -> None:
         if isinstance(answer, Finished):
             self._on_finished(job, answer)
+        elif isinstance(answer, InputShown):
+            assert job.slide is not None, "it is of a slide"
+            show_input(self.viewer, job.slide, answer)
+            self.bar.end(f"The model gets this tile, at {answer.um_per_px:.3g} um per pixel.")
         elif isinstance(answer, Stopped):
             kept = " The same again goes on where it stopped." if job.paused else ""
             self.bar.end(f"Stopped.{kept}")
@@ -405,6 +411,10 @@ class SaliencyDock(LeavingDock):
         else:
             if job.slide is not None and answer.tiles and not job.view:
                 self.session.choice.explained.emit(job.slide, answer.tiles)
+            explained = job.make(job.id)
+            assert isinstance(explained, Explain), "it has a map"
+            self._saving.remember(explained, answer.pictures[0].store)
+            self.bar.save.setEnabled(True)
             self.bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
 
     def _on_death(self, cause: str) -> None:

@@ -1,4 +1,4 @@
-"""SpecForm: the controls of a SaliencySpec, and the choices that follow the model."""
+"""SpecForm: the controls of spec, tiling and computing, and the choices that follow the model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_smoothsal.core.errors import SettingError
-from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.controls import (
+    WRONG,
     controls_for,
     enter,
     form_rows,
     mark,
     problems_of,
     set_choices,
+    value_of,
 )
 from napari_smoothsal.viewer.denoising_advice import nothing_to_denoise, surrogate_missing
 from napari_smoothsal.viewer.messages import (
@@ -27,6 +29,7 @@ from napari_smoothsal.viewer.messages import (
     ModelDescribed,
 )
 from napari_smoothsal.viewer.options_form import OptionsForm
+from napari_smoothsal.viewer.settings_form import SettingsForm
 
 NAMED = ("layer", "denoising", "method", "target")
 """Fields whose values are names that only the engine knows."""
@@ -46,7 +49,7 @@ OPTIONS = {"denoising_options": "denoising", "method_options": "method"}
 
 
 class SpecForm(QWidget):
-    """Controls generated from `SaliencySpec`.
+    """Controls generated from `SaliencySpec`, and under Advanced from `Tiling` and `Compute`.
 
     Signals
     -------
@@ -63,6 +66,8 @@ class SpecForm(QWidget):
             "denoising_options": OptionsForm(indent_px=INDENT_PX),
             "method_options": OptionsForm(),
         }
+        self.tiling = SettingsForm(Tiling, "Tiles")
+        self.compute = SettingsForm(Compute, "Computing")
         self._start = {n: c.value for n, c in self.controls.items() if n not in NAMED}
         self._denoisings: dict[str, DenoisingChoice] = {}
         self._model: ModelDescribed | None = None
@@ -76,10 +81,12 @@ class SpecForm(QWidget):
         inside = QVBoxLayout(inner)
         inside.addWidget(self.options["method_options"])
         form_rows(inside, rest)
+        inside.addWidget(self.tiling)
+        inside.addWidget(self.compute)
         advanced.addWidget(inner)
         layout.addWidget(advanced)
         self._problem, self._note = QLabel(), QLabel()
-        self._problem.setStyleSheet("color: #ff922b;")
+        self._problem.setStyleSheet(WRONG)
         for label in (self._problem, self._note):
             label.setWordWrap(True)
             label.hide()
@@ -93,6 +100,8 @@ class SpecForm(QWidget):
             control.changed.connect(self._on_change)
         for options in self.options.values():
             options.changed.connect(self._on_change)
+        for settings in (self.tiling, self.compute):
+            settings.changed.connect(self._on_change)
 
     @property
     def problem(self) -> str:
@@ -154,7 +163,8 @@ class SpecForm(QWidget):
             for name, value in found.items()
             if name in NAMED or value != self._start[name]
         }
-        return changed | {name: options.values() for name, options in self.options.items()}
+        changed |= {name: options.values() for name, options in self.options.items()}
+        return changed | {"tiling": self.tiling.values(), "compute": self.compute.values()}
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Enter values of an earlier time, as far as they still fit; the rest are the defaults."""
@@ -169,14 +179,14 @@ class SpecForm(QWidget):
         for name, options in self.options.items():
             self._choose_options()
             options.restore(values.get(name, {}))
+        self.tiling.restore(values.get("tiling", {}))
+        self.compute.restore(values.get("compute", {}))
 
     def spec(self) -> SaliencySpec | None:
         """The spec; None where a value cannot work, which is then marked and explained."""
-        values = {name: control.value for name, control in self.controls.items()}
+        values = {name: value_of(control) for name, control in self.controls.items()}
         values |= {name: options.values() for name, options in self.options.items()}
         values |= {name: None for name in ONLY_WITH if not self._applies(name)}
-        if values["target"] == "":
-            values["target"] = None
         problems: dict[str, str] = {}
         spec = None
         if not values["layer"]:

@@ -101,7 +101,7 @@ class TotalVariationDock(MeasuringDock):
 
     def _measure(self, what: str, most_tiles: int) -> None:
         def make(chosen: Chosen) -> Made:
-            _, _, model = chosen
+            model = chosen.model
             layers = tuple(layer.name for layer in model.layers if layer.main and layer.to_denoise)
             if not layers:
                 raise NotExplainableError(

@@ -1,0 +1,56 @@
+"""How the engine keeps what was explained: a store, a figure, masks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from itertools import count
+from pathlib import Path
+
+from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.render.figure import comparison_figure
+from napari_smoothsal.render.masks import write_masks
+from napari_smoothsal.runs import open_run
+from napari_smoothsal.runs.layout import SUFFIX
+from napari_smoothsal.slides import Slide
+from napari_smoothsal.viewer.messages import Save, Saved
+
+
+class NotSavedError(SmoothsalError):
+    """There is no place to write to."""
+
+
+def saved(request: Save, slide: Slide) -> Saved:
+    """Write store, figure and masks of what was explained.
+
+    Raises
+    ------
+    NotSavedError
+        Where the folder is not there, or cannot be written to.
+    """
+    folder, store = Path(request.folder), Path(request.store)
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise NotSavedError(f"nothing can be written to {folder.name!r}; choose another folder")
+    run = open_run(store)
+    key, run_map = next(iter(run.maps.items()))
+    if request.explain.view:
+        stem = _free(folder, f"{slide.name}.{key}.view")
+    else:
+        stem = folder / store.name.removesuffix(SUFFIX)
+    kept = stem.with_name(stem.name + SUFFIX)
+    try:
+        if not kept.exists():
+            shutil.copytree(store, kept)
+        figure = stem.with_name(stem.name + ".png")
+        x, y, w, h = run.provenance["region"]
+        comparison_figure(slide, run, [[key]], (x, y, w, h), figure)
+        names = [path.name for path in (kept, figure, *write_masks(run, run_map, stem))]
+    except OSError as error:
+        raise NotSavedError(f"could not be saved to {folder.name!r}: {error.strerror}") from error
+    return Saved(id=request.id, names=tuple(names))
+
+
+def _free(folder: Path, name: str) -> Path:
+    """The name, or, where it is taken, with a number."""
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(folder / n for n in names if not (folder / (n + SUFFIX)).exists())
