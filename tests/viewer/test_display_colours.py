@@ -111,7 +111,11 @@ def test_switched_off_in_naparis_settings(scanned: Path, picture: NDArray[np.uin
     np.testing.assert_array_equal(levels[0][:1100, :1500], picture)
 
 
-@pytest.mark.parametrize("profile", [None, b"nonsense" * 40, CMYK, SRGB], ids=str)
+@pytest.mark.parametrize(
+    "profile",
+    [None, b"nonsense" * 40, CMYK, SRGB],
+    ids=["none", "not one", "not of RGB", "already sRGB"],
+)
 def test_without_a_profile_that_changes_colours_they_are_the_files(
     tmp_path: Path, picture: NDArray[np.uint8], profile: bytes | None
 ) -> None:
