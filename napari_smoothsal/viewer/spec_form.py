@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -40,6 +40,8 @@ BASIC = ("layer", "denoising", "jitter", "method", "target", "samples", "sigma")
 MOST_DIFFERENCES = 4
 
 INDENT_PX = 12
+COLLAPSIBLE_PX = 24
+"""Of frames around what lies under Advanced."""
 
 ONLY_WITH = {"channel": ("reduction", "channel")}
 """Fields that are unset unless another one has a certain value."""
@@ -76,7 +78,7 @@ class SpecForm(QWidget):
         basic = form_rows(layout, {name: self.controls[name] for name in BASIC})
         basic.insertRow(BASIC.index("denoising") + 1, self.options["denoising_options"])
         advanced = QCollapsible("Advanced")
-        inner = QWidget()
+        self._inner = inner = QWidget()
         rest = {name: c for name, c in self.controls.items() if name not in BASIC}
         inside = QVBoxLayout(inner)
         inside.addWidget(self.options["method_options"])
@@ -102,6 +104,14 @@ class SpecForm(QWidget):
             options.changed.connect(self._on_change)
         for settings in (self.tiling, self.compute):
             settings.changed.connect(self._on_change)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As wide as what lies under Advanced, so that opening it moves nothing."""
+        return (
+            super()
+            .minimumSizeHint()
+            .expandedTo(QSize(self._inner.minimumSizeHint().width() + COLLAPSIBLE_PX, 0))
+        )
 
     @property
     def problem(self) -> str:

@@ -136,7 +136,9 @@ SPEC = SaliencySpec(
 
 @pytest.mark.parametrize("spec", [SPEC, SaliencySpec(layer="layer1")])
 def test_python_that_is_copied_is_the_same_spec(spec: SaliencySpec) -> None:
-    setting = Setting("a b.svs", "out.smoothsal.zarr", 0.25, "demo-classifier", spec, (1, 2, 3, 4))
+    setting = Setting(
+        "a b.svs", "out.smoothsal.zarr", 0.25, "demo-classifier", spec, region=(1, 2, 3, 4)
+    )
     script = as_python(setting)
     compile(script, "copied", "exec")
     (line,) = (text for text in script.splitlines() if text.startswith("spec = "))
@@ -160,7 +162,9 @@ def test_a_command_that_is_copied_is_the_same_spec(
 
     run_specs = run.specs_from
     monkeypatch.setattr(run, "specs_from", caught)
-    setting = Setting("a b.svs", "out.smoothsal.zarr", 0.25, "demo-classifier", spec, (1, 2, 3, 4))
+    setting = Setting(
+        "a b.svs", "out.smoothsal.zarr", 0.25, "demo-classifier", spec, region=(1, 2, 3, 4)
+    )
     words = shlex.split(as_command(setting))
     assert words[0] == "smoothsal"
     result = CliRunner().invoke(app.app, words[1:])
@@ -211,9 +215,9 @@ def test_the_pointer_reads_the_map_in_words(
     y, x = np.unravel_index(np.nanargmax(values), values.shape)
     viewer.cursor.position = tuple(layer.data_to_world((y, x)))
     ready.pointer.read()
-    assert ready.pointer.text().startswith("layer2, centred hook, gradient: +")
-    assert "raises tumour; " in ready.pointer.text()
-    assert ", stronger than 100 % of the view" in ready.pointer.text()
+    assert ready.pointer.text().startswith("layer2, centred hook, gradient, tumour: +")
+    assert "(100th percentile), raises tumour" in ready.pointer.text()
+    assert viewer.status == ready.pointer.text()
     y, x = np.unravel_index(np.nanargmin(values), values.shape)
     viewer.cursor.position = tuple(layer.data_to_world((y, x)))
     ready.pointer.read()

@@ -175,7 +175,7 @@ def test_rows_of_tiles_are_means_of_the_map(
         compute=Compute(device="cpu"),
         progress=False,
     )
-    rows = tile_rows(run, model)
+    rows = tile_rows(run)
     assert len(rows) == len(run.tiles)
     (shown,) = run.maps.values()
     values = np.abs(shown.levels[0][:])

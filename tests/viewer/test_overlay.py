@@ -11,12 +11,13 @@ import zarr
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_smoothsal.render.colours import coloured
-from napari_smoothsal.viewer.map_layer import diverging_colormap
+from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.render.colours import NOT_COMPUTED, PALETTES, coloured
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.overlay import Overlay
 from napari_smoothsal.viewer.placement import placement_on, resolution_of
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
+from napari_smoothsal.viewer.ways import TINT, colormap_of
 
 SHAPE = (60, 88)
 
@@ -38,6 +39,12 @@ def stored(folder: Path, **changes: Any) -> MapPicture:
         "title": "layer1 | original | gradient | supports tumour / speaks against",
         "legend": ("supports tumour", "speaks against tumour"),
         "limit": 1.0,
+        "limit_of": "full colour: as told",
+        "stretched": 0.5,
+        "palette": "amber and teal",
+        "target": "tumour",
+        "spec": SaliencySpec(layer="layer1"),
+        "model": "tiny",
         **changes,
     }
     return MapPicture(**fields)
@@ -88,12 +95,13 @@ def test_resolution_comes_from_units_of_length_only(viewer: Any) -> None:
     assert resolution_of(add_slide(viewer)) is None
 
 
-def test_colours_are_those_of_the_figures_and_nan_is_transparent() -> None:
-    colormap = diverging_colormap()
+@pytest.mark.parametrize("palette", PALETTES)
+def test_colours_are_those_of_the_figures_and_nan_is_veiled(palette: str) -> None:
+    colormap = colormap_of(TINT, palette)
     values = np.array([-1.0, -0.6, -0.2, 0.0, 0.3, 0.8, 1.0])
-    want = coloured(values[None], 1.0)[0]
+    want = coloured(values[None], 1.0, PALETTES[palette])[0]
     np.testing.assert_allclose(colormap.map((values + 1) / 2), want, atol=0.02)
-    assert colormap.map(np.array([np.nan]))[0, 3] == 0
+    np.testing.assert_allclose(colormap.map(np.array([np.nan]))[0], NOT_COMPUTED, atol=1e-6)
     assert colormap.map(np.array([0.5]))[0, 3] < 0.01
 
 

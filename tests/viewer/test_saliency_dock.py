@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Image
+from test_overlay import stored
 from viewer_listening import PATIENCE_MS, finish
 from viewer_pictures import tissue
 
 from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.viewer.map_layer import map_layer_options
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
-from napari_smoothsal.viewer.slide_source import METADATA
 
 
 def test_choices_follow_the_model(ready: SaliencyDock, qtbot: Any) -> None:
@@ -75,7 +76,8 @@ def test_explain_view_shows_a_map_on_the_view_and_reads_it_out(
     finish(ready, qtbot)
     assert list(viewer.layers) == [slide, layer]
     np.testing.assert_allclose(layer.extent.world[0], (70, 125), atol=4.5)
-    assert not list(session_of(viewer).folder.iterdir())
+    # What is on show can still be saved; of what was before nothing is left.
+    assert len(list(session_of(viewer).folder.iterdir())) == 1
 
 
 def test_a_bad_sigma_is_marked_explained_and_nothing_is_lost(
@@ -193,9 +195,11 @@ def test_a_model_that_cannot_be_loaded_is_told(
     assert "hoose a model" in dock.bar.status
 
 
-def test_the_legend_is_that_of_the_selected_map(dock: SaliencyDock, viewer: Any) -> None:
-    own = {"map": "k", "legend": ("supports x", "speaks against x"), "limit": 2.0}
-    layer = Image(np.zeros((4, 4)), metadata={METADATA: own})
+def test_the_legend_is_that_of_the_selected_map(
+    dock: SaliencyDock, viewer: Any, tmp_path: Path
+) -> None:
+    picture = stored(tmp_path / "m", legend=("supports x", "speaks against x"))
+    layer = Image(np.zeros((4, 4)), **map_layer_options(picture, "m", False))
     viewer.add_layer(layer)
     viewer.layers.selection.active = layer
     assert "supports x" in dock.colours.text

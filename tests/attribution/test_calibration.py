@@ -1,0 +1,65 @@
+"""What full colour means: measured on the model's own normal tissue, whatever the slide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_smoothsal import Compute, SaliencySpec
+from napari_smoothsal.attribution import Explainer, normal_magnitudes
+from napari_smoothsal.attribution.calibration import PERCENTILE
+from napari_smoothsal.models import Model
+
+SPECS = [
+    SaliencySpec(layer="layer1", samples=0, target="tumour"),
+    SaliencySpec(layer="layer1", samples=0, target="tumour", reduction="absolute"),
+    SaliencySpec(layer="layer2", samples=0, target="normal", method="activation_x_gradient"),
+]
+
+
+@pytest.fixture
+def model(classifier: Model) -> Model:
+    rng = np.random.default_rng(0)
+    classifier.normal_tissue = rng.integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    return classifier
+
+
+def test_it_is_the_percentile_over_all_tiles(model: Model) -> None:
+    assert model.normal_tissue is not None
+    images = torch.from_numpy(model.normal_tissue).permute(0, 3, 1, 2)
+    result = Explainer(model, SPECS, Compute(), "slide").explain(images, [(i,) for i in range(5)])
+    wanted = []
+    for spec, maps in zip(SPECS, result.specs, strict=True):
+        values = maps.maps.abs().sum(1) if spec.reduction == "absolute" else maps.maps.sum(1).abs()
+        wanted.append(np.percentile(values[values > 0], PERCENTILE))
+    # In batches of two the maps are the same within rounding.
+    found = normal_magnitudes(model, SPECS, Compute(batch_size=2), "slide")
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    assert found[1] != found[0] != found[2]
+
+
+def test_few_samples_stand_for_many(model: Model) -> None:
+    few, many = (
+        normal_magnitudes(model, [SaliencySpec(layer="layer1", samples=n)], Compute(), "slide")[0]
+        for n in (4, 20)
+    )
+    assert few == many  # the same measurement, not one that differs a little
+
+
+def test_it_is_measured_once_for_each_setting(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = normal_magnitudes(model, SPECS, Compute(), "slide")
+    monkeypatch.setattr(Explainer, "explain", None)
+    assert normal_magnitudes(model, SPECS[::-1], Compute(), "slide") == first[::-1]
+
+
+def test_without_normal_tissue_there_is_none(classifier: Model) -> None:
+    assert normal_magnitudes(classifier, SPECS, Compute(), "slide") == [None] * 3
+
+
+def test_a_map_that_is_zero_all_over_it_has_no_limit(model: Model) -> None:
+    for parameter in model.module.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert normal_magnitudes(model, SPECS[:1], Compute(), "slide") == [None]

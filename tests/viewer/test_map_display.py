@@ -1,0 +1,209 @@
+"""Ways of showing, limits, hatching: what a viewer without a window holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+from test_overlay import PLACES, add_slide, stored
+
+from napari_smoothsal.viewer.contour_lines import BANDS, BandedLevel, banded_levels, bands
+from napari_smoothsal.viewer.first_limits import FirstLimits
+from napari_smoothsal.viewer.map_display import MapDisplay
+from napari_smoothsal.viewer.messages import TileRow
+from napari_smoothsal.viewer.other_class import OtherClass, other_class_at
+from napari_smoothsal.viewer.overlay import Overlay
+from napari_smoothsal.viewer.ways import CONTOURS, SPOTLIGHT, TINT
+
+MPP = (0.5, 0.5)
+
+
+@pytest.fixture
+def viewer() -> Any:
+    return ViewerModel()
+
+
+@pytest.fixture
+def display(viewer: Any, qtbot: Any) -> Iterator[MapDisplay]:
+    widget = MapDisplay(viewer)
+    qtbot.addWidget(widget)
+    yield widget
+    widget.disconnect_viewer()
+
+
+def shown(viewer: Any, folder: Path, place: str = "our slide", **changes: Any) -> Overlay:
+    overlay = Overlay(viewer, add_slide(viewer, **PLACES[place]), MPP, part="slide")
+    overlay.show(stored(folder, **changes))
+    return overlay
+
+
+def test_limits_are_fixed_or_stretched_and_the_legend_says_which(
+    viewer: Any, display: MapDisplay, tmp_path: Path
+) -> None:
+    overlay = shown(viewer, tmp_path / "a", limit=4.0, stretched=0.5, limit_of="full colour: fixed")
+    display.bring_up_to_date(overlay.layer)
+    assert tuple(overlay.layer.contrast_limits) == (-4, 4)
+    assert "full colour: fixed" in display.text
+    display.stretched.setChecked(True)
+    assert tuple(overlay.layer.contrast_limits) == (-0.5, 0.5)
+    assert "stretched" in display.text and "fixed" not in display.text
+    # The next map is shown as this one is.
+    overlay.show(stored(tmp_path / "b", limit=4.0, stretched=0.25))
+    display.bring_up_to_date(overlay.layer)
+    assert tuple(overlay.layer.contrast_limits) == (-0.25, 0.25)
+    display.stretched.setChecked(False)
+    assert tuple(overlay.layer.contrast_limits) == (-4, 4)
+    # What the user set is the user's.
+    overlay.layer.contrast_limits = (-1, 3)
+    display.stretched.setChecked(True)
+    assert tuple(overlay.layer.contrast_limits) == (-1, 3)
+    assert "as set in the layer controls" in display.text
+
+
+def test_a_spotlight_is_dark_without_influence_and_clear_with_it(
+    viewer: Any, display: MapDisplay, tmp_path: Path
+) -> None:
+    overlay = shown(viewer, tmp_path / "a")
+    display.bring_up_to_date(overlay.layer)
+    display.way.setCurrentText(SPOTLIGHT)
+    alpha = overlay.layer.colormap.map(np.array([0.0, 0.5, 1.0]))[:, 3]
+    assert alpha[0] < 0.01 and alpha[1] > 0.6 and alpha[2] < 0.01
+    assert "dark: no influence" in display.text
+    display.way.setCurrentText(TINT)
+    assert overlay.layer.colormap.map(np.array([0.5]))[0, 3] < 0.01
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_contour_lines_lie_on_the_map(
+    viewer: Any, display: MapDisplay, tmp_path: Path, place: str
+) -> None:
+    overlay = shown(viewer, tmp_path / "a", place)
+    display.bring_up_to_date(overlay.layer)
+    display.way.setCurrentText(CONTOURS)
+    slide, layer, lines = viewer.layers
+    for corner in ((-0.5, -0.5), (63.5, 95.5), (3.5, 9.5)):
+        enlarged = 4 * (np.array(corner) + 0.5) - 0.5
+        np.testing.assert_allclose(
+            lines.data_to_world(enlarged), layer.data_to_world(corner), atol=1e-6
+        )
+    assert layer.colormap.map(np.array([0.0, 0.9]))[:, 3].max() == 0
+    layer.visible = False
+    assert not lines.visible
+    layer.visible = True
+    assert lines.visible
+    display.way.setCurrentText(TINT)
+    assert list(viewer.layers) == [slide, layer]
+
+
+def test_lines_go_with_their_map(viewer: Any, display: MapDisplay, tmp_path: Path) -> None:
+    overlay = shown(viewer, tmp_path / "a")
+    display.bring_up_to_date(overlay.layer)
+    display.way.setCurrentText(CONTOURS)
+    viewer.layers.remove(overlay.layer)
+    assert len(viewer.layers) == 1
+
+
+def test_bands_are_thirds_of_the_limit_on_both_sides() -> None:
+    values = np.repeat(np.array([0.0, 0.4, 0.7, 1.1, -0.4, -0.7, -1.1]), 40)[None].repeat(30, 0)
+    found = bands(values, 1.0)[15, 20::40]
+    assert list(found) == [0, 1, 2, 3, 1 + BANDS, 2 + BANDS, 3 + BANDS]
+    assert not bands(np.full((9, 9), np.nan), 1.0).any()
+
+
+def test_a_part_of_a_level_is_that_part_of_the_whole() -> None:
+    values = np.random.default_rng(0).normal(size=(70, 90)).cumsum(0).cumsum(1) / 40
+    values[20:25, 30:60] = np.nan
+    whole = bands(values, 1.0, 4)
+    level = BandedLevel(values, 1.0, 4)
+    assert level.shape == whole.shape == (280, 360)
+    for part in (np.s_[100:181, 3:99], np.s_[0:280, 0:360], np.s_[277:, ::3], np.s_[5]):
+        want = whole[part] if isinstance(part, tuple) else None
+        if want is not None:
+            assert (np.asarray(level[part]) == want).mean() > 0.999  # rounding of the filter
+    assert [np.shape(x) for x in banded_levels([values], 1.0)] == [(280, 360), (140, 180), (70, 90)]
+
+
+def test_opacity_is_that_of_all_maps(viewer: Any, display: MapDisplay, tmp_path: Path) -> None:
+    first = shown(viewer, tmp_path / "a").layer
+    display.opacity.setValue(40)
+    second = shown(viewer, tmp_path / "b").layer
+    assert first.opacity == second.opacity == 0.4
+    other = viewer.add_layer(Image(np.zeros((4, 4))))
+    display.opacity.setValue(60)
+    assert other.opacity == 1.0 and first.opacity == 0.6
+
+
+def rows(predicted: list[str], step: float = 100.0) -> list[TileRow]:
+    return [
+        TileRow(
+            box=(step * n, 50.0, 128.0, 128.0),
+            predicted=name,
+            probability=0.25,
+            total_variation=1.0,
+            saliency=1.0,
+        )
+        for n, name in enumerate(predicted)
+    ]
+
+
+def test_tiles_of_another_class_are_hatched_and_say_so(
+    viewer: Any, display: MapDisplay, tmp_path: Path
+) -> None:
+    overlay = shown(viewer, tmp_path / "a")
+    slide = viewer.layers[0]
+    overlay.hatch("tumour", ("normal", "tumour"), rows(["normal", "tumour", "normal"]))
+    display.bring_up_to_date(overlay.layer)
+    assert "hatched: the model predicts another class" in display.text
+    (hatching,) = [layer for layer in viewer.layers if layer.name.startswith("hatched")]
+    for number, said in enumerate(("model says normal, p = 0.25", "", "model says normal")):
+        # The middle of a tile of 128 px; tiles are 100 px apart.
+        place = slide.data_to_world((50 + 63.5, 100 * number + 63.5))
+        assert said in other_class_at(viewer, place) and (said or not other_class_at(viewer, place))
+    starts = np.array([hatching.data_to_world(start) for start in hatching.data[:, 0]])
+    ends = np.array([hatching.data_to_world(line.sum(0)) for line in hatching.data])
+    spots = np.concatenate([starts, ends])[:, 1] / 0.5
+    assert not ((spots > 63.5 + 51) & (spots < 263.5 - 51)).any()  # nothing on the middle tile
+    overlay.hatch("tumour", ("normal", "tumour"), rows(["tumour"]))
+    assert not [layer for layer in viewer.layers if layer.name.startswith("hatched")]
+
+
+@pytest.mark.parametrize("target", ["auto", "tumour-normal", "unit:layer3:1"])
+def test_only_of_a_class_it_can_be_said(viewer: Any, tmp_path: Path, target: str) -> None:
+    overlay = shown(viewer, tmp_path / "a")
+    overlay.hatch(target, ("normal", "tumour"), rows(["normal", "tumour"]))
+    assert len(viewer.layers) == 2
+
+
+def test_hatching_has_lines_in_every_cell_of_another_class() -> None:
+    lines = OtherClass("tumour", rows(["normal", "tumour", "normal"]), MPP).lines
+    cells = {tuple(np.rint(start + direction / 2).astype(int)) for start, direction in lines}
+    assert cells == {(0, 0), (0, 2)}
+
+
+def test_the_first_map_of_a_setting_fixes_the_limit_of_the_next(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from napari_smoothsal import SaliencySpec
+
+    def a_map(largest: float, layer: str = "layer1", normal: float | None = None) -> Any:
+        return SimpleNamespace(
+            normal_magnitude=normal,
+            largest_magnitude=lambda _: largest,
+            spec=SaliencySpec(layer=layer),
+        )
+
+    run: Any = SimpleNamespace(provenance={"model": {"parameters_sha256": "1"}})
+    other: Any = SimpleNamespace(provenance={"model": {"parameters_sha256": "2"}})
+    limits = FirstLimits()
+    assert limits.limit_of(run, "a", a_map(1.0)).value == 1.0
+    assert limits.limit_of(run, "a", a_map(2.0)).value == 2.0  # the first one has grown
+    assert limits.limit_of(run, "b", a_map(9.0)).value == 2.0
+    assert limits.limit_of(run, "a", a_map(9.0)).of == "first map"
+    assert limits.limit_of(run, "b", a_map(9.0, "layer2")).value == 9.0
+    assert limits.limit_of(other, "b", a_map(7.0)).value == 7.0
+    assert limits.limit_of(run, "b", a_map(9.0, normal=0.5)).value == 0.5
