@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +129,29 @@ def ready(dock: SaliencyDock, slide: Any, model_folder: Path, qtbot: Any) -> Sal
     qtbot.waitUntil(lambda: bool(dock.form.controls["layer"].value), timeout=PATIENCE_MS)
     dock.form.controls["samples"].value = 0
     return dock
+
+
+@pytest.fixture
+def window_of_its_own(
+    tiff_slide: Path, model_folder: Path, tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a scene of `scripted_window.py`; temporary files and settings stay in the test's
+    folder."""
+    script = Path(__file__).with_name("scripted_window.py")
+    (tmp_path / "temp").mkdir()
+    own = {
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(tmp_path / "temp")),
+        "NAPARI_CONFIG": str(tmp_path / "settings" / "settings.yaml"),
+    }
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(scene: str, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(script), scene, str(tiff_slide), str(model_folder)]
+        surroundings = {**os.environ, **own, **environment}
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=surroundings))
+        return started[-1]
+
+    yield start
+    for window in started:
+        window.kill()
+        window.communicate()
