@@ -48,7 +48,7 @@ class LeavingDock(QWidget):
         self.destroyed.connect(end)
         application = QCoreApplication.instance()
         assert application is not None
-        application.aboutToQuit.connect(end)
+        self.hear(application.aboutToQuit, end)
 
     def event(self, event: QEvent | None) -> bool:
         """End with the dock's frame: napari takes its content out and may keep it alive."""
