@@ -47,7 +47,7 @@ def closed_midway(slide: Path, model: Path) -> Steps:
 
 
 def docks_and_a_view(slide: Path, model: Path) -> Steps:
-    """Every dock opens; a view is explained, measured and predicted; the window is closed."""
+    """Every dock opens; a view is explained, measured, predicted and saved; it closes."""
     import qtpy
 
     viewer, dock = opened(slide, model)
@@ -63,6 +63,7 @@ def docks_and_a_view(slide: Path, model: Path) -> Steps:
     for each in beside.values():
         each.ask_view()
         yield lambda each=each: not each.busy
+        each.write_picture(slide.with_name(f"{type(each).__name__}.png"))
     say(
         qt=qtpy.API,
         layers=[layer.name for layer in viewer.layers],

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ pytestmark = [
 
 
 def test_the_docks_open_explain_and_close_on_pyside6(
-    window_of_its_own: Callable[..., subprocess.Popen[bytes]],
+    window_of_its_own: Callable[..., subprocess.Popen[bytes]], tiff_slide: Path
 ) -> None:
     # In a process of its own: two Qt libraries in one do not get along.
     window = window_of_its_own("docks_and_a_view", QT_API="pyside6")
@@ -31,4 +32,6 @@ def test_the_docks_open_explain_and_close_on_pyside6(
     explained, measured, predicted = told["said"]
     assert explained.startswith("Done.")
     assert measured.startswith("This view: ") and "tiles: " in predicted
+    pictures = {path.stem for path in tiff_slide.parent.glob("*.png")}
+    assert pictures == {"TotalVariationDock", "PredictionsDock"}
     assert not psutil.pid_exists(told["engine"])
