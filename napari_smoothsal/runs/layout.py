@@ -32,7 +32,7 @@ FINISHED = ("complete", "complete_with_errors")
 BAND = 256
 """Height and width of a chunk of a map; one band is one row of chunks."""
 COARSEST_PX = 1024
-PER_MAP = ("tv", "se", "samples", "delta", "explained_px")
+PER_MAP = ("tv", "se", "samples", "delta", "explained_px", "difference")
 """Columns of the tile table that there is one of for each map; see `Run.tiles`."""
 
 

@@ -191,7 +191,10 @@ class Run:
         samples, of which there are ``samples_<key>``; ``delta_<key>`` of DeepLift, how far the
         sum over the map is from what it should explain; ``explained_px_<key>``, of models that
         decide per pixel, the pixels whose score is explained: 0 where the class is predicted
-        nowhere in the tile, so that its map is zero and has no total variation."""
+        nowhere in the tile, so that its map is zero and has no total variation;
+        ``difference_<key>`` between the class probabilities of the model and of the network that
+        the denoising explains, absolute and summed over classes (of models that decide per pixel:
+        of the tile's means): 0 where that is the model's own."""
         own = self._own
         columns = {
             name: np.asarray(array[:]) for name, array in group_at(self._root, "tiles").arrays()

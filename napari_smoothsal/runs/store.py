@@ -57,6 +57,8 @@ class StoreWriter:
     def write_tiles(self, start: int, columns: Mapping[str, NDArray[np.generic]]) -> None:
         """Write consecutive tiles' columns; ``status`` last, so that a done tile is complete."""
         for name in sorted(columns, key=lambda n: n == "status"):
+            if name not in self._tiles:
+                continue  # the store is older than the column
             values = columns[name]
             self._tiles[name][start : start + len(values)] = values
 

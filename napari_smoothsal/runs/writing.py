@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import BatchMaps
 from napari_smoothsal.evaluation import total_variation
+from napari_smoothsal.evaluation.prediction_difference import prediction_difference
 from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.runs.stitch import BandStitcher
@@ -180,6 +181,10 @@ def _columns(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np
         columns[f"samples_{index}"] = _where(good, maps.samples.numpy())
         columns[f"delta_{index}"] = _where(good, maps.convergence_delta.numpy())
         columns[f"explained_px_{index}"] = _where(good, explained)
+        difference = prediction_difference(
+            result.decision.probabilities, maps.probabilities, result.decision.predicted
+        )
+        columns[f"difference_{index}"] = _where(good, difference.all_classes.numpy())
     return columns
 
 

@@ -156,6 +156,15 @@ def mark(control: Any, problem: str | None) -> None:
     native.setProperty("smoothsal_problem", problem or "")
 
 
+def named_in(text: str, controls: Mapping[str, Any]) -> list[Any]:
+    """Controls that a message about several fields, or of the engine, gives with their values."""
+    return [
+        control
+        for name, control in controls.items()
+        if f"{name} = " in text or f"{name} named " in text
+    ]
+
+
 def problems_of(error: SettingError) -> dict[str, str]:
     """Messages by field name of a failed validation; empty where it was no validation."""
     cause = error.__cause__

@@ -31,27 +31,24 @@ class LeavingDock(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         self._docked = False
-        self._at_end: list[Callable[[], None]] = []
+        self._at_end = contextlib.ExitStack()
         super().__init__(parent)
         self.viewer = viewer
         self.session = session_of(viewer)
         self.session.enter()
-        session, at_end = self.session, self._at_end
-        ended: list[bool] = []
+        self._at_end.callback(self.session.leave)
+        steps = self._at_end
 
         def end(*_: object) -> None:
-            # Whichever comes first: the dock or the application.
-            if not ended:
-                ended.append(True)
-                for step in at_end:
-                    step()
-                session.leave()
+            # Of the dock or the application, whichever is first: a stack unwinds once. All of it:
+            # where a step fails the others are still taken.
+            steps.close()
 
         self._end = end
         self.destroyed.connect(end)
         application = QCoreApplication.instance()
         assert application is not None
-        application.aboutToQuit.connect(end)
+        self.hear(application.aboutToQuit, end)
 
     def event(self, event: QEvent | None) -> bool:
         """End with the dock's frame: napari takes its content out and may keep it alive."""
@@ -64,15 +61,16 @@ class LeavingDock(QWidget):
         return handled
 
     def at_end(self, step: Callable[[], None]) -> None:
-        """Do something when it is closed."""
-        self._at_end.append(step)
+        """Do something when it is closed; what was asked for last comes first."""
+        self._at_end.callback(step)
 
     def hear(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Connect a signal of what outlives the dock, for as long as it is open."""
         signal.connect(slot)
 
         def deaf() -> None:
-            with contextlib.suppress(TypeError, RuntimeError):  # Qt may have been first
+            # Qt may have been first, which PySide tells in its own way.
+            with contextlib.suppress(TypeError, RuntimeError, SystemError):
                 signal.disconnect(slot)
 
-        self._at_end.append(deaf)
+        self.at_end(deaf)

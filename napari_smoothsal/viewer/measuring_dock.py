@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.viewer.asking import WAITING, Asking, Job
@@ -110,6 +111,19 @@ class MeasuringDock(LeavingDock):
         self.say(WAITING if self._asking.must_wait else saying)
         self.cancel.setEnabled(True)
         self._asking.begin(Job(what, None, scratch, request, steps, view))
+
+    def save(self, title: str, name: str, write: Callable[[Path], None]) -> None:
+        """Ask for a file and write it; where that fails, say so."""
+        path, _ = QFileDialog.getSaveFileName(self, title, name)
+        if path:
+            try:
+                write(Path(path))
+            except OSError as error:
+                why = error.strerror or "not a place that can be written to"
+                self.say(
+                    f"{Path(path).name!r} could not be written ({why}); choose another folder",
+                    problem=True,
+                )
 
     def say(self, text: str, *, problem: bool = False) -> None:
         """Say how things stand."""

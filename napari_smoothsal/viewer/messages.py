@@ -404,6 +404,12 @@ class TileRow(_Message):
         Of the class that is explained, or of the one predicted where that differs by tile.
     total_variation, saliency
         Of the raw map; mean magnitude of the reduced one. None where there is none.
+    difference
+        Between the probabilities of the model and of the network that the denoising explains,
+        summed over classes; None where that is the model's own.
+    against
+        How much the prediction speaks against what is explained: 1 less the probability of the
+        class that is explained where another one is predicted, else 0; None where no one class is.
     """
 
     box: tuple[float, float, float, float]
@@ -411,6 +417,8 @@ class TileRow(_Message):
     probability: float | None
     total_variation: float | None
     saliency: float | None
+    difference: float | None
+    against: float | None
 
 
 class Finished(_Message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
@@ -29,6 +30,7 @@ from napari_smoothsal.viewer.messages import (
 )
 from napari_smoothsal.viewer.prediction_layer import show_predictions
 from napari_smoothsal.viewer.requests import ExplainedSlide
+from napari_smoothsal.viewer.saved_picture import save_picture
 from napari_smoothsal.viewer.tile_table import TileTable
 
 if TYPE_CHECKING:
@@ -58,9 +60,15 @@ class PredictionsDock(MeasuringDock):
         self._rows: tuple[TileRow, ...] = ()
         self.predict = QPushButton("Predict view")
         self.predict.setToolTip("What the model predicts of the tiles in the window.")
+        self.shown = QWidget()
         self._bars = QGridLayout()
         self._difference = QLabel()
         self._difference.setWordWrap(True)
+        inside = QVBoxLayout(self.shown)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addLayout(self._bars)
+        inside.addWidget(self._difference)
+        self._counted = ""
         self._about_tiles = QLabel(
             "Explain a slide or a region: its tiles are listed here. A click flies there."
         )
@@ -72,22 +80,29 @@ class PredictionsDock(MeasuringDock):
         self.as_layer.setToolTip(
             "Colour the tiles by what is predicted; the status bar says which class and how sure."
         )
-        self.as_layer.setEnabled(False)
+        self.save_table = QPushButton("Save CSV ...")
+        self.save_table.setToolTip("The table of tiles, as it is sorted.")
+        self.save_picture = QPushButton("Save PNG ...")
+        self.save_picture.setToolTip("The bars of the view's predictions.")
+        for button in (self.as_layer, self.save_table, self.save_picture):
+            button.setEnabled(False)
         for button, key in ((self.previous, PREVIOUS), (self.next, NEXT)):
             button.setToolTip(f"{key}, with the canvas in focus")
         layout = QVBoxLayout(self)
         layout.addLayout(row_of(self.predict, self.live, self.cancel))
         layout.addWidget(self.status_line)
-        layout.addLayout(self._bars)
-        layout.addWidget(self._difference)
+        layout.addWidget(self.shown)
         layout.addWidget(self._about_tiles)
         layout.addWidget(self.tiles)
         layout.addLayout(row_of(self.previous, self.next, self.as_layer))
+        layout.addLayout(row_of(self.save_table, self.save_picture))
         self.predict.clicked.connect(self.ask_view)
         self.tiles.chosen.connect(self._fly)
         self.next.clicked.connect(lambda: self.tiles.step(1))
         self.as_layer.clicked.connect(self.show_layer)
         self.previous.clicked.connect(lambda: self.tiles.step(-1))
+        self.save_table.clicked.connect(self._ask_where_table)
+        self.save_picture.clicked.connect(self._ask_where_picture)
         self.hear(self.session.choice.explained, self._list)
         for key, by in ((NEXT, 1), (PREVIOUS, -1)):
             viewer.bind_key(key, partial(self._step, by), overwrite=True)
@@ -122,17 +137,33 @@ class PredictionsDock(MeasuringDock):
             classes = list(self.session.choice.now().model.classes)
         show_predictions(self.viewer, self._slide, self._rows, classes)
 
+    def write_table(self, path: Path) -> None:
+        """Write the table of tiles as CSV."""
+        self.tiles.write(path)
+
+    def write_picture(self, path: Path) -> None:
+        """Write the bars as PNG."""
+        save_picture(self.shown, path, (self._counted,))
+
+    def _ask_where_table(self) -> None:
+        self.save("Save the tiles", "tiles.csv", self.write_table)
+
+    def _ask_where_picture(self) -> None:
+        self.save("Save the predictions", "predictions.png", self.write_picture)
+
     def _show(self, denoising: str, found: Predicted) -> None:
         while (item := self._bars.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
         self._difference.setText("")
+        self.save_picture.setEnabled(bool(found.tiles))
         if not found.tiles:
             self.say("No tissue found here: nothing to predict.")
             return
         counts = ", ".join(f"{n} {name}" for name, n in found.predicted.items())
         some = f" of {found.of}, spread over the view" if found.of > found.tiles else ""
-        self.say(f"{found.tiles} tiles{some}: {counts}. Mean probability of a tile:")
+        self._counted = f"{found.tiles} tiles{some}: {counts}. Mean probability of a tile."
+        self.say(self._counted)
         heads = ["", "model"] + ([denoising] if found.denoised is not None else [])
         for column, text in enumerate(heads):
             self._bars.addWidget(QLabel(text), 0, column)
@@ -154,7 +185,8 @@ class PredictionsDock(MeasuringDock):
     def _list(self, slide: ExplainedSlide, rows: tuple[TileRow, ...]) -> None:
         self._slide, self._rows = slide, rows
         self.tiles.show_rows(rows)
-        self.as_layer.setEnabled(bool(rows))
+        for button in (self.as_layer, self.save_table):
+            button.setEnabled(bool(rows))
         first = "the first " if len(rows) == MOST_ROWS else ""
         self._about_tiles.setText(
             f"Explained: {first}{len(rows)} tiles. A click flies there, a heading sorts."

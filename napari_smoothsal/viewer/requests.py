@@ -93,6 +93,20 @@ def explained_slide(layer: Any, asked_mpp: float) -> ExplainedSlide:
     return ExplainedSlide(layer, stated or (asked_mpp, asked_mpp), size)
 
 
+def result_folder(entered: str) -> Path:
+    """The folder that was entered for results.
+
+    Raises
+    ------
+    NotExplainableError
+        Where there is none.
+    """
+    folder = Path(entered).expanduser()
+    if not folder.is_dir():
+        raise NotExplainableError(f"there is no folder {str(folder)!r}; choose another one")
+    return folder
+
+
 def store_path(
     slide: ExplainedSlide,
     folder: str,
@@ -120,15 +134,13 @@ def store_path(
     """
     source = source_of(slide.layer)
     if folder:
-        parent = Path(folder).expanduser()
+        parent = result_folder(folder)
     elif source is not None:
         parent = source.path.parent
     else:
         raise NotExplainableError(
             "this layer has no file to put the result beside; choose a folder under Save to"
         )
-    if not parent.is_dir():
-        raise NotExplainableError(f"there is no folder {str(parent)!r}; choose another one")
     stem = source.path.stem if source is not None else re.sub(r"[^\w.+-]", "_", slide.layer.name)
     place = source.path.absolute() if source is not None else slide.layer.unique_id
     settings = f"{place} {model} {slide.mpp} {spec.model_dump_json()} {more}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
@@ -78,7 +77,3 @@ class RoughnessPlot(QWidget):
         self._plot.setXRange(-0.3, len(layers) - 0.7)
         top = max([*found.noise.values(), *(row.mean or 0.0 for row in found.rows), 1.0])
         self._plot.setYRange(0, 1.08 * top)
-
-    def save(self, path: Path) -> bool:
-        """Write what is seen as PNG."""
-        return bool(self.grab().save(str(path), "PNG"))

@@ -311,6 +311,7 @@ class SaliencyDock(LeavingDock):
             if answer.id == self._asked_model:
                 self._on_model(answer)
         elif isinstance(answer, Failed) and answer.id == self._asked_model:
+            self.slides.mark_model(answer.message)
             self.bar.problem(answer.message)
         elif not self._saving.hear(answer):
             self._asking.hear(answer)
@@ -377,6 +378,7 @@ class SaliencyDock(LeavingDock):
             said = answer.message
             if not answer.expected:
                 said = f"This program failed ({answer.kind}: {answer.message}); please report it."
+            self.form.blame(answer.message if answer.expected else "")
             self.bar.end("")
             self.bar.problem(said, aloud=not self.bar.live.isChecked())
 

@@ -17,8 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoothsal.viewer.controls import set_choices
+from napari_smoothsal.viewer.controls import MARK, mark, set_choices
 from napari_smoothsal.viewer.placement import resolution_of
+from napari_smoothsal.viewer.requests import NotExplainableError, explained_slide, result_folder
+from napari_smoothsal.viewer.run_bar import PROBLEM
 from napari_smoothsal.viewer.slide_source import METADATA, source_of
 
 CORRECTED = (
@@ -79,8 +81,16 @@ class SlideForm(QWidget):
         form.addRow(self._mpp_label, self._mpp.native)
         form.addRow("model", _beside(self._model.native, choose_model))
         form.addRow("save to", _beside(self._folder, choose_folder))
+        self._problem = QLabel()
+        self._problem.setStyleSheet(PROBLEM)
+        self._problem.setWordWrap(True)
+        self._problem.hide()
+        form.addRow(self._problem)
+        self._model_problem = ""
         self._model.changed.connect(self._on_model)
         self._slide.changed.connect(self._on_slide)
+        self._mpp.changed.connect(self._check)
+        self._folder.textChanged.connect(self._check)
         events = viewer.layers.events
         self._events = (events.inserted, events.removed, events.reordered)
         for event in self._events:
@@ -122,6 +132,16 @@ class SlideForm(QWidget):
         """Where slide results go; empty: beside the slide."""
         return str(self._folder.text()).strip()
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with the values, in words; empty where nothing is."""
+        return str(self._problem.text())
+
+    def mark_model(self, problem: str) -> None:
+        """Mark the chosen model as one that cannot be used, until another one is chosen."""
+        self._model_problem = problem
+        self._check()
+
     def offer_models(self, built_in: tuple[str, ...]) -> None:
         """Offer the built-in models beside the folders chosen so far."""
         self._built_in = built_in
@@ -133,7 +153,7 @@ class SlideForm(QWidget):
             self._folders.append(folder)
         self._list_models(folder)
         self._model.value = folder
-        self.model_chosen.emit(folder)
+        self._on_model(folder)
 
     def disconnect_viewer(self) -> None:
         """Hear no more of the viewer's layers."""
@@ -163,11 +183,33 @@ class SlideForm(QWidget):
         ask = layer is not None and resolution_of(layer) is None
         self._mpp.native.setVisible(ask)
         self._mpp_label.setVisible(ask)
+        self._check()
         self.slide_chosen.emit()
 
     def _on_model(self, value: Any) -> None:
         if value is not None and not self._filling:
+            self.mark_model("")
             self.model_chosen.emit(str(value))
+
+    def _check(self, _value: Any = None) -> None:
+        """Mark what cannot work, and say why."""
+        resolution = folder = ""
+        try:
+            if self.layer is not None:
+                explained_slide(self.layer, self.asked_mpp)
+        except NotExplainableError as error:
+            resolution = str(error)
+        try:
+            if self.folder:
+                result_folder(self.folder)
+        except NotExplainableError as error:
+            folder = str(error)
+        mark(self._mpp, resolution)
+        mark(self._model, self._model_problem)
+        self._folder.setStyleSheet(MARK if folder else "")
+        told = [text for text in (resolution, self._model_problem, folder) if text]
+        self._problem.setText("\n".join(told))
+        self._problem.setVisible(bool(told))
 
     def _choose_model(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "A folder with card.json")

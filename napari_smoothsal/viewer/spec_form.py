@@ -17,6 +17,7 @@ from napari_smoothsal.viewer.controls import (
     enter,
     form_rows,
     mark,
+    named_in,
     problems_of,
     set_choices,
     value_of,
@@ -209,6 +210,8 @@ class SpecForm(QWidget):
                 problems = problems_of(error) or {"": str(error).partition(": ")[2]}
         for name, control in self.controls.items():
             mark(control, problems.get(name))
+        for control in named_in(problems.get("", ""), self.controls):
+            mark(control, problems[""])
         told = {self._label_of(name): text for name, text in problems.items()}
         for options in self.options.values():
             told |= options.problems()
@@ -219,6 +222,15 @@ class SpecForm(QWidget):
             shown.setText(text)
             shown.setVisible(bool(text))
         return None if lines else spec
+
+    def blame(self, refusal: str) -> None:
+        """Mark the fields that a refusal of the engine names, until a value is changed."""
+        for controls in (*(o.controls for o in self.options.values()), self.controls):
+            named = named_in(refusal, controls)
+            for control in named:
+                mark(control, refusal)
+            if named:
+                return  # an option may be called as a field of the spec is
 
     def _label_of(self, name: str) -> str:
         return str(self.controls[name].label) if name in self.controls else name

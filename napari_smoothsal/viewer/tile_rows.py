@@ -9,9 +9,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.viewer.messages import MOST_ROWS, TileRow
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from napari_smoothsal.runs import Run, RunMap
 
 MOST_PX = 4_000_000
@@ -30,6 +33,7 @@ def tile_rows(run: Run) -> tuple[TileRow, ...]:
     probabilities = tiles[[f"p_{name}" for name in names]].to_numpy(float)
     chosen = probabilities[:, names.index(target)] if target else probabilities.max(axis=1)
     saliency = _mean_magnitudes(shown, boxes, run.mpp)
+    difference, against = _differences(tiles, shown, key), _against(tiles, shown, chosen)
     return tuple(
         TileRow(
             box=(box[0], box[1], box[2], box[3]),
@@ -37,16 +41,39 @@ def tile_rows(run: Run) -> tuple[TileRow, ...]:
             probability=_known(probability),
             total_variation=_known(rough),
             saliency=_known(value),
+            difference=_known(differing),
+            against=_known(speaking),
         )
-        for box, predicted, probability, rough, value in zip(
+        for box, predicted, probability, rough, value, differing, speaking in zip(
             boxes.tolist(),
             tiles["predicted"],
             chosen,
             tiles[f"tv_{key}"],
             saliency,
+            difference,
+            against,
             strict=True,
         )
     )
+
+
+def _differences(tiles: pd.DataFrame, shown: RunMap, key: str) -> NDArray[np.float64]:
+    """Between the model and the network that is explained; NaN where they are the same one."""
+    column = f"difference_{key}"
+    if not DENOISINGS[shown.spec.denoising].changes_network or column not in tiles:
+        return np.full(len(tiles), np.nan)
+    return np.asarray(tiles[column], float)
+
+
+def _against(
+    tiles: pd.DataFrame, shown: RunMap, probability: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What speaks against the class that is explained; NaN where there is no one class."""
+    if shown.target == "auto":
+        return np.zeros(len(tiles))  # the class predicted is the one explained
+    if f"p_{shown.target}" not in tiles:
+        return np.full(len(tiles), np.nan)
+    return np.where(tiles["predicted"] == shown.target, 0.0, 1 - probability)
 
 
 def _mean_magnitudes(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import (  # type: ignore[attr-defined]
@@ -16,13 +18,24 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_smoothsal.viewer.messages import TileRow
 
-COLUMNS = ("predicted", "probability", "saliency", "TV")
+COLUMNS = ("predicted", "probability", "saliency", "TV", "disagreement")
 TOOLTIPS = (
     "Class that the model predicts for the tile.",
     "Of the class that is explained, or of the one predicted.",
     "Mean magnitude of the map in the tile.",
     "Total variation: how rough the tile's map is; less is smoother.",
 )
+BETWEEN_NETWORKS = (
+    "Between the model and the network that the denoising explains: absolute differences of their "
+    "probabilities, summed over classes."
+)
+WITH_THE_TARGET = (
+    "Between what is explained and what is predicted: 1 less the probability of the class that is "
+    "explained, where another class is predicted, else 0. The denoising leaves the network as it "
+    "is, so that between networks there is none."
+)
+SAVED = ("predicted", "probability", "saliency", "total_variation", "difference", "against")
+"""What is saved of each tile, beside its box."""
 SORTED_BY = COLUMNS.index("saliency")
 _SORT_ROLE = Qt.ItemDataRole.UserRole
 
@@ -31,6 +44,7 @@ class _Rows(QAbstractTableModel):
     def __init__(self, rows: Sequence[TileRow], parent: Any) -> None:
         super().__init__(parent)
         self.rows = list(rows)
+        self._changed = any(row.difference is not None for row in self.rows)
 
     def rowCount(self, _parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
         return len(self.rows)
@@ -40,7 +54,14 @@ class _Rows(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self.rows[index.row()]
-        value = (row.predicted, row.probability, row.saliency, row.total_variation)[index.column()]
+        disagreement = row.difference if self._changed else row.against
+        value = (
+            row.predicted,
+            row.probability,
+            row.saliency,
+            row.total_variation,
+            disagreement,
+        )[index.column()]
         if role == _SORT_ROLE:
             return float("-inf") if value is None else value
         if role != Qt.ItemDataRole.DisplayRole:
@@ -53,7 +74,7 @@ class _Rows(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return section + 1 if role == Qt.ItemDataRole.DisplayRole else None
         if role == Qt.ItemDataRole.ToolTipRole:
-            return TOOLTIPS[section]
+            return (*TOOLTIPS, BETWEEN_NETWORKS if self._changed else WITH_THE_TARGET)[section]
         return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
 
 
@@ -94,6 +115,15 @@ class TileTable(QTableView):
         source = self._sorted.sourceModel()
         assert isinstance(source, _Rows)
         return source.rows[self._sorted.mapToSource(self._sorted.index(number, 0)).row()]
+
+    def write(self, path: Path) -> None:
+        """Write the tiles as CSV, as they are sorted now; boxes are in level-0 px."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("x_px", "y_px", "w_px", "h_px", *SAVED))
+            for number in range(self._sorted.rowCount()):
+                row = self.row_at(number)
+                writer.writerow((*row.box, *(getattr(row, name) for name in SAVED)))
 
     def step(self, by: int) -> None:
         """Choose the tile so many rows further, from the first one again after the last."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QHeaderView,
     QPushButton,
     QTableWidget,
@@ -28,6 +27,7 @@ from napari_smoothsal.viewer.messages import (
 )
 from napari_smoothsal.viewer.requests import NotExplainableError
 from napari_smoothsal.viewer.roughness_plot import RoughnessPlot
+from napari_smoothsal.viewer.saved_picture import save_picture
 
 if TYPE_CHECKING:
     import napari
@@ -99,6 +99,10 @@ class TotalVariationDock(MeasuringDock):
             for row in self._found.rows:
                 writer.writerow((row.layer, row.denoising, row.mean, row.std, self._found.tiles))
 
+    def write_picture(self, path: Path) -> None:
+        """Write the plot as PNG."""
+        save_picture(self.plot, path)
+
     def _measure(self, what: str, most_tiles: int) -> None:
         def make(chosen: Chosen) -> Made:
             model = chosen.model
@@ -153,11 +157,7 @@ class TotalVariationDock(MeasuringDock):
             button.setEnabled(there)
 
     def _ask_where_table(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the table", "total_variation.csv")
-        if path:
-            self.write_table(Path(path))
+        self.save("Save the table", "total_variation.csv", self.write_table)
 
     def _ask_where_picture(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the plot", "total_variation.png")
-        if path and not self.plot.save(Path(path)):
-            self.say(f"{Path(path).name} could not be written", problem=True)
+        self.save("Save the plot", "total_variation.png", self.write_picture)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,17 @@ def test_interrupted_anywhere_and_resumed_is_never_interrupted(
         resumed = explained(noisy, classifier, out, compute=compute)
         assert resumed.status == "complete"
         assert_same_bits(straight, resumed)
+
+
+def test_a_store_that_is_older_than_a_column_is_resumed(noisy, classifier, tmp_path: Path) -> None:
+    out = tmp_path / "old.zarr"
+    compute = Compute(batch_size=3, device="cpu")
+    explained(noisy, classifier, out, compute=compute, stop=iter((False, True)).__next__)
+    for column in (out / "tiles").glob("difference_*"):
+        shutil.rmtree(column)
+    resumed = explained(noisy, classifier, out, compute=compute)
+    assert resumed.status == "complete"
+    assert not [name for name in resumed.tiles.columns if name.startswith("difference")]
 
 
 KILLED = """

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,16 @@ import pytest
 import torch
 from napari.components import ViewerModel
 from qtpy.QtCore import QCoreApplication, QEvent
-from viewer_listening import PATIENCE_MS
+from viewer_listening import PATIENCE_MS, described
 from viewer_pictures import tissue, write_tiff
 
 from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.viewer.engine_work import Engine
+from napari_smoothsal.viewer.messages import Describe, Described, answer_of, line_of
 from napari_smoothsal.viewer.readers import read_slides
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
+from napari_smoothsal.viewer.spec_form import SpecForm
 
 CARD = ModelCard(
     name="tiny",
@@ -126,3 +132,44 @@ def ready(dock: SaliencyDock, slide: Any, model_folder: Path, qtbot: Any) -> Sal
     qtbot.waitUntil(lambda: bool(dock.form.controls["layer"].value), timeout=PATIENCE_MS)
     dock.form.controls["samples"].value = 0
     return dock
+
+
+@pytest.fixture
+def form(model_folder: Path, qtbot: Any) -> SpecForm:
+    """A form with what the engine says of the denoisings, as it comes out of the pipe."""
+    said: list[Any] = []
+    Engine(said.append, lambda _: False).describe(Describe(id=1))
+    answer = answer_of(line_of(said[0]))
+    assert isinstance(answer, Described)
+    made = SpecForm()
+    qtbot.addWidget(made)
+    made.describe(answer)
+    made.describe_model(described(model_folder))
+    made.controls["samples"].value = 0
+    return made
+
+
+@pytest.fixture
+def window_of_its_own(
+    tiff_slide: Path, model_folder: Path, tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a scene of `scripted_window.py`; temporary files and settings stay in the test's
+    folder."""
+    script = Path(__file__).with_name("scripted_window.py")
+    (tmp_path / "temp").mkdir()
+    own = {
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(tmp_path / "temp")),
+        "NAPARI_CONFIG": str(tmp_path / "settings" / "settings.yaml"),
+    }
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(scene: str, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(script), scene, str(tiff_slide), str(model_folder)]
+        surroundings = {**os.environ, **own, **environment}
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=surroundings))
+        return started[-1]
+
+    yield start
+    for window in started:
+        window.kill()
+        window.communicate()

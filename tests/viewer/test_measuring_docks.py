@@ -11,17 +11,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtWidgets import QFileDialog
 from viewer_listening import PATIENCE_MS, finish
 
-from napari_smoothsal import Compute, SaliencySpec, Tiling, explain_slide, load_model
+from napari_smoothsal import (
+    Compute,
+    SaliencySpec,
+    Tiling,
+    explain_slide,
+    explain_tiles,
+    load_model,
+    open_slide,
+)
 from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred
+from napari_smoothsal.slides.base import Box
 from napari_smoothsal.viewer.field_of_view import field_of_view
 from napari_smoothsal.viewer.predictions_dock import PredictionsDock
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.tile_rows import tile_rows
+from napari_smoothsal.viewer.tile_table import COLUMNS, TileTable
 from napari_smoothsal.viewer.total_variation_dock import COMPARED, TotalVariationDock
+
+DISAGREEMENT = COLUMNS.index("disagreement")
 
 
 def wait(qtbot: Any, condition: Any) -> None:
@@ -76,7 +89,7 @@ def test_roughness_of_the_view_by_layer_and_denoising(
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16 and float(rows[0]["tv_mean"]) == found.rows[0].mean
-    assert roughness.plot.save(tmp_path / "p.png")
+    roughness.write_picture(tmp_path / "p.png")
     with Image.open(tmp_path / "p.png") as picture:
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 5
     # Of the slide: more tiles.
@@ -153,6 +166,90 @@ def test_tiles_are_listed_sorted_and_flown_to(
         assert row.predicted in str(shown.get_status(middle, world=True))
     predictions.as_layer.click()
     assert sum(layer.name.startswith("predictions of") for layer in viewer.layers) == 1
+
+
+def test_disagreement_between_networks_or_with_what_is_explained(
+    model_folder: Path, tiff_slide: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    model = load_model(str(model_folder))
+    table = TileTable()
+    qtbot.addWidget(table)
+    heading = (DISAGREEMENT, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    found = {}
+    for denoising in ("forward_hook", "original"):
+        run = explain_slide(
+            tiff_slide,
+            model,
+            [SaliencySpec(layer="layer1", samples=0, denoising=denoising, target="normal")],
+            tmp_path / f"{denoising}.smoothsal.zarr",
+            region=(0, 0, 300, 300),
+            progress=False,
+        )
+        (key,) = run.maps
+        rows = tile_rows(run, model)
+        found[denoising] = run.tiles[f"difference_{key}"].to_numpy()
+        table.show_rows(rows)
+        table.sortByColumn(DISAGREEMENT, Qt.SortOrder.DescendingOrder)
+        shown = [table.row_at(i) for i in range(len(rows))]
+        told = table.model().headerData(*heading)
+        if denoising == "original":
+            # Every tile is predicted as the other class; the more surely, the less they agree.
+            assert {row.predicted for row in rows} == {"tumour"}
+            assert [row.against for row in rows] == pytest.approx(
+                [1 - row.probability for row in rows]
+            )
+            values = [row.against for row in shown]
+            assert "1 less the probability" in told
+        else:
+            values = [row.difference for row in shown]
+            assert "network that the denoising explains" in told
+        assert values == sorted(values, reverse=True) and len(values) > 4
+    # The first tile again, by itself.
+    with open_slide(tiff_slide) as slide:
+        image = slide.read_box(Box(*rows[0].box), (64, 64)).transpose(2, 0, 1)[None]
+    spec = SaliencySpec(layer="layer1", samples=0, denoising="forward_hook", target="normal")
+    tile = explain_tiles(model, image, spec)
+    changed = (tile.probabilities - tile.original_probabilities).abs().sum()
+    assert found["forward_hook"][0] == pytest.approx(float(changed), rel=1e-3)
+    assert (found["forward_hook"] > 0).all() and (found["original"] == 0).all()
+
+
+def test_tables_and_pictures_are_saved_or_it_is_said_why_not(
+    predictions: PredictionsDock,
+    ready: SaliencyDock,
+    tmp_path: Path,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not predictions.save_table.isEnabled() and not predictions.save_picture.isEnabled()
+    ready.explain_slide()
+    finish(ready, qtbot)
+    predictions.ask_view()
+    wait(qtbot, lambda: not predictions.busy)
+    chosen = tmp_path / "chosen"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(chosen), ""))
+    predictions.tiles.sortByColumn(COLUMNS.index("probability"), Qt.SortOrder.AscendingOrder)
+    predictions.save_table.click()
+    with chosen.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = [predictions.tiles.row_at(i) for i in range(predictions.tiles.model().rowCount())]
+    assert [float(row["probability"]) for row in rows] == [row.probability for row in shown]
+    assert [float(row["x_px"]) for row in rows] == [row.box[0] for row in shown]
+    assert {row["difference"] for row in rows} == {""}
+    predictions.save_picture.click()
+    with Image.open(chosen) as picture:
+        assert picture.format == "PNG"
+        height, width = picture.height, picture.width
+        beneath = np.asarray(picture.convert("L"))[predictions.shown.height() :]
+    assert (width, height) > (predictions.shown.width(), predictions.shown.height())
+    assert len(np.unique(beneath)) > 2  # words
+    # A folder that is not there, and one that may not be written to (here: that is a file).
+    for bad in (tmp_path / "nowhere" / "x", chosen / "x"):
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, bad=bad: (str(bad), ""))
+        for button in (predictions.save_table, predictions.save_picture):
+            predictions.say("")
+            button.click()
+            assert "'x' could not be written" in predictions.status
 
 
 def test_without_a_saliency_dock_they_say_what_to_do(viewer: Any, qtbot: Any) -> None:

@@ -5,41 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
+from viewer_listening import described
 
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.viewer.engine_work import Engine
-from napari_smoothsal.viewer.messages import (
-    Describe,
-    Described,
-    DescribeModel,
-    ModelDescribed,
-    answer_of,
-    line_of,
-)
+from napari_smoothsal.viewer.messages import Describe
 from napari_smoothsal.viewer.spec_form import SpecForm
-
-
-def described(model: Path) -> ModelDescribed:
-    """What the engine says of a model."""
-    said: list[Any] = []
-    Engine(said.append, lambda _: False).describe_model(DescribeModel(id=1, model=str(model)))
-    return said[0]
-
-
-@pytest.fixture
-def form(model_folder: Path, qtbot: Any) -> SpecForm:
-    """A form with what the engine says of the denoisings, as it comes out of the pipe."""
-    said: list[Any] = []
-    Engine(said.append, lambda _: False).describe(Describe(id=1))
-    answer = answer_of(line_of(said[0]))
-    assert isinstance(answer, Described)
-    made = SpecForm()
-    qtbot.addWidget(made)
-    made.describe(answer)
-    made.describe_model(described(model_folder))
-    made.controls["samples"].value = 0
-    return made
 
 
 def test_each_denoising_brings_its_options(form: SpecForm) -> None:

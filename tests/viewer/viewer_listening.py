@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
+
+from napari_smoothsal.viewer.engine_work import Engine
+from napari_smoothsal.viewer.messages import DescribeModel, ModelDescribed
 
 PATIENCE_MS = 60_000
 
@@ -31,3 +35,10 @@ class Listener:
 def finish(dock: Any, qtbot: Any) -> None:
     """Wait until a Saliency dock explains nothing."""
     qtbot.waitUntil(lambda: not dock.busy, timeout=PATIENCE_MS)
+
+
+def described(model: Path) -> ModelDescribed:
+    """What the engine says of a model."""
+    said: list[Any] = []
+    Engine(said.append, lambda _: False).describe_model(DescribeModel(id=1, model=str(model)))
+    return said[0]

@@ -1,0 +1,117 @@
+"""Bad input in any field of the Saliency dock: the field is marked, it is said why, it stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.layers import Image
+from viewer_listening import PATIENCE_MS, finish
+from viewer_pictures import tissue
+
+from napari_smoothsal.viewer.saliency_dock import SaliencyDock
+from napari_smoothsal.viewer.spec_form import SpecForm
+
+BAD: list[tuple[str, Any, str]] = [
+    ("samples", "-3", "whole number from 0"),
+    ("samples", "many", "whole number from 0"),
+    ("samples", "2.5", "whole number from 0"),
+    ("sigma", -0.5, "greater than or equal to 0"),
+    ("sigma", 11.0, "less than or equal to 10"),
+    ("max_standard_error", 0.0, "greater than 0"),
+    ("max_standard_error", 1.5, "less than or equal to 1"),
+    ("seed", -1, "greater than or equal to 0"),
+    ("jitter", True, "needs samples to shift"),
+]
+BAD_OPTIONS = [
+    ("denoising", "centred_hook", "strength", 1.5, "less than or equal to 1"),
+    ("denoising", "centred_hook", "strength", -0.1, "greater than or equal to 0"),
+    ("denoising", "gaussian_blur", "sigma", -1.0, "greater than"),
+]
+
+
+def assert_told(form: SpecForm, control: Any, value: Any, why: str) -> None:
+    """Enter a value that is wrong, and then the right one again."""
+    good = control.value
+    control.value = value
+    assert form.spec() is None
+    assert "border" in control.native.styleSheet()
+    assert why in form.problem
+    assert control.value == value
+    control.value = good
+    assert form.spec() is not None
+    assert control.native.styleSheet() == "" and form.problem == ""
+
+
+@pytest.mark.parametrize(("name", "value", "why"), BAD)
+def test_of_a_spec(form: SpecForm, name: str, value: Any, why: str) -> None:
+    assert_told(form, form.controls[name], value, why)
+
+
+def test_all_fields_that_can_be_wrong_are_tried(form: SpecForm) -> None:
+    tried = {name for name, _, _ in BAD}
+    choices = {n for n, c in form.controls.items() if hasattr(c, "choices")}
+    assert tried | choices == set(form.controls)
+
+
+@pytest.mark.parametrize(("where", "of", "name", "value", "why"), BAD_OPTIONS)
+def test_of_an_option(form: SpecForm, where: str, of: str, name: str, value: Any, why: str) -> None:
+    form.controls[where].value = of
+    assert_told(form, form.options[f"{where}_options"].controls[name], value, why)
+
+
+def test_both_fields_that_do_not_go_together_are_marked(form: SpecForm) -> None:
+    form.controls["samples"].value = "auto"
+    form.controls["aggregate"].value = "variance"
+    for name in ("samples", "aggregate"):
+        assert "border" in form.controls[name].native.styleSheet()
+    assert form.controls["sigma"].native.styleSheet() == ""
+    form.controls["aggregate"].value = "mean"
+    assert form.spec() is not None
+    assert form.controls["samples"].native.styleSheet() == ""
+
+
+def test_of_the_slide_and_the_model(
+    ready: SaliencyDock, viewer: Any, tmp_path: Path, model_folder: Path, qtbot: Any
+) -> None:
+    slides = ready.slides
+    assert slides.problem == ""
+    # A folder that is not there.
+    slides._folder.setText(str(tmp_path / "nowhere"))
+    assert "border" in slides._folder.styleSheet() and "nowhere" in slides.problem
+    ready.explain_slide()
+    assert not ready.busy and "nowhere" in ready.bar.status
+    assert slides.folder == str(tmp_path / "nowhere")
+    slides._folder.setText(str(tmp_path))
+    assert slides._folder.styleSheet() == "" and slides.problem == ""
+    # A layer that does not say its resolution.
+    other = viewer.add_layer(Image(tissue(100, 100), rgb=True, name="other"))
+    slides._slide.value = str(other.unique_id)
+    assert "border" in slides._mpp.native.styleSheet()
+    assert "how many micrometres" in slides.problem
+    slides._mpp.value = 0.5
+    assert slides._mpp.native.styleSheet() == "" and slides.problem == ""
+    slides._mpp.value = 0.0
+    viewer.layers.remove(other)
+    assert slides.problem == ""
+    # A folder without a model.
+    (tmp_path / "empty").mkdir()
+    slides.add_model(str(tmp_path / "empty"))
+    qtbot.waitUntil(lambda: "card.json" in slides.problem, timeout=PATIENCE_MS)
+    assert "border" in slides._model.native.styleSheet()
+    assert slides.model == str(tmp_path / "empty")
+    slides.model = str(model_folder)
+    assert slides._model.native.styleSheet() == "" and slides.problem == ""
+
+
+def test_an_option_that_only_the_engine_knows_is_told(ready: SaliencyDock, qtbot: Any) -> None:
+    ready.form.controls["method"].value = "deeplift"
+    baseline = ready.form.options["method_options"].controls["baseline"]
+    baseline.value = "blue"
+    ready.explain_view()
+    finish(ready, qtbot)
+    assert "blue" in ready.bar.status and baseline.value == "blue"
+    assert "border" in baseline.native.styleSheet()
+    baseline.value = "black"
+    assert baseline.native.styleSheet() == ""
