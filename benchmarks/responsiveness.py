@@ -109,7 +109,7 @@ def dock() -> Report:
         painted: list[bool] = []
 
         class Watch(QObject):
-            def eventFilter(self, _: Any, event: Any) -> bool:
+            def eventFilter(self, _: Any, event: Any) -> bool:  # noqa: N802 - Qt's name
                 if event.type() == QEvent.Type.Paint:
                     painted.append(True)
                 return False
@@ -247,7 +247,9 @@ def _held(some: list[Hold]) -> Report:
         "longest_ms": round(float(ms.max()), 1),
         "longest_cpu_ms": round(max(x.cpu_s for x in some) * 1000, 1),
         "over_50_ms": int((ms > 50).sum()),
-        "longest": [f"{x.name}: {x.seconds * 1e3:.1f} ms, CPU {x.cpu_s * 1e3:.1f}" for x in longest],
+        "longest": [
+            f"{x.name}: {x.seconds * 1e3:.1f} ms, {x.cpu_s * 1e3:.1f} ms CPU" for x in longest
+        ],
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.slide_levels import slide_levels
 from napari_smoothsal.viewer.slide_source import METADATA, SlideSource
+from napari_smoothsal.viewer.tile_loader import load_beside
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -35,13 +36,16 @@ def slide_layer_data(slide: Slide, source: SlideSource, name: str) -> LayerData:
 
 
 def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
-    """Open a slide file and describe its layer.
+    """Open a slide file and describe its layer; an open viewer reads it beside its GUI thread.
 
     Raises
     ------
     SlideError
         Where the file is no slide, or a damaged one.
     """
+    import napari
+
+    load_beside(napari.current_viewer())
     slide = open_slide(path)
     source = SlideSource(Path(path).absolute(), slide.mpp, (slide.height, slide.width))
     return slide_layer_data(slide, source, name or slide.name)
