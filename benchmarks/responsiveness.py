@@ -43,6 +43,8 @@ CHANGES = [
     ("sigma", 0.2),
 ]
 PAN_S = 30
+FRAMES = 60
+"""Of one pan."""
 
 
 def main() -> None:
@@ -80,7 +82,7 @@ def _in_a_process(scene: str) -> Report:
             command, env=os.environ | settings, stdout=subprocess.PIPE, check=False
         )
     if ended.returncode:
-        raise SystemExit(f"scene {scene} failed")
+        raise SystemExit(f"scene {scene} ended with code {ended.returncode}")
     return json.loads(ended.stdout.splitlines()[-1])
 
 
@@ -244,6 +246,7 @@ def _held(some: list[Hold]) -> Report:
         "entries": len(some),
         "median_ms": round(float(np.median(ms)), 3),
         "p99_ms": round(float(np.percentile(ms, 99)), 2),
+        "p99_cpu_ms": round(float(np.percentile([x.cpu_s * 1000 for x in some], 99)), 2),
         "longest_ms": round(float(ms.max()), 1),
         "longest_cpu_ms": round(max(x.cpu_s for x in some) * 1000, 1),
         "over_50_ms": int((ms > 50).sum()),
@@ -253,7 +256,77 @@ def _held(some: list[Hold]) -> Report:
     }
 
 
-SCENES: dict[str, Callable[[], Report]] = {x.__name__: x for x in (dock, slide, view, holds)}
+def frames() -> Report:
+    """Frames of a pan with three maps over the slide, and with three plain images instead."""
+    import torch  # noqa: F401  before Qt: the reader of stores imports it
+    with _slide_path() as path, tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "maps.smoothsal.zarr"
+        layers = [x for name in ("layer1", "layer2", "layer3") for x in ("--layer", name)]
+        smoothsal = ["-c", "from napari_smoothsal.cli import main; main()"]
+        run = [*smoothsal, "run", str(path), "--model", "demo-classifier"]
+        subprocess.run(
+            [sys.executable, *run, *layers, "--samples", "0", "--out", str(store)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        with _window() as (viewer, drawn):
+            viewer.open(str(path), plugin="napari-smoothsal")
+            viewer.open(str(store), plugin="napari-smoothsal")
+            maps = list(viewer.layers[1:])
+            plain = [
+                viewer.add_image(
+                    [np.array(level) for level in x.data] if x.multiscale else np.array(x.data),
+                    multiscale=x.multiscale,
+                    contrast_limits=x.contrast_limits,
+                    opacity=0.5,
+                    blending="translucent",
+                    scale=x.scale,
+                    translate=x.translate,
+                    units=x.units,
+                )
+                for x in maps
+            ]
+            assert len(maps) == len(plain) == 3
+            whole: dict[str, list[float]] = {"maps": [], "plain": []}
+            drawing: dict[str, list[float]] = {"maps": [], "plain": []}
+            for number in range(2 * ROUNDS + 2):
+                name, shown = ("maps", maps) if number % 2 else ("plain", plain)
+                for layer in viewer.layers[1:]:
+                    layer.visible = layer in shown
+                _fly(viewer, 0.0)
+                _draw(0.5)
+                took, drew = _pan(viewer, drawn)
+                if number >= 2:  # the slide's tiles have been read
+                    whole[name] += took
+                    drawing[name] += drew
+            return {
+                "whole_frame_ms": _compared(whole),
+                "drawing_ms": _compared(drawing),
+                "frames": len(whole["maps"]),
+                "shapes": [list(x.level_shapes[0] if x.multiscale else x.data.shape) for x in maps],
+            }
+
+
+def _pan(viewer: Any, frames: Frames) -> tuple[list[float], list[float]]:
+    """Seconds of each frame of a pan: from moving the camera to the drawn frame, and of drawing."""
+    whole, first = [], len(frames.seconds)
+    for step in range(FRAMES):
+        count, start = len(frames.ends), time.perf_counter()
+        _fly(viewer, step / FRAMES / 8)
+        _wait(lambda count=count: len(frames.ends) > count)
+        whole.append(frames.ends[-1] - start)
+    return whole, frames.seconds[first:]
+
+
+def _compared(seconds: dict[str, list[float]]) -> Report:
+    ms = {name: round(statistics.median(some) * 1000, 2) for name, some in seconds.items()}
+    return {**ms, "ratio": round(ms["maps"] / ms["plain"], 3)}
+
+
+SCENES: dict[str, Callable[[], Report]] = {
+    x.__name__: x for x in (dock, slide, view, holds, frames)
+}
 
 
 @contextmanager

@@ -139,9 +139,7 @@ def find_tissue(slide: Slide, tissue: str = "auto") -> TissueMask:
 def _by_colour(slide: Slide) -> TissueMask:
     thumbnail, damaged = slide.survey(_mask_px(slide))
     um_px = (
-        None
-        if slide.mpp is None
-        else max(_downsample(slide, thumbnail.shape[:2])) * max(slide.mpp)
+        None if slide.mpp is None else max(_downsample(slide, thumbnail.shape[:2])) * max(slide.mpp)
     )
     # What cannot be read may be tissue: its tiles are tried, and listed as failed.
     return _mask(slide, stained(thumbnail, um_px) | damaged, "otsu saturation")
