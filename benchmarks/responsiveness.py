@@ -30,7 +30,7 @@ Report = dict[str, Any]
 VIEW_PX = 1024
 CENTRE_PX = (2540, 2580)
 """(y, x), level-0 px: tumour beside normal tissue."""
-PATIENCE_S = 120
+PATIENCE_S = 60
 FRESH = 5
 """Fresh processes for what is measured in such."""
 ROUNDS = 6
@@ -42,8 +42,18 @@ CHANGES = [
     ("denoising", "centred_hook"),
     ("sigma", 0.2),
 ]
+MAPS = """
+import sys
+import napari_smoothsal as ss
+from napari_smoothsal.viewer.map_picture import pictures_of
+specs = [ss.SaliencySpec(layer=f"layer{i}", samples=0) for i in (1, 2, 3)]
+model = ss.load_model("demo-classifier")
+run = ss.explain_slide(sys.argv[1], model, specs, sys.argv[2], progress=False)
+for picture in pictures_of(run):
+    print(picture.model_dump_json())
+"""
 PAN_S = 30
-FRAMES = 60
+FRAMES = 30
 """Of one pan."""
 
 
@@ -147,6 +157,8 @@ def view() -> Report:
             lambda answer: answers.append((time.perf_counter(), answer))
         )
 
+        answered: list[float] = []
+
         def drawn(act: Callable[[], None]) -> float:
             """Seconds from an act to the frame that shows the first map that was asked after it."""
             known = [answer.id for _, answer in answers if hasattr(answer, "id")]
@@ -159,6 +171,7 @@ def view() -> Report:
                 return [at for at, x in new if type(x).__name__ in ("Grown", "Finished")]
 
             _wait(lambda: bool(told()) and frames.ends[-1] > told()[0])
+            answered.append(told()[0] - start)
             first = next(at for at in frames.ends if at > told()[0])
             assert _share_changed(before, frames.pixels) > 0.01, "no overlay was drawn"
             return first - start
@@ -188,11 +201,12 @@ def view() -> Report:
             _draw(1.0)
         widget.bar.live.setChecked(False)
         stop()
-        every = [x for some in changed.values() for x in some]
         return {
             "reading": reading,
             "explain_view": clicked,
-            "change": every,
+            "explain_view_until_shown": answered[1 : ROUNDS + 1],
+            "change": [x for some in changed.values() for x in some],
+            "change_until_shown": answered[ROUNDS + 1 :],
             "change_of": {name: _summary(some) for name, some in changed.items()},
         }
 
@@ -258,21 +272,20 @@ def _held(some: list[Hold]) -> Report:
 
 def frames() -> Report:
     """Frames of a pan with three maps over the slide, and with three plain images instead."""
-    import torch  # noqa: F401  before Qt: the reader of stores imports it
     with _slide_path() as path, tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "maps.smoothsal.zarr"
-        layers = [x for name in ("layer1", "layer2", "layer3") for x in ("--layer", name)]
-        smoothsal = ["-c", "from napari_smoothsal.cli import main; main()"]
-        run = [*smoothsal, "run", str(path), "--model", "demo-classifier"]
-        subprocess.run(
-            [sys.executable, *run, *layers, "--samples", "0", "--out", str(store)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        store = str(Path(folder) / "maps.smoothsal.zarr")
+        # In a process of its own: napari's does not load torch.
+        computed = subprocess.run(
+            [sys.executable, "-c", MAPS, str(path), store], check=True, stdout=subprocess.PIPE
         )
         with _window() as (viewer, drawn):
-            viewer.open(str(path), plugin="napari-smoothsal")
-            viewer.open(str(store), plugin="napari-smoothsal")
+            from napari_smoothsal.viewer.map_picture import MapPicture
+            from napari_smoothsal.viewer.overlay import Overlay
+
+            (layer,) = viewer.open(str(path), plugin="napari-smoothsal")
+            for line in computed.stdout.splitlines():
+                overlay = Overlay(viewer, layer, tuple(layer.scale), part="slide")
+                overlay.show(MapPicture.model_validate_json(line))
             maps = list(viewer.layers[1:])
             plain = [
                 viewer.add_image(
@@ -290,7 +303,7 @@ def frames() -> Report:
             assert len(maps) == len(plain) == 3
             whole: dict[str, list[float]] = {"maps": [], "plain": []}
             drawing: dict[str, list[float]] = {"maps": [], "plain": []}
-            for number in range(2 * ROUNDS + 2):
+            for number in range(ROUNDS + 2):
                 name, shown = ("maps", maps) if number % 2 else ("plain", plain)
                 for layer in viewer.layers[1:]:
                     layer.visible = layer in shown
@@ -304,7 +317,7 @@ def frames() -> Report:
                 "whole_frame_ms": _compared(whole),
                 "drawing_ms": _compared(drawing),
                 "frames": len(whole["maps"]),
-                "shapes": [list(x.level_shapes[0] if x.multiscale else x.data.shape) for x in maps],
+                "layer_px": [[int(n) for n in x.extent.data[1] + 1] for x in maps],
             }
 
 
@@ -313,7 +326,7 @@ def _pan(viewer: Any, frames: Frames) -> tuple[list[float], list[float]]:
     whole, first = [], len(frames.seconds)
     for step in range(FRAMES):
         count, start = len(frames.ends), time.perf_counter()
-        _fly(viewer, step / FRAMES / 8)
+        _fly(viewer, (step + 1) / FRAMES / 8)
         _wait(lambda count=count: len(frames.ends) > count)
         whole.append(frames.ends[-1] - start)
     return whole, frames.seconds[first:]
