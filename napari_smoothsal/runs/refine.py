@@ -82,7 +82,8 @@ def refine_region(
         rounds += 1
         path = folder / f"round-{rounds:03d}{SUFFIX}"
         writer = new_store(path, slide, plan, explainer, wanted, batch_size, overview)
-        with WritingThread(writer, plan, stitched_images(plan, explainer), batch_size) as writing:
+        images = stitched_images(plan, explainer)
+        with WritingThread(writer, plan, images, batch_size, table_last=True) as writing:
             for batch in batches:
                 writing.put(batch)
             writing.finish()

@@ -39,6 +39,14 @@ class WritingThread:
 
     Leaving its block ends the thread. What is not in a finished band then is computed again
     when the run is resumed.
+
+    Parameters
+    ----------
+    writer, plan, images, batch_size
+        Of the store and its run.
+    table_last
+        Whether the tiles' table is written at once, by `finish`: for a store that nobody resumes.
+        Each write of a column costs milliseconds.
     """
 
     def __init__(
@@ -47,8 +55,12 @@ class WritingThread:
         plan: RunPlan,
         images: Sequence[Stitched],
         batch_size: int,
+        *,
+        table_last: bool = False,
     ) -> None:
         self._writer = writer
+        self._table_last = table_last
+        self._table: list[tuple[int, dict[str, NDArray[np.generic]]]] = []
         self._grid = plan.grid
         self._images = images
         self._windows = [plan.grid.windows[image.window] for image in images]
@@ -93,6 +105,7 @@ class WritingThread:
     def finish(self) -> None:
         """Wait until everything handed over is written, then write the bands that remain."""
         self._end()
+        self._write_table()
         for index, stitcher in enumerate(self._stitchers):
             for band, rows in stitcher.finish(None):
                 self._writer.write_band(index, band, rows)
@@ -145,8 +158,19 @@ class WritingThread:
                 top, left = corners[batch.indices[row]]
                 self._stitchers[index].add(int(top), int(left), patch, self._weights[index])
         columns = {"status": batch.status, **_columns(batch.result, good)}
-        self._writer.write_tiles(int(batch.indices[0]), columns)
+        self._table.append((int(batch.indices[0]), columns))
+        if not self._table_last:
+            self._write_table()
         self._write_finished(int(batch.indices[-1]) + 1)
+
+    def _write_table(self) -> None:
+        """Write what is known of consecutive tiles, all batches of it in one go."""
+        if not self._table:
+            return
+        parts = [columns for _, columns in self._table]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        self._writer.write_tiles(self._table[0][0], joined)
+        self._table.clear()
 
     def _write_finished(self, next_tile: int) -> None:
         for index, stitcher in enumerate(self._stitchers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,10 @@ class TissueMask:
         return np.asarray(upper * (1 - a) + lower * a)
 
 
+_BY_COLOUR: WeakKeyDictionary[Slide, TissueMask] = WeakKeyDictionary()
+"""Kept as surveys are: each view of a slide asks anew, and looking takes a tenth of a second."""
+
+
 def find_tissue(slide: Slide, tissue: str = "auto") -> TissueMask:
     """Find out where there is tissue.
 
@@ -121,18 +126,26 @@ def find_tissue(slide: Slide, tissue: str = "auto") -> TissueMask:
         Where the file is missing, malformed, too large, or lies outside the slide.
     """
     if tissue == "auto":
-        thumbnail, damaged = slide.survey(_mask_px(slide))
-        um_px = (
-            None
-            if slide.mpp is None
-            else max(_downsample(slide, thumbnail.shape[:2])) * max(slide.mpp)
-        )
-        # What cannot be read may be tissue: its tiles are tried, and listed as failed.
-        found, source = stained(thumbnail, um_px) | damaged, "otsu saturation"
-    elif tissue == "all":
+        if slide not in _BY_COLOUR:
+            _BY_COLOUR[slide] = _by_colour(slide)
+        return _BY_COLOUR[slide]
+    if tissue == "all":
         found, source = np.ones(_mask_shape(slide), np.bool_), "all"
     else:
         found, source = _from_file(slide, Path(tissue))
+    return _mask(slide, found, source)
+
+
+def _by_colour(slide: Slide) -> TissueMask:
+    thumbnail, damaged = slide.survey(_mask_px(slide))
+    um_px = (
+        None if slide.mpp is None else max(_downsample(slide, thumbnail.shape[:2])) * max(slide.mpp)
+    )
+    # What cannot be read may be tissue: its tiles are tried, and listed as failed.
+    return _mask(slide, stained(thumbnail, um_px) | damaged, "otsu saturation")
+
+
+def _mask(slide: Slide, found: NDArray[np.bool_], source: str) -> TissueMask:
     downsample = _downsample(slide, found.shape)
     return TissueMask(found & _scanned(slide, found.shape), downsample, source)
 

@@ -8,6 +8,8 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 REST_MS = 350
 """So long nothing moves before the view counts as at rest."""
+CHANGED_MS = 120
+"""So long after a change of settings: choices are made one at a time, numbers digit by digit."""
 
 
 class MovingView(QObject):
@@ -16,7 +18,8 @@ class MovingView(QObject):
     Signals
     -------
     rested()
-        The view was moved, zoomed or resized, or `touch` was called, and has been at rest since.
+        The view was moved, zoomed or resized, or `touch` or `change` was called, and it has been at
+        rest since.
     """
 
     rested = Signal()
@@ -25,7 +28,6 @@ class MovingView(QObject):
         super().__init__(parent)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(REST_MS)
         self._timer.timeout.connect(self.rested)
         events = (viewer.scene.camera.events, viewer.canvas.events)
         self._events = (events[0].center, events[0].zoom, events[1].size)
@@ -33,8 +35,12 @@ class MovingView(QObject):
             event.connect(self.touch)
 
     def touch(self, _event: Any = None) -> None:
-        """Something has moved or changed."""
-        self._timer.start()
+        """Something has moved."""
+        self._timer.start(REST_MS)
+
+    def change(self, _event: Any = None) -> None:
+        """A setting has changed."""
+        self._timer.start(CHANGED_MS)
 
     def disconnect_viewer(self) -> None:
         """Watch no more."""

@@ -107,7 +107,7 @@ class SaliencyDock(LeavingDock):
         choice.made_by(self._chosen)
         self._moving.rested.connect(choice.settled)
         self._moving.rested.connect(self._on_rest)
-        self.form.changed.connect(self._moving.touch)
+        self.form.changed.connect(self._moving.change)
         self.slides.model_chosen.connect(self._ask_model)
         self.slides.slide_chosen.connect(self._moving.touch)
         bar = self.bar

@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from napari_smoothsal.viewer.choice import Choice
 from napari_smoothsal.viewer.engine import EngineProcess
+from napari_smoothsal.viewer.messages import Answer, Ready
 
 
 class Session:
@@ -27,6 +30,7 @@ class Session:
 
     def __init__(self) -> None:
         self.engine = EngineProcess()
+        self.engine.answered.connect(_make_ready)
         self.choice = Choice()
         self.computing: WeakSet[Any] = WeakSet()
         self._folder = tempfile.TemporaryDirectory(
@@ -83,3 +87,9 @@ def session_of(viewer: Any) -> Session:
     if viewer not in _SESSIONS:
         _SESSIONS[viewer] = Session()
     return _SESSIONS[viewer]
+
+
+def _make_ready(answer: Answer) -> None:
+    """Import what the first map will need, before it would hold the window."""
+    if isinstance(answer, Ready):
+        Thread(target=import_module, args=("zarr",), name="smoothsal-imports", daemon=True).start()

@@ -11,6 +11,7 @@ from napari_smoothsal.viewer.display_colours import Correction
 from napari_smoothsal.viewer.slide_levels import slide_levels
 from napari_smoothsal.viewer.slide_probe import probe_slide
 from napari_smoothsal.viewer.slide_source import METADATA, SlideSource
+from napari_smoothsal.viewer.tile_loader import load_beside
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -41,7 +42,7 @@ def slide_layer_data(
 
 
 def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
-    """Open a slide file and describe its layer.
+    """Open a slide file and describe its layer; an open viewer reads it beside its GUI thread.
 
     Raises
     ------
@@ -49,7 +50,10 @@ def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
         Where the file is no slide, a damaged one, or one that crashes its decoder: see
         `probe_slide`.
     """
+    import napari
+
     probe_slide(Path(path))
+    load_beside(napari.current_viewer())
     slide = open_slide(path)
     profile = slide.colour_profile
     wanted = profile is not None and display_colours.wanted()

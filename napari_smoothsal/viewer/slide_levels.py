@@ -4,21 +4,32 @@ napari loads the coarsest level whose view still exceeds the canvas. Between Ope
 often 4x apart, that is up to 16 times the pixels; so the levels in between are made here, as
 2x2 means of the next finer one. The coarsest is a numpy array because napari holds all of it
 in any case.
+
+A level's pixels are exact for whoever asks. Only napari's drawing, on the GUI thread and of a slide
+that has a `TileLoader`, is answered at once, with what coarser levels say of tiles not read yet.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Iterator
+from functools import cached_property
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from napari_smoothsal.core.errors import TileReadError
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.viewer.display_colours import Correction, Pixels
+
+if TYPE_CHECKING:
+    from napari_smoothsal.viewer.tile_loader import TileLoader
 
 TILE_PX = 512
 COARSEST_PX = 1024
@@ -28,6 +39,9 @@ SAME_RATIO = 0.004
 
 UNREADABLE = 128
 """Grey of tiles that cannot be decoded: neither glass nor tissue."""
+
+Key = tuple[int, int, int]
+"""Of a tile: level, row and column of tiles."""
 
 
 class TilePyramid:
@@ -47,7 +61,11 @@ class TilePyramid:
     shapes
         (height, width) of each level. Level 0 is padded with glass to a multiple of the coarsest
         level's pixels, since napari takes the levels' ratios from their shapes.
+    loader
+        Reads what napari draws beside the GUI thread; None: it is read when it is drawn.
     """
+
+    loader: TileLoader | None = None
 
     def __init__(
         self, slide: Slide, cache_bytes: int = CACHE_BYTES, correct: Correction | None = None
@@ -74,44 +92,96 @@ class TilePyramid:
     def region(self, level: int, rows: range, columns: range) -> Pixels:
         """Pixels of one level, (len(rows), len(columns), 3); both ranges have step 1."""
         result = np.empty((len(rows), len(columns), 3), np.uint8)
-        if not len(rows) or not len(columns):
-            return result
-        for i in range(rows.start // TILE_PX, (rows.stop - 1) // TILE_PX + 1):
-            for j in range(columns.start // TILE_PX, (columns.stop - 1) // TILE_PX + 1):
-                tile = self._tile(level, i, j)
-                top, left = i * TILE_PX, j * TILE_PX
-                y0, y1 = max(rows.start, top), min(rows.stop, top + tile.shape[0])
-                x0, x1 = max(columns.start, left), min(columns.stop, left + tile.shape[1])
-                result[
-                    y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start
-                ] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
+        for key in _keys(level, rows, columns):
+            self._paste(result, rows, columns, key, self.tile(key))
         return result
 
-    def _tile(self, level: int, i: int, j: int) -> Pixels:
-        key = (level, i, j)
+    def at_once(self, level: int, rows: range, columns: range) -> tuple[Pixels, list[Key]]:
+        """The same without reading: tiles that are not there as coarser ones show them.
+
+        Returns
+        -------
+        pixels
+            As of `region`.
+        missing
+            The tiles that are not there.
+        """
+        result = np.empty((len(rows), len(columns), 3), np.uint8)
+        missing: list[Key] = []
+        for key in _keys(level, rows, columns):
+            tile = self._cached(key)
+            if tile is None:
+                missing.append(key)
+                tile = self._rough(key)
+            self._paste(result, rows, columns, key, tile)
+        return result, missing
+
+    def tile(self, key: Key) -> Pixels:
+        """A tile's pixels, read where they are not in the cache."""
+        tile = self._cached(key)
+        if tile is None:
+            tile = self._read(*key)
+            with self._lock:
+                self._cache[key] = tile
+                while len(self._cache) > self._room:
+                    self._cache.popitem(last=False)
+        return tile
+
+    def _cached(self, key: Key) -> Pixels | None:
         with self._lock:
             if key in self._cache:
                 self._cache.move_to_end(key)
-                return self._cache[key]
+            return self._cache.get(key)
+
+    def _box(self, key: Key) -> tuple[int, int, int, int]:
+        """Top, left, height and width of a tile in px of its level."""
+        level, i, j = key
         height, width = self.shapes[level]
         top, left = i * TILE_PX, j * TILE_PX
-        h, w = min(TILE_PX, height - top), min(TILE_PX, width - left)
-        tile = self._read(level, top, left, h, w)
-        with self._lock:
-            self._cache[key] = tile
-            while len(self._cache) > self._room:
-                self._cache.popitem(last=False)
-        return tile
+        return top, left, min(TILE_PX, height - top), min(TILE_PX, width - left)
 
-    def _read(self, level: int, top: int, left: int, h: int, w: int) -> Pixels:
+    def _paste(self, result: Pixels, rows: range, columns: range, key: Key, tile: Pixels) -> None:
+        top, left, h, w = self._box(key)
+        y0, y1 = max(rows.start, top), min(rows.stop, top + h)
+        x0, x1 = max(columns.start, left), min(columns.stop, left + w)
+        result[y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start] = tile[
+            y0 - top : y1 - top, x0 - left : x1 - left
+        ]
+
+    def _rough(self, key: Key) -> Pixels:
+        """A tile enlarged from the finest coarser level that is there."""
+        level, i, j = key
+        top, left, h, w = self._box(key)
+        last = len(self.shapes) - 1
+        for coarser in range(level + 1, last + 1):
+            shift = coarser - level
+            y, x = top >> shift, left >> shift
+            if coarser == last:
+                source: Pixels | None = self.coarsest
+            else:
+                source = self._cached((coarser, i >> shift, j >> shift))
+                y, x = y % TILE_PX, x % TILE_PX
+            if source is not None:
+                part = source[y : y + (h >> shift), x : x + (w >> shift)]
+                enlarged = Image.fromarray(part).resize((w, h), Image.Resampling.NEAREST)
+                return np.asarray(enlarged)
+        return self.tile(key)
+
+    @cached_property
+    def coarsest(self) -> Pixels:
+        """The last level."""
+        last = len(self.shapes) - 1
+        h, w = self.shapes[last]
+        return self.region(last, range(h), range(w))
+
+    def _read(self, level: int, i: int, j: int) -> Pixels:
+        top, left, h, w = self._box((level, i, j))
         stored = self._stored.get(level)
         if stored is None:
             finer = self.region(
                 level - 1, range(2 * top, 2 * (top + h)), range(2 * left, 2 * (left + w))
             )
-            # Rows first: ten times as fast as one sum over a reshaped array.
-            rows = np.add(finer[::2], finer[1::2], dtype=np.uint16)
-            return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+            return np.asarray(Image.fromarray(finer).reduce(2))  # the rounded means
         try:
             pixels = self._slide.read_region(left << level, top << level, w, h, stored)
         except TileReadError as error:
@@ -130,7 +200,7 @@ class SlideLevel:
     chunks = (TILE_PX, TILE_PX, 3)
 
     def __init__(self, pyramid: TilePyramid, level: int) -> None:
-        self._pyramid = pyramid
+        self.pyramid = pyramid
         self._level = level
         self.shape: tuple[int, int, int] = (*pyramid.shapes[level], 3)
 
@@ -144,7 +214,12 @@ class SlideLevel:
         # Only what spans the request is read; steps and single indices are taken from it.
         y, down = _spanned(rows, self.shape[0])
         x, across = _spanned(columns, self.shape[1])
-        return self._pyramid.region(self._level, y, x)[down, across, rest]
+        loader = self.pyramid.loader
+        if loader is not None and _napari_draws(sys._getframe(1)):
+            pixels = loader.at_once(self._level, y, x)
+        else:
+            pixels = self.pyramid.region(self._level, y, x)
+        return pixels[down, across, rest]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
@@ -155,8 +230,22 @@ def slide_levels(slide: Slide, correct: Correction | None = None) -> list[SlideL
     pyramid = TilePyramid(slide, correct=correct)
     last = len(pyramid.shapes) - 1
     levels: list[SlideLevel | Pixels] = [SlideLevel(pyramid, k) for k in range(last)]
-    h, w = pyramid.shapes[last]
-    return [*levels, pyramid.region(last, range(h), range(w))]
+    return [*levels, pyramid.coarsest]
+
+
+def _keys(level: int, rows: range, columns: range) -> Iterator[Key]:
+    """The tiles of a region."""
+    if len(rows) and len(columns):
+        for i in range(rows.start // TILE_PX, (rows.stop - 1) // TILE_PX + 1):
+            for j in range(columns.start // TILE_PX, (columns.stop - 1) // TILE_PX + 1):
+                yield level, i, j
+
+
+def _napari_draws(caller: FrameType) -> bool:
+    """Whether napari's layers ask, on the GUI thread; a script or another plugin does not."""
+    asking = str(caller.f_globals.get("__name__", ""))
+    here = threading.current_thread() is threading.main_thread()
+    return here and asking.startswith("napari.layers.")
 
 
 def _three(key: Any) -> tuple[Any, Any, Any]:

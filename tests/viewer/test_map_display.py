@@ -146,6 +146,8 @@ def rows(predicted: list[str], step: float = 100.0) -> list[TileRow]:
             probability=0.25,
             total_variation=1.0,
             saliency=1.0,
+            difference=None,
+            against=None,
         )
         for n, name in enumerate(predicted)
     ]

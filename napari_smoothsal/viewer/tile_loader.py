@@ -1,0 +1,87 @@
+"""TileLoader: reads a slide's tiles beside the GUI thread, and has them drawn when they are there.
+
+Decoding what a view needs can take half a second. The window does not wait for it: napari gets
+coarser pixels at once, and true ones as soon as threads have read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from weakref import WeakSet
+
+from qtpy.QtCore import QTimer
+
+from napari_smoothsal.viewer.display_colours import Pixels
+from napari_smoothsal.viewer.slide_levels import Key, SlideLevel, TilePyramid
+
+THREADS = 2
+EVERY_MS = 60
+"""Between two looks at what has been read."""
+
+
+class TileLoader:
+    """Answers napari's drawing of one slide.
+
+    Parameters
+    ----------
+    pyramid
+        The slide's tiles.
+
+    Attributes
+    ----------
+    layers
+        Those that show the slide.
+    """
+
+    def __init__(self, pyramid: TilePyramid) -> None:
+        self.layers: WeakSet[Any] = WeakSet()
+        self._pyramid = pyramid
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="smoothsal-tiles")
+        self._reading: dict[Key, Future[Pixels]] = {}
+        self._timer = QTimer()
+        self._timer.setInterval(EVERY_MS)
+        self._timer.timeout.connect(self._look)
+
+    def at_once(self, level: int, rows: range, columns: range) -> Pixels:
+        """Pixels of a region, as far as they have been read; the rest is being read."""
+        pixels, missing = self._pyramid.at_once(level, rows, columns)
+        if missing:
+            self._read(missing)
+        return pixels
+
+    def _read(self, keys: Iterable[Key]) -> None:
+        """Read tiles; those that were wanted before and have not been begun are not any more."""
+        wanted = set(keys)
+        for key, future in list(self._reading.items()):
+            if key not in wanted and future.cancel():
+                del self._reading[key]
+        for key in wanted - self._reading.keys():
+            self._reading[key] = self._threads.submit(self._pyramid.tile, key)
+        self._timer.start()
+
+    def _look(self) -> None:
+        done = [key for key, future in self._reading.items() if future.done()]
+        for key in done:
+            del self._reading[key]
+        if not self._reading:
+            self._timer.stop()
+        if done:
+            for layer in self.layers:
+                layer.refresh(extent=False)
+
+
+def load_beside(viewer: Any) -> None:
+    """From now on have slides that come into a viewer read beside its GUI thread."""
+    if viewer is not None:
+        viewer.layers.events.inserted.connect(_on_inserted)
+
+
+def _on_inserted(event: Any) -> None:
+    layer = event.value
+    finest = layer.data[0] if getattr(layer, "multiscale", False) else None
+    if isinstance(finest, SlideLevel):
+        pyramid = finest.pyramid
+        pyramid.loader = pyramid.loader or TileLoader(pyramid)
+        pyramid.loader.layers.add(layer)
