@@ -91,7 +91,10 @@ def test_roughness_of_the_view_by_layer_and_denoising(
     assert len(rows) == 16 and float(rows[0]["tv_mean"]) == found.rows[0].mean
     roughness.write_picture(tmp_path / "p.png")
     with Image.open(tmp_path / "p.png") as picture:
-        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 5
+        colours = np.asarray(picture.convert("RGB"))
+        assert len(np.unique(colours[: roughness.plot.height()].reshape(-1, 3), axis=0)) > 5
+        # And the line that it is for research only.
+        assert len(np.unique(colours[roughness.plot.height() :].reshape(-1, 3), axis=0)) > 2
     # Of the slide: more tiles.
     roughness.slide.click()
     wait(qtbot, lambda: roughness.found.complete and not roughness.busy)
