@@ -189,7 +189,7 @@ def test_disagreement_between_networks_or_with_what_is_explained(
             progress=False,
         )
         (key,) = run.maps
-        rows = tile_rows(run, model)
+        rows = tile_rows(run)
         found[denoising] = run.tiles[f"difference_{key}"].to_numpy()
         table.show_rows(rows)
         table.sortByColumn(DISAGREEMENT, Qt.SortOrder.DescendingOrder)
