@@ -6,8 +6,7 @@ from typing import Any
 
 import zarr
 
-from napari_smoothsal.runs.class_pyramid import LABELS, PREDICTION
-from napari_smoothsal.runs.layout import NAMESPACE
+from napari_smoothsal.runs.layout import LABELS, NAMESPACE, PREDICTION
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at
 
 Pair = tuple[float, float]

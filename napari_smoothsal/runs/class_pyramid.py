@@ -16,14 +16,11 @@ from zarr.codecs import BloscCodec
 
 from napari_smoothsal.attribution import BatchMaps
 from napari_smoothsal.runs import layout
-from napari_smoothsal.runs.layout import NAMESPACE
+from napari_smoothsal.runs.layout import LABELS, NAMESPACE, PREDICTION
 from napari_smoothsal.runs.ome import class_channels, class_labels, image_attributes
 from napari_smoothsal.runs.pyramid import halved_mean
 from napari_smoothsal.runs.stitched import Array, Pair, Stitched
 from napari_smoothsal.runs.zarr_io import array_at, group_at
-
-PREDICTION = "prediction"
-LABELS = f"{PREDICTION}/labels/classes"
 
 _CHUNK_WIDTH = 1024
 """Wider than high: bytes are small, and a map at full resolution has many chunks."""

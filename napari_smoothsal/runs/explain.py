@@ -24,7 +24,14 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
 from napari_smoothsal.runs.keys import map_keys
-from napari_smoothsal.runs.layout import FINISHED, PER_MAP, check_free_or_own, only_writer
+from napari_smoothsal.runs.layout import (
+    DONE,
+    FAILED,
+    FINISHED,
+    PER_MAP,
+    check_free_or_own,
+    only_writer,
+)
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
@@ -32,8 +39,6 @@ from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
 from napari_smoothsal.runs.stitched import Stitched
 from napari_smoothsal.runs.store import (
-    DONE,
-    FAILED,
     Contents,
     StoreWriter,
     create_store,
@@ -278,6 +283,7 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 "strided_convs_above": list(layer.strided_convs_above),
                 "displacement": asdict(displacement),
                 "normal_magnitude": normal,
+                "changes_network": explainer.plans[index].denoising.changes_network,
             },
         )
         for index, (key, spec, label, layer, method, displacement, normal, placed) in enumerate(

@@ -29,6 +29,12 @@ SUFFIX = ".smoothsal.zarr"
 NAMESPACE = "smoothsal"
 FORMAT = 4
 FINISHED = ("complete", "complete_with_errors")
+PREDICTION = "prediction"
+LABELS = f"{PREDICTION}/labels/classes"
+"""Of the class map."""
+PENDING, DONE, FAILED = 0, 1, 2
+"""Values of the tiles' ``status`` column."""
+STATUS_NAMES = ("pending", "done", "failed")
 BAND = 256
 """Height and width of a chunk of a map; one band is one row of chunks."""
 COARSEST_PX = 1024

@@ -19,11 +19,10 @@ from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.explain import new_store, overview_of, stitched_images
-from napari_smoothsal.runs.layout import SUFFIX
+from napari_smoothsal.runs.layout import DONE, FAILED, SUFFIX
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.provenance import identity
 from napari_smoothsal.runs.run import Run
-from napari_smoothsal.runs.store import DONE, FAILED
 from napari_smoothsal.runs.writing import Batch, WritingThread
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.reader import TileReader

@@ -10,13 +10,18 @@ import numpy as np
 import pandas as pd
 import zarr
 
+from napari_smoothsal.core.displacement import Displacement
 from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
-from napari_smoothsal.denoise import Displacement
 from napari_smoothsal.runs.class_map import ClassMap
-from napari_smoothsal.runs.class_pyramid import PREDICTION
-from napari_smoothsal.runs.layout import FORMAT, NAMESPACE, PER_MAP, own_attributes
-from napari_smoothsal.runs.store import STATUS_NAMES
+from napari_smoothsal.runs.layout import (
+    FORMAT,
+    NAMESPACE,
+    PER_MAP,
+    PREDICTION,
+    STATUS_NAMES,
+    own_attributes,
+)
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
 
 Pair = tuple[float, float]
@@ -39,6 +44,8 @@ class RunMap:
         By how many tile px the denoising moves the map, and what the placement takes back.
     shape
         (h, w) of level 0 without its padding.
+    changes_network
+        Whether the denoising makes another network of the model.
     normal_magnitude
         The 99.9th percentile of such a map's magnitudes on the model's own normal tissue; None
         where there is none.
@@ -65,7 +72,8 @@ class RunMap:
             far_spread_px=moved["far_spread_px"],
             placed_px=tuple(moved["placed_px"]),
         )
-        # A store may be older than this.
+        # A store may be older than these.
+        self.changes_network: bool = own.get("changes_network", False)
         self.normal_magnitude: float | None = own.get("normal_magnitude")
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
         self._datasets = attributes["ome"]["multiscales"][0]["datasets"]

@@ -13,15 +13,10 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import StoreError
-from napari_smoothsal.runs.layout import FORMAT, NAMESPACE
+from napari_smoothsal.runs.layout import FAILED, FORMAT, NAMESPACE, PENDING
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
 from napari_smoothsal.runs.stitched import Pair, Stitched
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
-
-PENDING, DONE, FAILED = 0, 1, 2
-"""Values of the tiles' ``status`` column."""
-
-STATUS_NAMES = ("pending", "done", "failed")
 
 
 class StoreWriter:

@@ -16,10 +16,11 @@ from napari_smoothsal.attribution import BatchMaps
 from napari_smoothsal.evaluation import total_variation
 from napari_smoothsal.evaluation.prediction_difference import prediction_difference
 from napari_smoothsal.runs import layout
+from napari_smoothsal.runs.layout import DONE
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.runs.stitch import BandStitcher
 from napari_smoothsal.runs.stitched import Stitched
-from napari_smoothsal.runs.store import DONE, StoreWriter
+from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.slides.grid import window_weights
 
 QUEUE_LENGTH = 2

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
 
 from napari_smoothsal.render.words import HATCHED
 from napari_smoothsal.viewer.colour_bar import ColourBar
-from napari_smoothsal.viewer.contour_lines import ContourLines
 from napari_smoothsal.viewer.map_layer import OPACITY, apply_limits, belongs_to_map, is_map
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.ways import CONTOURS, TINT, WAYS, colormap_of
+
+if TYPE_CHECKING:
+    from napari_smoothsal.viewer.contour_lines import ContourLines
 
 STRETCHED = "stretched, the 99th percentile of this map"
 
@@ -107,6 +109,9 @@ class MapDisplay(QWidget):
             layer.colormap = colormap_of(*colours)
         own["colours"] = colours
         if way == CONTOURS:
+            # Imported here: scipy is not needed before.
+            from napari_smoothsal.viewer.contour_lines import ContourLines
+
             if layer not in self._lines:
                 self._lines[layer] = ContourLines(self._viewer, layer)
             self._lines[layer].update()

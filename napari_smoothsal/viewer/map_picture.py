@@ -111,7 +111,7 @@ def pictures_of(
     limit_of
         What full colour means; None: see `colour_limit`.
     """
-    # Imported here: the run's package loads torch.
+    # Imported here: the messages need this file, and the dock none of these.
     from napari_smoothsal.render.limits import colour_limit, stretched_limit
     from napari_smoothsal.render.standing_out import standing_out
     from napari_smoothsal.render.words import legend, map_title

@@ -47,7 +47,6 @@ def get_store_reader(path: str | Sequence[str]) -> Reader | None:
 
 def read_stores(path: str | Sequence[str]) -> list[LayerData]:
     """Layer data of stores: the overview where no slide is open yet, and every map."""
-    # Imported here: the run's package loads torch.
     from napari_smoothsal.runs import open_run
     from napari_smoothsal.viewer.class_layer import FILLED_OPACITY, class_layer_options
     from napari_smoothsal.viewer.map_layer import map_layer_options

@@ -9,7 +9,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.viewer.messages import MOST_ROWS, TileRow
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def tile_rows(run: Run) -> tuple[TileRow, ...]:
 def _differences(tiles: pd.DataFrame, shown: RunMap, key: str) -> NDArray[np.float64]:
     """Between the model and the network that is explained; NaN where they are the same one."""
     column = f"difference_{key}"
-    if not DENOISINGS[shown.spec.denoising].changes_network or column not in tiles:
+    if not shown.changes_network or column not in tiles:
         return np.full(len(tiles), np.nan)
     return np.asarray(tiles[column], float)
 

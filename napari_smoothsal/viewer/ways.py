@@ -35,5 +35,5 @@ def colormap_of(way: str, palette: str) -> Any:
         colors=[colour for _, colour in stops],
         controls=[place for place, _ in stops],
         nan_color=NOT_COMPUTED,
-        name=f"saliency {way}, {palette}",
+        name=palette if way == TINT else way,  # short: napari makes room for all of it
     )
