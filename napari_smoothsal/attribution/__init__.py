@@ -6,6 +6,7 @@ from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
 from napari_smoothsal.attribution.calibration import normal_magnitudes
 from napari_smoothsal.attribution.explainer import Explainer, Stopped
 from napari_smoothsal.attribution.explanation import Explanation
+from napari_smoothsal.attribution.network import Networks
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import TileMaps, explain_tiles
 
@@ -15,6 +16,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "Method",
+    "Networks",
     "SpecMaps",
     "Stopped",
     "TileMaps",

@@ -9,27 +9,32 @@ import numpy as np
 import torch
 
 from napari_smoothsal.attribution.explainer import Explainer
+from napari_smoothsal.attribution.network import Networks
 from napari_smoothsal.attribution.reduction import reduce_channels
-from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.core.specs import FEWEST_JITTERED, Compute, SaliencySpec
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.targets import Scope
 
 PERCENTILE = 99.9
 """Of the magnitudes on normal tissue. What lies above is seen there in 1 pixel of 1000."""
-SAMPLES = 4
+SAMPLES = 2
 """The percentile of so many noise samples is that of 20 within 15 %."""
 
 _KNOWN: WeakKeyDictionary[Model, dict[str, float]] = WeakKeyDictionary()
 
 
 def normal_magnitudes(
-    model: Model, specs: Sequence[SaliencySpec], compute: Compute, scope: Scope
+    model: Model,
+    specs: Sequence[SaliencySpec],
+    compute: Compute,
+    scope: Scope,
+    networks: Networks | None = None,
 ) -> list[float | None]:
     """The 99.9th percentile of a map's magnitudes on the model's tiles of normal tissue.
 
     Parameters
     ----------
-    model, specs, compute, scope
+    model, specs, compute, scope, networks
         As of `Explainer`. It is remembered for as long as the model is.
 
     Returns
@@ -46,7 +51,9 @@ def normal_magnitudes(
     known = _KNOWN.setdefault(model, {})
     new = {key: spec for key, spec in zip(keys, quick, strict=True) if key not in known}
     if new:
-        explainer = Explainer(model, list(new.values()), compute, scope, warn=False)
+        explainer = Explainer(
+            model, list(new.values()), compute, scope, warn=False, networks=networks
+        )
         images = torch.from_numpy(tissue).permute(0, 3, 1, 2)
         size = explainer.batch_size(tissue.shape[1])
         batches = [
@@ -61,7 +68,8 @@ def normal_magnitudes(
 
 def _quick(spec: SaliencySpec) -> SaliencySpec:
     """The same with few samples: it differs in its noise only."""
-    few = SAMPLES if spec.samples == "auto" else min(spec.samples, SAMPLES)
+    least = FEWEST_JITTERED if spec.jitter else SAMPLES
+    few = least if spec.samples == "auto" else min(spec.samples, least)
     return spec.model_copy(update={"samples": few, "seed": 0})
 
 

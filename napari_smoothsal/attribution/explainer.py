@@ -16,7 +16,7 @@ from napari_smoothsal.attribution.explanation import Explanation, Walk
 from napari_smoothsal.attribution.jitter import jitter_of
 from napari_smoothsal.attribution.map_plan import MapPlan, map_plans
 from napari_smoothsal.attribution.memory import RowLimit
-from napari_smoothsal.attribution.network import Network
+from napari_smoothsal.attribution.network import Network, Networks
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
@@ -52,11 +52,15 @@ class Explainer:
         What ``target=None`` means; see `resolve_target`.
     warn
         Say where a denoising has nothing to do.
+    networks
+        Those of another explainer of this model, in the same thread; None: its own.
 
     Attributes
     ----------
     compute
         As given.
+    networks
+        All that were made of the model.
     network
         That takes the noise samples.
     plans
@@ -87,6 +91,7 @@ class Explainer:
         scope: Scope,
         *,
         warn: bool = True,
+        networks: Networks | None = None,
     ) -> None:
         self.model = model
         self.plans = map_plans(model, specs, scope)
@@ -123,17 +128,19 @@ class Explainer:
         }
         self.references: dict[tuple[object, ...], Reference] = {}
         self.device: Device = resolve_device(compute)
-        if compute.precision == "auto" and narrow_suffices(model, specs, self.device, scope):
+        self.networks = networks or Networks(model)
+        if compute.precision == "auto" and narrow_suffices(
+            self.networks, model, specs, self.device, scope
+        ):
             self.device = replace(self.device, precision="bf16")
         self.compute = compute
         looked_at = {spec.layer for spec in specs}
         looked_at |= {target.unit[0] for target in self.targets if target.unit is not None}
         self._looked_at = looked_at
-        self._replaced: dict[tuple[tuple[str, ...], Network], Network] = {}
-        self.network = Network(model, self.device, looked_at)
+        self.network = self.networks.get(self.device, looked_at)
         self.wide_network = self.network
         if self.device.inside is not None:
-            self.wide_network = Network(model, replace(self.device, precision="fp32"), looked_at)
+            self.wide_network = self.networks.get(replace(self.device, precision="fp32"), looked_at)
         self.fallbacks: list[str] = []
         self.rows = RowLimit(_UNKNOWN, self._fall_back)
 
@@ -234,11 +241,7 @@ class Explainer:
         """
         if not walk.denoising.replaces or not walk.changed:
             return network
-        key = (walk.changed, network)
-        if key not in self._replaced:
-            made = Network(self.model, network.device, self._looked_at, walk.changed)
-            self._replaced[key] = made
-        return self._replaced[key]
+        return self.networks.get(network.device, self._looked_at, walk.changed)
 
     def _fall_back(self, what: str) -> None:
         self.fallbacks.append(what)

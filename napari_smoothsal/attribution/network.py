@@ -119,3 +119,31 @@ def _cast(module: nn.Module, dtype: torch.dtype) -> None:
         for tensor in (*child.parameters(recurse=False), *child.buffers(recurse=False)):
             if tensor.is_floating_point():
                 tensor.data = tensor.data.to(dtype)
+
+
+class Networks:
+    """The networks that have been made of one model, for explainers of one thread to share.
+
+    Making one takes as long as a dozen passes: it is copied, folded and checked.
+
+    Parameters
+    ----------
+    model
+        Whose networks; it must not change meanwhile.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._made: dict[tuple[Device, frozenset[str], tuple[str, ...]], Network] = {}
+
+    def get(self, device: Device, keep: Collection[str], replaced: Sequence[str] = ()) -> Network:
+        """The network with these properties; see `Network`."""
+        key = (device, frozenset(keep), tuple(replaced))
+        if key not in self._made:
+            self._made[key] = Network(self._model, device, keep, replaced)
+        return self._made[key]
+
+    def trim(self, most: int) -> None:
+        """Let go of all but the newest ones: each holds the weights once."""
+        for key in list(self._made)[:-most]:
+            del self._made[key]

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_smoothsal.attribution.device import Device
+from napari_smoothsal.attribution.network import Networks
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.models import Model
@@ -36,7 +37,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def narrow_suffices(
-    model: Model, specs: Sequence[SaliencySpec], device: Device, scope: Scope
+    networks: Networks, model: Model, specs: Sequence[SaliencySpec], device: Device, scope: Scope
 ) -> bool:
     """Whether bf16 maps of a probe differ from fp32 ones by less than their standard error.
 
@@ -49,7 +50,7 @@ def narrow_suffices(
     known = _KNOWN.setdefault(model, {})
     key = json.dumps([spec.model_dump(mode="json") for spec in specs]) + str(device.device) + scope
     if key not in known:
-        known[key] = _measured(model, specs, device, scope)
+        known[key] = _measured(networks, model, specs, device, scope)
     return known[key]
 
 
@@ -58,7 +59,9 @@ def _exact(spec: SaliencySpec) -> bool:
     return spec.samples == 0 or spec.sigma == 0 or spec.aggregate == "variance"
 
 
-def _measured(model: Model, specs: Sequence[SaliencySpec], device: Device, scope: Scope) -> bool:
+def _measured(
+    networks: Networks, model: Model, specs: Sequence[SaliencySpec], device: Device, scope: Scope
+) -> bool:
     from napari_smoothsal.attribution.explainer import Explainer
 
     probes = [_probe_spec(model, spec) for spec in specs]
@@ -69,7 +72,9 @@ def _measured(model: Model, specs: Sequence[SaliencySpec], device: Device, scope
             device=str(device.device), precision=precision, deterministic=device.deterministic
         )
         try:
-            explainer: Explainer = Explainer(model, probes, compute, scope, warn=False)
+            explainer: Explainer = Explainer(
+                model, probes, compute, scope, warn=False, networks=networks
+            )
         except SettingError:  # the network does not run in bf16
             return False
         grey = image.mean((2, 3), keepdim=True).expand_as(image)  # where baselines are custom

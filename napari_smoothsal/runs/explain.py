@@ -263,7 +263,11 @@ def _tell(
 def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyramid]:
     labels = [target.label for target in explainer.targets]
     keys = map_keys(explainer.specs, labels)
-    usual = normal_magnitudes(explainer.model, explainer.specs, explainer.compute, "slide")
+    # In the precision that was chosen: choosing takes longer than measuring.
+    compute = explainer.compute.model_copy(update={"precision": explainer.device.precision})
+    usual = normal_magnitudes(
+        explainer.model, explainer.specs, compute, "slide", explainer.networks
+    )
     return [
         SaliencyPyramid(
             placed.window,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation
+from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation, Networks
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.explain import new_store, overview_of, stitched_images
@@ -43,6 +43,7 @@ def refine_region(
     stop: Callable[[], bool] | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
     on_round: Callable[[Run], None] | None = None,
+    networks: Networks | None = None,
 ) -> Run | None:
     """Compute saliency maps over a region, and show them after every few noise samples.
 
@@ -57,6 +58,9 @@ def refine_region(
     on_round
         Called with each round's store, half a second apart or more, but for the last one.
 
+    networks
+        Of the model, from one view to the next.
+
     Returns
     -------
     Run or None
@@ -68,7 +72,7 @@ def refine_region(
         As `explain_slide`.
     """
     tiling, compute, folder = tiling or Tiling(), compute or Compute(), Path(out)
-    explainer = Explainer(model, specs, compute, scope="slide")
+    explainer = Explainer(model, specs, compute, scope="slide", networks=networks)
     plan = plan_tiles(slide, model, tiling, layers=placed_layers(explainer), region=region)
     if on_plan is not None:
         on_plan(plan)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from napari_smoothsal.attribution import METHODS
+from napari_smoothsal.attribution import METHODS, Networks
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
@@ -68,6 +68,8 @@ VIEW_BATCH, VIEW_BATCH_PX = 4, 4 * 224 * 224
 """Tiles and pixels per batch of a view, at most. As fast as larger batches on CPUs."""
 MOST_VIEW_PX = 400 * 224 * 224
 """Pixels of the tiles of a view: more are not waited for."""
+MOST_NETWORKS = 4
+"""That are kept from one view to the next: those of two layers."""
 
 
 class ViewTooLargeError(SmoothsalError):
@@ -89,6 +91,7 @@ class Engine:
         self._send = send
         self._stopped = stopped
         self._model = lru_cache(maxsize=2)(load_model)
+        self._networks: tuple[Model, Networks] | None = None
         self._slide: tuple[SlideFile, Slide] | None = None
         self._limits = FirstLimits()
 
@@ -294,7 +297,14 @@ class Engine:
             stop=lambda: self._stopped(request.id),
             on_plan=planned,
             on_round=grown,
+            networks=self._networks_of(model),
         )
+
+    def _networks_of(self, model: Model) -> Networks:
+        if self._networks is None or self._networks[0] is not model:
+            self._networks = (model, Networks(model))
+        self._networks[1].trim(MOST_NETWORKS)
+        return self._networks[1]
 
     def _pictures(self, request: Explain, run: Run) -> tuple[MapPicture, ...]:
         return tuple(pictures_of(run, partial(self._limits.limit_of, run, request.out)))
