@@ -41,6 +41,14 @@ def slide_layer_data(
     return (levels if many else levels[0], options, "image")
 
 
+def _load_what_napari_needs() -> None:
+    """For its first layer: half of the time until that is drawn."""
+    import pint
+    import scipy.ndimage  # noqa: F401
+
+    _ = pint.get_application_registry().um
+
+
 def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
     """Open a slide file and describe its layer; an open viewer reads it beside its GUI thread.
 
@@ -52,7 +60,7 @@ def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
     """
     import napari
 
-    probe_slide(Path(path))
+    probe_slide(Path(path), _load_what_napari_needs)
     load_beside(napari.current_viewer())
     slide = open_slide(path)
     profile = slide.colour_profile

@@ -13,6 +13,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from napari_smoothsal.core.errors import SlideError, TileReadError
@@ -33,8 +34,15 @@ REFUSED = 3
 _PROBED: set[tuple[Path, int, int]] = set()
 
 
-def probe_slide(path: Path) -> None:
+def probe_slide(path: Path, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Return where a slide can be opened without harm; a file that has not changed is tried once.
+
+    Parameters
+    ----------
+    path
+        Of the slide.
+    meanwhile
+        What is useful to do while it is tried.
 
     Raises
     ------
@@ -49,15 +57,7 @@ def probe_slide(path: Path) -> None:
     if known in _PROBED:
         return
     try:
-        tried = subprocess.run(
-            # -P: a file named numpy.py where napari was started must not be imported.
-            [sys.executable, "-P", "-X", "utf8", "-c", COMMAND, str(path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LIMIT_S,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            check=False,
-        )
+        tried = _tried(path, meanwhile)
     except subprocess.TimeoutExpired as error:
         raise SlideError(
             f"{path.name}: opening it took more than {LIMIT_S:g} s in a process of its own, so it "
@@ -68,6 +68,25 @@ def probe_slide(path: Path) -> None:
     if tried.returncode != 0:
         raise SlideError(f"{path.name}: {_death_in_words(tried)}")
     _PROBED.add(known)
+
+
+def _tried(path: Path, meanwhile: Callable[[], None]) -> subprocess.CompletedProcess[bytes]:
+    # -P: a file named numpy.py where napari was started must not be imported.
+    command = [sys.executable, "-P", "-X", "utf8", "-c", COMMAND, str(path)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    ) as process:
+        try:
+            meanwhile()
+            said, log = process.communicate(timeout=LIMIT_S)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, said, log)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ coarser pixels at once, and true ones as soon as threads have read them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -16,7 +17,8 @@ from qtpy.QtCore import QTimer
 from napari_smoothsal.viewer.display_colours import Pixels
 from napari_smoothsal.viewer.slide_levels import Key, SlideLevel, TilePyramid
 
-THREADS = 2
+THREADS = max(1, min(2, (os.cpu_count() or 1) - 1))
+"""A core stays with the window."""
 EVERY_MS = 60
 """Between two looks at what has been read."""
 
