@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from napari_smoothsal.runs.layout import DONE, FAILED, SUFFIX
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.provenance import identity
 from napari_smoothsal.runs.run import Run
+from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.runs.writing import Batch, WritingThread
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.reader import TileReader
@@ -79,13 +81,18 @@ def refine_region(
     wanted = identity(slide, model, specs, tiling, plan, explainer)
     batch_size = explainer.batch_size(plan.grid.tile_px)
     rounds, overview = 0, overview_of(slide)
+    images = stitched_images(plan, explainer)
 
-    def written(batches: Sequence[Batch]) -> Run:
+    ahead: list[Future[tuple[Path, StoreWriter]]] = []
+
+    def laid_out() -> tuple[Path, StoreWriter]:
         nonlocal rounds
         rounds += 1
         path = folder / f"round-{rounds:03d}{SUFFIX}"
-        writer = new_store(path, slide, plan, explainer, wanted, batch_size, overview)
-        images = stitched_images(plan, explainer)
+        return path, new_store(path, slide, plan, explainer, wanted, batch_size, overview)
+
+    def written(batches: Sequence[Batch]) -> Run:
+        path, writer = ahead.pop().result() if ahead else laid_out()
         with WritingThread(writer, plan, images, batch_size, table_last=True) as writing:
             for batch in batches:
                 writing.put(batch)
@@ -101,18 +108,25 @@ def refine_region(
     cuts = [numbers[i : i + batch_size] for i in range(0, len(plan), batch_size)]
     boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in cuts]
     side = plan.grid.tile_px + 2 * margin
-    with TileReader(slide, side, threads=compute.readers) as reader:
+    with (
+        TileReader(slide, side, threads=compute.readers) as reader,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        # The first store, while the first sample is computed: it is waited for.
+        ahead.append(beside.submit(laid_out))
         for cut, tiles in zip(cuts, reader.batches(boxes), strict=True):
-            images = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
+            pixels = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
             places = [(int(y), int(x)) for y, x in plan.grid.origins[cut]]
             readable = np.array([error is None for error in tiles.errors])
-            explanation = explainer.begin(images, places, margin=margin)
+            explanation = explainer.begin(pixels, places, margin=margin)
             explanation.step(1)
             growing.append(_Growing(cut, explanation, readable))
             if stop is not None and stop():
                 return None
     told = -ROUND_S
     while not all(one.explanation.finished for one in growing):
+        if stop is not None and stop():
+            return None
         if on_round is not None and time.monotonic() - told >= ROUND_S:
             on_round(written([one.batch(one.explanation.result()) for one in growing]))
             told = time.monotonic()

@@ -82,7 +82,7 @@ class ClassOverlay:
             self._layer = self._placed(picture, self._pixels)
         else:
             self._pixels.reload()
-            self._layer.refresh(extent=False)
+            self._layer.refresh(extent=False, thumbnail=False, highlight=False)
 
     def _placed(self, picture: ClassPicture, pixels: StoredPixels) -> Any:
         identity = {

@@ -48,9 +48,6 @@ CHANNELS: dict[type[BaseModel], str] = {
 }
 """What a newer request of the same channel ends."""
 
-NICE = 5
-"""The window, which draws on every core, goes before."""
-
 
 class Inbox(threading.Thread):
     """Reads requests; knows which of them are no longer wanted.
@@ -107,8 +104,6 @@ def main() -> None:
 
     from napari_smoothsal.viewer import engine_work
 
-    if hasattr(os, "nice"):
-        os.nice(NICE)
     threads = max(1, _cores() - 1)  # one core stays with the window
     torch.set_num_threads(threads)
     send(Ready(threads=threads))

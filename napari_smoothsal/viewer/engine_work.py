@@ -64,7 +64,7 @@ from napari_smoothsal.viewer.window_array import slide_of_pixels
 Send = Callable[[Answer], None]
 
 GROWN_EVERY_S = 1.0
-VIEW_BATCH, VIEW_BATCH_PX = 4, 4 * 224 * 224
+VIEW_BATCH, VIEW_BATCH_PX = 8, 8 * 224 * 224
 """Tiles and pixels per batch of a view, at most. As fast as larger batches on CPUs."""
 MOST_VIEW_PX = 400 * 224 * 224
 """Pixels of the tiles of a view: more are not waited for."""

@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 REST_MS = 350
 """So long nothing moves before the view counts as at rest."""
-CHANGED_MS = 120
+CHANGED_MS = 80
 """So long after a change of settings: choices are made one at a time, numbers digit by digit."""
 
 

@@ -79,7 +79,7 @@ class Overlay:
         own["shown"] = own.get("shown", 0) + 1
         own |= told_by(picture)
         apply_limits(self._layer)
-        self._layer.refresh(extent=False)
+        self._layer.refresh(extent=False, thumbnail=complete, highlight=False)
         # What is predicted does not change while a view refines itself.
         if classes is not None and not (self._part == "view" and self._classes.shown):
             self._classes.show(classes)

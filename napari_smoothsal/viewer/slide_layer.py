@@ -46,7 +46,7 @@ def _load_what_napari_needs() -> None:
     import pint
     import scipy.ndimage  # noqa: F401
 
-    _ = pint.get_application_registry().um
+    getattr(pint.get_application_registry(), "um")  # type: ignore[no-untyped-call]  # noqa: B009
 
 
 def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:

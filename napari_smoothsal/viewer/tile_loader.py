@@ -71,7 +71,7 @@ class TileLoader:
             self._timer.stop()
         if done:
             for layer in self.layers:
-                layer.refresh(extent=False)
+                layer.refresh(extent=False, thumbnail=False, highlight=False)
 
 
 def load_beside(viewer: Any) -> None:

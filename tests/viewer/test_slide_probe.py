@@ -89,9 +89,9 @@ def test_a_slide_is_tried_once_and_again_when_its_file_changed(
     tiff_slide: Path, opened_here: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    run = slide_probe.subprocess.run
+    popen = slide_probe.subprocess.Popen
     monkeypatch.setattr(
-        slide_probe.subprocess, "run", lambda *a, **k: started.append(1) or run(*a, **k)
+        slide_probe.subprocess, "Popen", lambda *a, **k: started.append(1) or popen(*a, **k)
     )
     for _ in range(2):
         read_slides(str(tiff_slide))
