@@ -206,10 +206,18 @@ class Explanation:
         def run(rows: Sequence[int]) -> torch.Tensor:
             return network.output(self._images[rows[0] : rows[-1] + 1])
 
+        def whole() -> torch.Tensor:
+            parts = self._explainer.rows.parts(range(len(self._images)), run)
+            return torch.cat([output for _, output in parts])
+
         altered = contextlib.nullcontext() if walk is None else self._denoised(walk, network)
         with torch.no_grad(), altered:
-            parts = self._explainer.rows.parts(range(len(self._images)), run)
-            output = torch.cat([output for _, output in parts])
+            if walk is None:
+                images, _, _, margin = self._given
+                device = self._explainer.wide_network.device
+                output = self._explainer.networks.output_of(images, margin, device, whole)
+            else:
+                output = whole()
             return self._explainer.model.readout.decide(output)
 
     def _baselines(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import nn
@@ -121,6 +123,10 @@ def _cast(module: nn.Module, dtype: torch.dtype) -> None:
                 tensor.data = tensor.data.to(dtype)
 
 
+MOST_OUTPUTS = 512
+"""Batches whose output is remembered."""
+
+
 class Networks:
     """The networks that have been made of one model, for explainers of one thread to share.
 
@@ -135,6 +141,7 @@ class Networks:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._made: dict[tuple[Device, frozenset[str], tuple[str, ...]], Network] = {}
+        self._outputs: OrderedDict[object, torch.Tensor] = OrderedDict()
 
     def get(self, device: Device, keep: Collection[str], replaced: Sequence[str] = ()) -> Network:
         """The network with these properties; see `Network`."""
@@ -142,6 +149,30 @@ class Networks:
         if key not in self._made:
             self._made[key] = Network(self._model, device, keep, replaced)
         return self._made[key]
+
+    def output_of(
+        self, images: torch.Tensor, margin: int, device: Device, make: Callable[[], torch.Tensor]
+    ) -> torch.Tensor:
+        """What the model makes of images, remembered: another setting asks about the same ones.
+
+        Parameters
+        ----------
+        images, margin
+            (B, C, H, W), and how many px around the tiles they show.
+        device
+            Of the network.
+        make
+            Computes it.
+        """
+        if images.dtype != torch.uint8 or self._model.readout.dense:
+            return make()  # one output per pixel is too large to keep
+        content = hashlib.sha256(images.contiguous().numpy().tobytes()).digest()
+        key = (content, tuple(images.shape), margin, device)
+        if key not in self._outputs:
+            self._outputs[key] = make()
+            while len(self._outputs) > MOST_OUTPUTS:
+                self._outputs.popitem(last=False)
+        return self._outputs[key]
 
     def trim(self, most: int) -> None:
         """Let go of all but the newest ones: each holds the weights once."""
