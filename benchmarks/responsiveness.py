@@ -233,15 +233,25 @@ def holds() -> Report:
             found = list(recorded.all)
             widget.cancel()
             _wait(lambda: not widget.busy)
+            plain = [_cpu_ms_of_a_plain_image(viewer) for _ in range(3)]
         tiles = [x for x in found if x.name.startswith("viewer.slide_levels.")]
         rest = [x for x in found if not x.name.startswith("viewer.slide_levels.")]
         return {
             "map_shown": bool(maps),
+            "plain_add_image_cpu_ms": plain,
             "frames": len(frames.seconds),
             "all": _held(found),
             "slide_pixels": _held(tiles),
             "all_but_slide_pixels": _held(rest),
         }
+
+
+def _cpu_ms_of_a_plain_image(viewer: Any) -> float:
+    """What napari alone takes of the GUI thread for a layer."""
+    values = np.zeros((256, 256), np.float32)
+    start = time.thread_time()
+    viewer.add_image(values, contrast_limits=(-1, 1), units=("um", "um"))
+    return round((time.thread_time() - start) * 1000, 1)
 
 
 def _fly(viewer: Any, part: float) -> None:

@@ -6,13 +6,16 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_smoothsal.viewer.session import session_of
 
 if TYPE_CHECKING:
     import napari
+
+
+SCROLL_BAR_PX = 16
 
 
 class LeavingDock(QWidget):
@@ -59,6 +62,18 @@ class LeavingDock(QWidget):
             elif self._docked:
                 self._end()
         return handled
+
+    def put_into_a_scroll_area(self, content: QWidget) -> None:
+        """Put everything into an area that scrolls: a low window shows a part of it."""
+        area = QScrollArea()
+        area.setWidget(content)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setMinimumWidth(content.minimumSizeHint().width() + SCROLL_BAR_PX)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
 
     def at_end(self, step: Callable[[], None]) -> None:
         """Do something when it is closed; what was asked for last comes first."""

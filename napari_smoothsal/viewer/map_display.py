@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
 
+from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.render.words import HATCHED
 from napari_smoothsal.viewer.colour_bar import ColourBar
-from napari_smoothsal.viewer.map_layer import OPACITY, apply_limits, belongs_to_map, is_map
+from napari_smoothsal.viewer.map_layer import (
+    OPACITY,
+    STALE,
+    apply_limits,
+    belongs_to_map,
+    is_map,
+    mark_stale,
+)
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.ways import CONTOURS, TINT, WAYS, colormap_of
 
@@ -86,6 +94,14 @@ class MapDisplay(QWidget):
             self._apply(layer)
             self._show_legend(layer)
 
+    def mark_stale(self, spec: SaliencySpec, model: str) -> None:
+        """Mark the maps of views that are of other settings."""
+        for layer in self._viewer.layers:
+            if is_map(layer):
+                mark_stale(layer, spec, model)
+        if self._shown is not None and self._shown in self._viewer.layers:
+            self._show_legend(self._shown)
+
     def hide_or_show(self) -> None:
         """Take the maps off the tissue, or put back those that were on it."""
         layers = self._viewer.layers
@@ -149,8 +165,10 @@ class MapDisplay(QWidget):
         limit = f"full colour: {STRETCHED}" if own["stretch"] else own["limit_of"]
         if tuple(layer.contrast_limits) != (-own["limit"], own["limit"]):
             limit = "full colour: as set in the layer controls"
-        hatched = (HATCHED,) if any(_hatches(x) for x in self._viewer.layers) else ()
-        self.bar.show_legend(own["legend"], own["palette"], self.way.currentText(), limit, *hatched)
+        more = [HATCHED] if any(_hatches(x) for x in self._viewer.layers) else []
+        if own.get("stale"):
+            more.append(f"<b>of {STALE}: explain again</b>")
+        self.bar.show_legend(own["legend"], own["palette"], self.way.currentText(), limit, *more)
         size = f"Full colour at a magnitude of {layer.contrast_limits[1]:.3g}."
         self.bar.setToolTip(size)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.ways import TINT, colormap_of
 
+STALE = "earlier settings"
 OPACITY = 0.75
 """Nuclei stay visible under the strongest colours."""
 
@@ -50,6 +52,27 @@ def apply_limits(layer: Any) -> None:
         layer.contrast_limits_range = (-limit, limit)
         layer.contrast_limits = (-limit, limit)
         own["limit"] = limit
+
+
+def rename(layer: Any) -> None:
+    """Let the name say of what it is a map and what it lacks; another name is the user's."""
+    own = layer.metadata[METADATA]
+    if layer.name != own["name"]:
+        return
+    part = own["key"]["part"]
+    said = [] if part == "slide" else [part]
+    said += [] if own["complete"] else ["partial"]
+    said += [STALE] if own["stale"] else []
+    layer.name = own["title"] + (f" ({', '.join(said)})" if said else "")
+    own["name"] = layer.name
+
+
+def mark_stale(layer: Any, spec: SaliencySpec, model: str) -> None:
+    """Say of the map of a view whether it is of other settings than those that are chosen now."""
+    own = layer.metadata[METADATA]
+    if own.get("key", {}).get("part") == "view":
+        own["stale"] = own["spec"] != spec or own["model"] != model
+        rename(layer)
 
 
 def is_map(layer: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_smoothsal.viewer.class_layer import ClassOverlay
-from napari_smoothsal.viewer.map_layer import apply_limits, map_layer_options, told_by
+from napari_smoothsal.viewer.map_layer import apply_limits, map_layer_options, rename, told_by
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.messages import TileRow, TissueFound
 from napari_smoothsal.viewer.other_class import show_other_class
@@ -71,13 +71,13 @@ class Overlay:
             return  # the user has deleted it
         if self._layer is None or self._pixels is None or not self._pixels.shows(picture):
             self._pixels = StoredPixels(picture, whole=self._part == "view")
-            self._layer = self._placed(picture, self._pixels, complete)
+            self._layer = self._placed(picture, self._pixels)
         else:
             self._pixels.reload()
-        self._rename(self._name(picture, complete))
         own = _own(self._layer)
         own["shown"] = own.get("shown", 0) + 1
-        own |= told_by(picture)
+        own |= told_by(picture) | {"complete": complete, "stale": False}
+        rename(self._layer)
         apply_limits(self._layer)
         self._layer.refresh(extent=False, thumbnail=complete, highlight=False)
         # What is predicted does not change while a view refines itself.
@@ -90,17 +90,7 @@ class Overlay:
             self._viewer, self._slide_layer, self._mpp, self._part, target, classes, rows
         )
 
-    def _name(self, picture: MapPicture, complete: bool) -> str:
-        said: list[str] = [] if self._part == "slide" else [self._part]
-        said += [] if complete else ["partial"]
-        return picture.title + (f" ({', '.join(said)})" if said else "")
-
-    def _rename(self, name: str) -> None:
-        if self._layer.name == _own(self._layer)["name"]:  # another one is the user's
-            self._layer.name = name
-            _own(self._layer)["name"] = self._layer.name
-
-    def _placed(self, picture: MapPicture, pixels: StoredPixels, complete: bool) -> Any:
+    def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
         slide = str(self._slide_layer.unique_id)
         identity = {"map": picture.key, "part": self._part, "of": slide}
         placement = placement_on(self._slide_layer, picture, self._mpp)
@@ -118,8 +108,7 @@ class Overlay:
         _hide(others)
         if old is not None:
             self._viewer.layers.remove(old)
-        name = self._name(picture, complete)
-        options = map_layer_options(picture, name, pixels.multiscale)
+        options = map_layer_options(picture, picture.title, pixels.multiscale)
         options["metadata"][METADATA]["key"] = identity
         layer = self._viewer.add_image(pixels.data, **(options | placement))
         _own(layer)["name"] = layer.name

@@ -88,7 +88,8 @@ class PredictionsDock(MeasuringDock):
             button.setEnabled(False)
         for button, key in ((self.previous, PREVIOUS), (self.next, NEXT)):
             button.setToolTip(f"{key}, with the canvas in focus")
-        layout = QVBoxLayout(self)
+        content = QWidget()
+        layout = QVBoxLayout(content)
         layout.addLayout(row_of(self.predict, self.live, self.cancel))
         layout.addWidget(self.status_line)
         layout.addWidget(self.shown)
@@ -96,6 +97,7 @@ class PredictionsDock(MeasuringDock):
         layout.addWidget(self.tiles)
         layout.addLayout(row_of(self.previous, self.next, self.as_layer))
         layout.addLayout(row_of(self.save_table, self.save_picture))
+        self.put_into_a_scroll_area(content)
         self.predict.clicked.connect(self.ask_view)
         self.tiles.chosen.connect(self._fly)
         self.next.clicked.connect(lambda: self.tiles.step(1))

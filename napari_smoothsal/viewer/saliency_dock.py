@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.viewer.asking import Asking, Job
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
     import napari
 
 MAX_WIDTH = 420
-SCROLL_BAR_PX = 16
 HIDE = "Shift-H"
 """Takes the maps off the tissue and puts them back."""
 
@@ -94,7 +92,7 @@ class SaliencyDock(LeavingDock):
             layout.addWidget(part)
         layout.addStretch(1)
         self.setMaximumWidth(MAX_WIDTH)
-        self._scroll_vertically(content)
+        self.put_into_a_scroll_area(content)
 
         self._asking = Asking(self.session, self)
         self._saving = Saving(self.session.engine, self)
@@ -139,18 +137,6 @@ class SaliencyDock(LeavingDock):
             self._describe()
         else:
             engine.start()
-
-    def _scroll_vertically(self, content: QWidget) -> None:
-        """A low window shows a part of it rather than growing."""
-        area = QScrollArea()
-        area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setMinimumWidth(content.minimumSizeHint().width() + SCROLL_BAR_PX)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
 
     @property
     def busy(self) -> bool:
@@ -248,6 +234,9 @@ class SaliencyDock(LeavingDock):
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""
+        spec = self.form.spec()
+        if spec is not None and self._model is not None:
+            self.colours.mark_stale(spec, self._model.name)
         job = self._asking.job
         if not self.bar.live.isChecked() or (job is not None and not job.view):
             return

@@ -209,3 +209,26 @@ def test_the_first_map_of_a_setting_fixes_the_limit_of_the_next(tmp_path: Path) 
     assert limits.limit_of(run, "b", a_map(9.0, "layer2")).value == 9.0
     assert limits.limit_of(other, "b", a_map(7.0)).value == 7.0
     assert limits.limit_of(run, "b", a_map(9.0, normal=0.5)).value == 0.5
+
+
+def test_the_map_of_a_view_says_when_settings_have_changed(
+    viewer: Any, display: MapDisplay, tmp_path: Path
+) -> None:
+    from napari_smoothsal import SaliencySpec
+
+    slide = add_slide(viewer, **PLACES["our slide"])
+    maps = {}
+    for part in ("slide", "view"):
+        overlay = Overlay(viewer, slide, MPP, part=part)
+        overlay.show(stored(tmp_path / part))
+        display.bring_up_to_date(overlay.layer)
+        maps[part] = overlay.layer
+    title = maps["slide"].name
+    display.mark_stale(SaliencySpec(layer="layer2"), "tiny")
+    assert maps["view"].name == f"{title} (view, earlier settings)"
+    assert maps["slide"].name == title  # it is kept, and says of what it is
+    assert "of earlier settings" in display.text
+    display.mark_stale(SaliencySpec(layer="layer1"), "another model")
+    assert "earlier settings" in maps["view"].name
+    display.mark_stale(SaliencySpec(layer="layer1"), "tiny")
+    assert maps["view"].name == f"{title} (view)" and "earlier settings" not in display.text
