@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 import napari
 import numpy as np
 import torch  # noqa: F401  before Qt: on Windows its libraries cannot be loaded afterwards
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
 from screenshot import SIZE, draw, wait
 
 from napari_smoothsal.slides.sample import sample_slide_path
@@ -28,12 +31,32 @@ FOLDER = Path(__file__).with_name("gallery")
 CENTRE, WIDTH_UM = (1270.0, 1290.0), 560.0
 
 
+def click(button: Any) -> None:
+    """With the mouse."""
+    left = QPoint(8, button.height() // 2)  # a check box listens only where it is drawn
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, left)
+
+
+def pick(box: Any, text: str) -> None:
+    """Choose from a list with the mouse."""
+    QTest.mouseClick(box, Qt.MouseButton.LeftButton)
+    draw(0.2)
+    entries = box.view()
+    index = box.model().index(box.findText(text, Qt.MatchFlag.MatchStartsWith), 0)
+    entries.scrollTo(index)
+    place = entries.visualRect(index).center()
+    QTest.mouseClick(
+        entries.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place
+    )
+    draw(0.2)
+
+
 def view(viewer: Any, dock: Any) -> None:
     """A view, explained live; the pointer on the strongest place."""
-    dock.bar.live.setChecked(True)
+    click(dock.bar.live)
     wait(lambda: any("(view)" in layer.name for layer in viewer.layers) and not dock.busy)
-    dock.bar.live.setChecked(False)
-    layer = viewer.layers[-1]
+    click(dock.bar.live)
+    layer = next(x for x in viewer.layers if "(view" in x.name)
     values = np.asarray(layer.data)
     place = np.unravel_index(np.nanargmax(values), values.shape)
     viewer.cursor.position = tuple(layer.data_to_world(place))
@@ -53,15 +76,104 @@ def region(viewer: Any, dock: Any) -> None:
         units=("um", "um"),
         name="what I ask about",
     )
-    dock.explain_region()
-    wait(lambda: not dock.busy)
+    click(dock.bar.explain_region)
+    wait(dock.bar.start.isEnabled)
+    click(dock.bar.start)
+    wait(lambda: not dock.busy and dock.bar.status.startswith("Done"))
 
 
 def estimate(viewer: Any, dock: Any) -> None:
     """What the whole slide would take."""
     viewer.reset_view()
-    dock.estimate_slide()
+    click(dock.bar.explain_slide)
     wait(dock.bar.start.isEnabled)
+
+
+def whole_slide(viewer: Any, dock: Any) -> None:
+    """The whole slide, explained."""
+    dock.form.controls["samples"].value = 4
+    estimate(viewer, dock)
+    click(dock.bar.start)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    draw(0.5)
+
+
+def contour_lines(viewer: Any, dock: Any) -> None:
+    """A view as contour lines."""
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    pick(dock.colours.way, "contour lines")
+
+
+def spotlight(viewer: Any, dock: Any) -> None:
+    """A view under a spotlight."""
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    pick(dock.colours.way, "spotlight")
+
+
+def model_input(viewer: Any, dock: Any) -> None:
+    """What the model gets of one tile."""
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    dock.bar.show_input.trigger()
+    wait(lambda: "model gets" in dock.bar.status)
+
+
+def bad_input(viewer: Any, dock: Any) -> None:
+    """A value that cannot work: marked, explained, still there."""
+    pick(dock.form.controls["denoising"].native, "gaussian blur")
+    dock.form.controls["samples"].value = "-3"
+    click(dock.bar.explain_view)
+    draw(0.5)
+
+
+def nuclei(viewer: Any, dock: Any) -> None:
+    """A drawn region, explained to a segmentation model."""
+    pick(dock.slides._model.native, "demo-segmenter")
+    wait(lambda: str(dock.form.controls["layer"].value).startswith("encoder"))
+    pick(dock.form.controls["layer"].native, "encoder.layer2")
+    dock.form.controls["samples"].value = 4
+    viewer.scene.camera.zoom *= 2
+    y, x = CENTRE
+    corners = [[y - 70, x - 90], [y - 70, x + 90], [y + 70, x + 90], [y + 70, x - 90]]
+    viewer.add_shapes(
+        [np.array(corners)],
+        shape_type="rectangle",
+        edge_width=2,
+        edge_color="#00e5ff",
+        face_color="transparent",
+        units=("um", "um"),
+        name="what I ask about",
+    )
+    click(dock.bar.explain_region)
+    wait(dock.bar.start.isEnabled)
+    click(dock.bar.start)
+    wait(lambda: dock.bar.status.startswith("Done"))
+
+
+def real_slide(viewer: Any, dock: Any) -> None:
+    """A view of a real slide, where there is one."""
+    slide = Path(os.environ["SMOOTHSAL_DATA"]) / "slides" / "CMU-1-Small-Region.svs"
+    viewer.layers.clear()
+    draw(0.5)
+    viewer.open(str(slide), plugin="napari-smoothsal")
+    viewer.reset_view()
+    draw(0.5)
+    viewer.scene.camera.zoom *= 2.2
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+
+
+def saved_figure(viewer: Any, dock: Any) -> None:
+    """The figure that is saved of a view: a file, no window."""
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    with tempfile.TemporaryDirectory() as folder:
+        dock.save(Path(folder))
+        wait(lambda: dock.bar.status.startswith("Saved"))
+        (figure,) = Path(folder).glob("*.view.png")
+        shutil.copy(figure, FOLDER / "saved_figure.png")
 
 
 def total_variation(viewer: Any, dock: Any) -> None:
@@ -70,7 +182,7 @@ def total_variation(viewer: Any, dock: Any) -> None:
         "napari-smoothsal", "Total variation", tabify=True
     )
     view(viewer, dock)
-    other.ask_view()
+    click(other.view)
     wait(lambda: not other.busy)
 
 
@@ -80,14 +192,31 @@ def predictions(viewer: Any, dock: Any) -> None:
     dock.form.controls["samples"].value = 2
     dock.explain_slide()
     wait(lambda: not dock.busy)
-    other.next.click()
+    click(other.next)
     dock.form.controls["denoising"].value = "forward_hook"
-    other.ask_view()
+    click(other.predict)
     wait(lambda: not other.busy)
 
 
+FILES = {"saved_figure"}
+"""Scenes whose picture is no screenshot."""
 SCENES: dict[str, Callable[[Any, Any], None]] = {
-    f.__name__: f for f in (view, region, estimate, total_variation, predictions)
+    f.__name__: f
+    for f in (
+        view,
+        contour_lines,
+        spotlight,
+        model_input,
+        region,
+        nuclei,
+        estimate,
+        whole_slide,
+        total_variation,
+        predictions,
+        bad_input,
+        real_slide,
+        saved_figure,
+    )
 }
 
 
@@ -113,7 +242,9 @@ def main() -> None:
             SCENES[name](viewer, dock)
             dock.slides._folder.setText("")
             draw(1.0)
-            viewer.screenshot(str(FOLDER / f"{name}.png"), canvas_only=False, flash=False)
+            if name not in FILES:
+                shown = str(FOLDER / f"{name}.png")
+                viewer.screenshot(shown, canvas_only=False, flash=False)
             viewer.close()
             draw(0.5)
 
