@@ -40,7 +40,7 @@ def click(button: Any) -> None:
 def pick(box: Any, text: str) -> None:
     """Choose from a list with the mouse."""
     QTest.mouseClick(box, Qt.MouseButton.LeftButton)
-    draw(0.2)
+    draw(0.8)  # Qt takes a click that comes sooner for the one that opened the list
     entries = box.view()
     index = box.model().index(box.findText(text, Qt.MatchFlag.MatchStartsWith), 0)
     entries.scrollTo(index)
@@ -98,21 +98,21 @@ def whole_slide(viewer: Any, dock: Any) -> None:
     draw(0.5)
 
 
-def contour_lines(viewer: Any, dock: Any) -> None:
+def contour_lines(_viewer: Any, dock: Any) -> None:
     """A view as contour lines."""
     click(dock.bar.explain_view)
     wait(lambda: dock.bar.status.startswith("Done"))
     pick(dock.colours.way, "contour lines")
 
 
-def spotlight(viewer: Any, dock: Any) -> None:
+def spotlight(_viewer: Any, dock: Any) -> None:
     """A view under a spotlight."""
     click(dock.bar.explain_view)
     wait(lambda: dock.bar.status.startswith("Done"))
     pick(dock.colours.way, "spotlight")
 
 
-def model_input(viewer: Any, dock: Any) -> None:
+def model_input(_viewer: Any, dock: Any) -> None:
     """What the model gets of one tile."""
     click(dock.bar.explain_view)
     wait(lambda: dock.bar.status.startswith("Done"))
@@ -120,7 +120,7 @@ def model_input(viewer: Any, dock: Any) -> None:
     wait(lambda: "model gets" in dock.bar.status)
 
 
-def bad_input(viewer: Any, dock: Any) -> None:
+def bad_input(_viewer: Any, dock: Any) -> None:
     """A value that cannot work: marked, explained, still there."""
     pick(dock.form.controls["denoising"].native, "gaussian blur")
     dock.form.controls["samples"].value = "-3"
@@ -131,7 +131,7 @@ def bad_input(viewer: Any, dock: Any) -> None:
 def nuclei(viewer: Any, dock: Any) -> None:
     """A drawn region, explained to a segmentation model."""
     pick(dock.slides._model.native, "demo-segmenter")
-    wait(lambda: str(dock.form.controls["layer"].value).startswith("encoder"))
+    wait(lambda: "encoder.layer2" in dock.form.controls["layer"].choices)
     pick(dock.form.controls["layer"].native, "encoder.layer2")
     dock.form.controls["samples"].value = 4
     viewer.scene.camera.zoom *= 2
@@ -165,7 +165,7 @@ def real_slide(viewer: Any, dock: Any) -> None:
     wait(lambda: dock.bar.status.startswith("Done"))
 
 
-def saved_figure(viewer: Any, dock: Any) -> None:
+def saved_figure(_viewer: Any, dock: Any) -> None:
     """The figure that is saved of a view: a file, no window."""
     click(dock.bar.explain_view)
     wait(lambda: dock.bar.status.startswith("Done"))

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_smoothsal.viewer.session import session_of
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 
 
 SCROLL_BAR_PX = 16
+
+
+class _VerticalScrollArea(QScrollArea):
+    """As wide as its content needs, whatever appears in it later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            content = self.widget()
+            if content is not None:
+                self.setMinimumWidth(content.minimumSizeHint().width() + SCROLL_BAR_PX)
+        return bool(super().eventFilter(watched, event))
 
 
 class LeavingDock(QWidget):
@@ -65,12 +82,8 @@ class LeavingDock(QWidget):
 
     def put_into_a_scroll_area(self, content: QWidget) -> None:
         """Put everything into an area that scrolls: a low window shows a part of it."""
-        area = QScrollArea()
+        area = _VerticalScrollArea()
         area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setMinimumWidth(content.minimumSizeHint().width() + SCROLL_BAR_PX)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
