@@ -9,23 +9,21 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_smoothsal.viewer.messages import (
+from napari_smoothsal.viewer.asked import Estimate, Explain, Request
+from napari_smoothsal.viewer.overlay import Overlay
+from napari_smoothsal.viewer.requests import ExplainedSlide
+from napari_smoothsal.viewer.session import Session
+from napari_smoothsal.viewer.told import (
     Answer,
-    Estimate,
     Estimated,
-    Explain,
     Failed,
     Finished,
     InputShown,
     Measured,
     Predicted,
     Ready,
-    Request,
     Stopped,
 )
-from napari_smoothsal.viewer.overlay import Overlay
-from napari_smoothsal.viewer.requests import ExplainedSlide
-from napari_smoothsal.viewer.session import Session
 
 WAITING = "Waiting until what is being computed is done ..."
 

@@ -9,8 +9,8 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
-from napari_smoothsal.viewer.messages import ModelDescribed
 from napari_smoothsal.viewer.requests import ExplainedSlide, NotExplainableError
+from napari_smoothsal.viewer.told import ModelDescribed
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,9 @@ from itertools import count
 from pydantic import ValidationError
 from qtpy.QtCore import QObject, QProcess, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_smoothsal.viewer.messages import (
-    Answer,
-    Cancel,
-    Ready,
-    Request,
-    answer_of,
-    line_of,
-)
+from napari_smoothsal.viewer.asked import Cancel, Request
+from napari_smoothsal.viewer.messages import answer_of, line_of
+from napari_smoothsal.viewer.told import Answer, Ready
 
 COMMAND = "from napari_smoothsal.viewer.engine_main import main; main()"
 END_MS = 1500

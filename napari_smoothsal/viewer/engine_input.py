@@ -9,7 +9,8 @@ from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.plan import placed_layers, plan_tiles
 from napari_smoothsal.slides import Slide
-from napari_smoothsal.viewer.messages import InputShown, ShowInput
+from napari_smoothsal.viewer.asked import ShowInput
+from napari_smoothsal.viewer.told import InputShown
 
 
 class NoTileError(SmoothsalError):

@@ -16,24 +16,20 @@ from typing import TYPE_CHECKING, BinaryIO
 from pydantic import BaseModel, ValidationError
 
 from napari_smoothsal.core.errors import SmoothsalError
-from napari_smoothsal.viewer.messages import (
-    Answer,
+from napari_smoothsal.viewer.asked import (
     Cancel,
     Describe,
     DescribeModel,
     Estimate,
     Explain,
-    Failed,
     Measure,
     Predict,
-    Ready,
     Request,
     Save,
     ShowInput,
-    Stopped,
-    line_of,
-    request_of,
 )
+from napari_smoothsal.viewer.messages import line_of, request_of
+from napari_smoothsal.viewer.told import Answer, Failed, Ready, Stopped
 
 if TYPE_CHECKING:
     from napari_smoothsal.viewer.engine_work import Engine

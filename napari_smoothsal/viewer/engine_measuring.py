@@ -20,7 +20,8 @@ from napari_smoothsal.models import Decision, Model
 from napari_smoothsal.runs.plan import RunPlan, plan_tiles
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.reader import TileReader
-from napari_smoothsal.viewer.messages import Measure, Measured, Predict, Predicted, Roughness
+from napari_smoothsal.viewer.asked import Measure, Predict
+from napari_smoothsal.viewer.told import Measured, Predicted, Roughness
 
 Stop = Callable[[], bool]
 

@@ -13,7 +13,8 @@ from napari_smoothsal.render.masks import write_masks
 from napari_smoothsal.runs import open_run
 from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.slides import Slide
-from napari_smoothsal.viewer.messages import Save, Saved
+from napari_smoothsal.viewer.asked import Save
+from napari_smoothsal.viewer.told import Saved
 
 
 class NotSavedError(SmoothsalError):

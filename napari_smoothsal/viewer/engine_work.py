@@ -28,37 +28,39 @@ from napari_smoothsal.runs import (
     refine_region,
 )
 from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.viewer.asked import (
+    Describe,
+    DescribeModel,
+    Estimate,
+    Explain,
+    Measure,
+    Predict,
+    Save,
+    ShowInput,
+    SlideFile,
+)
 from napari_smoothsal.viewer.engine_input import model_input
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
 from napari_smoothsal.viewer.engine_saving import saved
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
-from napari_smoothsal.viewer.messages import (
+from napari_smoothsal.viewer.option_settings import schema_of
+from napari_smoothsal.viewer.tile_rows import tile_rows
+from napari_smoothsal.viewer.told import (
     Answer,
     Choice,
     DenoisingChoice,
-    Describe,
     Described,
-    DescribeModel,
-    Estimate,
     Estimated,
-    Explain,
     Finished,
     Grown,
-    Measure,
     ModelDescribed,
-    Predict,
     Progressed,
     Reading,
-    Save,
-    ShowInput,
-    SlideFile,
     Stopped,
     TissueFound,
 )
-from napari_smoothsal.viewer.option_settings import schema_of
-from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.window_array import slide_of_pixels
 
 Send = Callable[[Answer], None]

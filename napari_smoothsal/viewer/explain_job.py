@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_smoothsal.core.specs import Tiling
+from napari_smoothsal.viewer.asked import Explain, ShowInput, SlideFile, SlidePixels
 from napari_smoothsal.viewer.asking import Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.drawn_region import DrawnRegion, drawn_region
 from napari_smoothsal.viewer.field_of_view import Region
-from napari_smoothsal.viewer.messages import (
-    Explain,
-    ShowInput,
-    SlideFile,
-    SlidePixels,
-)
 from napari_smoothsal.viewer.overlay import Overlay
 from napari_smoothsal.viewer.placement import Part
 from napari_smoothsal.viewer.requests import store_path

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_smoothsal.viewer.messages import InputShown
 from napari_smoothsal.viewer.placement import placement_on
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.told import InputShown
 
 SHOWN_STD = 3.0
 """Normalised values from -3 to 3 are shown from black to white."""

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.viewer.asked import Explain, Request
 from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.explain_job import explain_request
 from napari_smoothsal.viewer.leaving import LeavingDock
-from napari_smoothsal.viewer.messages import Answer, Explain, Failed, Request, Stopped
 from napari_smoothsal.viewer.run_bar import PROBLEM
+from napari_smoothsal.viewer.told import Answer, Failed, Stopped
 
 if TYPE_CHECKING:
     import napari

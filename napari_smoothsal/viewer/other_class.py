@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.viewer.messages import TileRow
 from napari_smoothsal.viewer.placement import Pair, Part, placement_on
 from napari_smoothsal.viewer.prediction_layer import TileCells, tile_cells
 from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.told import TileRow
 
 COLOUR = "#292933"
 OPACITY = 0.7

@@ -8,12 +8,12 @@ from typing import Any
 from napari_smoothsal.viewer.class_layer import ClassOverlay
 from napari_smoothsal.viewer.map_layer import apply_limits, map_layer_options, rename, told_by
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
-from napari_smoothsal.viewer.messages import TileRow, TissueFound
 from napari_smoothsal.viewer.other_class import show_other_class
 from napari_smoothsal.viewer.placement import Pair, Part, placement_on
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tissue_layer import show_tissue
+from napari_smoothsal.viewer.told import TileRow, TissueFound
 
 
 class Overlay:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.viewer.asked import SlidePixels
 from napari_smoothsal.viewer.field_of_view import Region, layer_size
-from napari_smoothsal.viewer.messages import SlidePixels
 
 Pair = tuple[float, float]
 

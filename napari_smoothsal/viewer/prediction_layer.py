@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_smoothsal.viewer.messages import TileRow
 from napari_smoothsal.viewer.placement import Pair, placement_on
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.told import TileRow
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#E69F00")
 """Okabe and Ito's, for every colour vision."""

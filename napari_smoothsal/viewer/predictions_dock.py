@@ -17,21 +17,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.viewer.asked import Predict
 from napari_smoothsal.viewer.asking import Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.field_of_view import look_at
 from napari_smoothsal.viewer.measuring_dock import Made, MeasuringDock, row_of
-from napari_smoothsal.viewer.messages import (
-    MOST_ROWS,
-    Answer,
-    Predict,
-    Predicted,
-    TileRow,
-)
 from napari_smoothsal.viewer.prediction_layer import show_predictions
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.saved_picture import save_picture
 from napari_smoothsal.viewer.tile_table import TileTable
+from napari_smoothsal.viewer.told import MOST_ROWS, Answer, Predicted, TileRow
 
 if TYPE_CHECKING:
     import napari

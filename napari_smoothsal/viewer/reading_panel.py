@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_smoothsal.viewer.messages import Reading
+from napari_smoothsal.viewer.told import Reading
 
 WHITE_NOISE = 2.8
 """Total variation of white noise (2.83 on a large map): the upper end of what noise can give."""

@@ -13,8 +13,8 @@ from typing import Any
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.runs.layout import SUFFIX
+from napari_smoothsal.viewer.asked import SlideFile, SlidePixels
 from napari_smoothsal.viewer.field_of_view import Region, field_of_view, layer_size
-from napari_smoothsal.viewer.messages import SlideFile, SlidePixels
 from napari_smoothsal.viewer.pixels import PixelCopy
 from napari_smoothsal.viewer.placement import Pair, resolution_of
 from napari_smoothsal.viewer.slide_source import source_of

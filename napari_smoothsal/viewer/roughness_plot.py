@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_smoothsal.viewer.messages import Measured, Roughness
+from napari_smoothsal.viewer.told import Measured, Roughness
 
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#999999")
 """Okabe and Ito's, for every colour vision."""

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoothsal.viewer.messages import Estimated, Progressed
+from napari_smoothsal.viewer.told import Estimated, Progressed
 
 PROBLEM = "color: #ff922b;"
 

@@ -10,6 +10,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.viewer.asked import Describe, DescribeModel, Explain
 from napari_smoothsal.viewer.asking import Asking, Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
@@ -19,24 +20,6 @@ from napari_smoothsal.viewer.input_layer import show_input
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.map_display import MapDisplay
 from napari_smoothsal.viewer.map_picture import ClassPicture
-from napari_smoothsal.viewer.messages import (
-    Answer,
-    Describe,
-    Described,
-    DescribeModel,
-    Estimated,
-    Explain,
-    Failed,
-    Finished,
-    Grown,
-    InputShown,
-    ModelDescribed,
-    Progressed,
-    Reading,
-    Ready,
-    Stopped,
-    TissueFound,
-)
 from napari_smoothsal.viewer.moving_view import MovingView
 from napari_smoothsal.viewer.placement import Part
 from napari_smoothsal.viewer.reading_panel import ReadingPanel
@@ -50,6 +33,21 @@ from napari_smoothsal.viewer.saving import Saving
 from napari_smoothsal.viewer.slide_form import SlideForm
 from napari_smoothsal.viewer.slide_source import source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
+from napari_smoothsal.viewer.told import (
+    Answer,
+    Described,
+    Estimated,
+    Failed,
+    Finished,
+    Grown,
+    InputShown,
+    ModelDescribed,
+    Progressed,
+    Reading,
+    Ready,
+    Stopped,
+    TissueFound,
+)
 
 if TYPE_CHECKING:
     import napari

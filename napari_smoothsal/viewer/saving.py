@@ -6,8 +6,9 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
+from napari_smoothsal.viewer.asked import Explain, Save
 from napari_smoothsal.viewer.engine import EngineProcess
-from napari_smoothsal.viewer.messages import Answer, Explain, Failed, Save, Saved
+from napari_smoothsal.viewer.told import Answer, Failed, Saved
 
 
 class Saving(QObject):

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari_smoothsal.viewer.choice import Choice
 from napari_smoothsal.viewer.engine import EngineProcess
-from napari_smoothsal.viewer.messages import Answer, Ready
+from napari_smoothsal.viewer.told import Answer, Ready
 
 
 class Session:

@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_smoothsal.viewer.messages import MOST_ROWS, TileRow
+from napari_smoothsal.viewer.told import MOST_ROWS, TileRow
 
 if TYPE_CHECKING:
     import pandas as pd

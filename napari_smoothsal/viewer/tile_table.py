@@ -16,7 +16,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 )
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from napari_smoothsal.viewer.messages import TileRow
+from napari_smoothsal.viewer.told import TileRow
 
 COLUMNS = ("predicted", "probability", "saliency", "TV", "disagreement")
 TOOLTIPS = (

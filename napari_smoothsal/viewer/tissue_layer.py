@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_smoothsal.render.colours import AMBER_TEAL
-from napari_smoothsal.viewer.messages import TissueFound
 from napari_smoothsal.viewer.placement import Pair, placement_on
+from napari_smoothsal.viewer.told import TissueFound
 
 NAME = "tissue that is explained"
 

@@ -17,17 +17,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoothsal.viewer.asked import Measure
 from napari_smoothsal.viewer.asking import Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.measuring_dock import Made, MeasuringDock, row_of
-from napari_smoothsal.viewer.messages import (
-    Answer,
-    Measure,
-    Measured,
-)
 from napari_smoothsal.viewer.requests import NotExplainableError
 from napari_smoothsal.viewer.roughness_plot import RoughnessPlot
 from napari_smoothsal.viewer.saved_picture import save_picture
+from napari_smoothsal.viewer.told import Answer, Measured
 
 if TYPE_CHECKING:
     import napari

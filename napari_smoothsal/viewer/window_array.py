@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_smoothsal.slides import ArraySlide
-from napari_smoothsal.viewer.messages import SlidePixels
+from napari_smoothsal.viewer.asked import SlidePixels
 
 
 class WindowArray:

@@ -16,9 +16,9 @@ from napari_smoothsal import SaliencySpec, Tiling, explain_slide
 from napari_smoothsal.slides import ArraySlide
 from napari_smoothsal.viewer.class_layer import ClassOverlay
 from napari_smoothsal.viewer.map_picture import ClassPicture
-from napari_smoothsal.viewer.messages import Reading
 from napari_smoothsal.viewer.readers import read_stores
 from napari_smoothsal.viewer.reading_panel import ReadingPanel
+from napari_smoothsal.viewer.told import Reading
 
 
 def stored(folder: Path, **changes: Any) -> ClassPicture:

@@ -17,8 +17,8 @@ from viewer_pictures import tissue
 
 from napari_smoothsal import open_slide
 from napari_smoothsal.slides import ArraySlide
+from napari_smoothsal.viewer.asked import SlideFile
 from napari_smoothsal.viewer.display_colours import correction
-from napari_smoothsal.viewer.messages import SlideFile
 from napari_smoothsal.viewer.readers import read_slides
 from napari_smoothsal.viewer.requests import explained_slide
 from napari_smoothsal.viewer.slide_form import SlideForm

@@ -15,18 +15,15 @@ import pytest
 from viewer_listening import Listener
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.viewer.messages import (
-    Describe,
+from napari_smoothsal.viewer.asked import Describe, DescribeModel, Explain, SlideFile
+from napari_smoothsal.viewer.told import (
     Described,
-    DescribeModel,
-    Explain,
     Failed,
     Finished,
     Grown,
     ModelDescribed,
     Progressed,
     Ready,
-    SlideFile,
     Stopped,
 )
 

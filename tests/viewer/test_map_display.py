@@ -15,9 +15,9 @@ from test_overlay import PLACES, add_slide, stored
 from napari_smoothsal.viewer.contour_lines import BANDS, BandedLevel, banded_levels, bands
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.map_display import MapDisplay
-from napari_smoothsal.viewer.messages import TileRow
 from napari_smoothsal.viewer.other_class import OtherClass, other_class_at
 from napari_smoothsal.viewer.overlay import Overlay
+from napari_smoothsal.viewer.told import TileRow
 from napari_smoothsal.viewer.ways import CONTOURS, SPOTLIGHT, TINT
 
 MPP = (0.5, 0.5)

@@ -8,8 +8,8 @@ from typing import Any
 from viewer_listening import described
 
 from napari_smoothsal.denoise import DENOISINGS
+from napari_smoothsal.viewer.asked import Describe
 from napari_smoothsal.viewer.engine_work import Engine
-from napari_smoothsal.viewer.messages import Describe
 from napari_smoothsal.viewer.spec_form import SpecForm
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_smoothsal.viewer.asked import DescribeModel
 from napari_smoothsal.viewer.engine_work import Engine
-from napari_smoothsal.viewer.messages import DescribeModel, ModelDescribed
+from napari_smoothsal.viewer.told import ModelDescribed
 
 PATIENCE_MS = 60_000
 

@@ -1,0 +1,175 @@
+"""What napari's process asks the engine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.viewer.message import Message, Pair
+
+
+class SlideFile(Message):
+    """A slide that the engine opens itself."""
+
+    what: Literal["file"] = "file"
+    path: str
+    mpp: Pair | None = None
+
+
+class SlidePixels(Message):
+    """The pixels of a layer that only napari's process has.
+
+    Attributes
+    ----------
+    path
+        ``.npy`` with the level-0 pixels of the window.
+    window
+        (x, y, w, h) of those pixels in the layer.
+    size
+        (height, width) of the layer's finest level.
+    coarse
+        ``.npy`` with a small picture of the whole layer, for the tissue; None where the window
+        is the whole layer.
+    mpp
+        (y, x) micrometres per pixel.
+    """
+
+    what: Literal["pixels"] = "pixels"
+    path: str
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    coarse: str | None
+    mpp: Pair
+
+
+class Describe(Message):
+    """Which models, denoisings and methods are there?"""
+
+    ask: Literal["describe"] = "describe"
+    id: int
+
+
+class DescribeModel(Message):
+    """Which layers and classes does a model have?"""
+
+    ask: Literal["model"] = "model"
+    id: int
+    model: str
+
+
+class Explain(Message):
+    """Compute a map; ends an earlier request that is not finished.
+
+    Attributes
+    ----------
+    model
+        Built-in name or folder.
+    region
+        (x, y, w, h) in level-0 px; None: the slide.
+    out
+        Folder of the store.
+    view
+        Whether it is of what is in view: looked at while it grows, and not kept.
+    max_tiles
+        More are refused; None: no limit.
+    """
+
+    ask: Literal["explain"] = "explain"
+    id: int
+    slide: Annotated[SlideFile | SlidePixels, Field(discriminator="what")]
+    model: str
+    spec: SaliencySpec
+    tiling: Tiling = Tiling()
+    compute: Compute = Compute()
+    region: tuple[int, int, int, int] | None
+    out: str
+    view: bool = False
+    max_tiles: int | None = None
+
+
+class Estimate(Message):
+    """What would an explanation take? Ends an earlier request that is not finished."""
+
+    ask: Literal["estimate"] = "estimate"
+    id: int
+    explain: Explain
+
+
+class Measure(Message):
+    """How rough are the maps of several layers and denoisings? Ends an earlier such request.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, region, and the spec whose layer and denoising are put in turn.
+    layers, denoisings
+        Those.
+    most_tiles
+        So many tiles, spread over the region, are measured at most.
+    """
+
+    ask: Literal["measure"] = "measure"
+    id: int
+    explain: Explain
+    layers: tuple[str, ...]
+    denoisings: tuple[str, ...]
+    most_tiles: int
+
+
+class Predict(Message):
+    """What does the model predict, and what where it is denoised? Ends an earlier such request."""
+
+    ask: Literal["predict"] = "predict"
+    id: int
+    explain: Explain
+
+
+class ShowInput(Message):
+    """What does the model get of the tile in the middle? Ends an earlier explanation.
+
+    Attributes
+    ----------
+    explain
+        Slide, model and region.
+    path
+        ``.npy`` to write it to.
+    """
+
+    ask: Literal["input"] = "input"
+    id: int
+    explain: Explain
+    path: str
+
+
+class Save(Message):
+    """Keep what was explained: its store, a figure of it, and its masks.
+
+    Attributes
+    ----------
+    explain
+        What it was asked with.
+    store
+        Its store.
+    folder
+        Where to.
+    """
+
+    ask: Literal["save"] = "save"
+    id: int
+    explain: Explain
+    store: str
+    folder: str
+
+
+class Cancel(Message):
+    """End every request up to this one, resumable."""
+
+    ask: Literal["cancel"] = "cancel"
+    id: int
+
+
+Request = (
+    Describe | DescribeModel | Explain | Estimate | Measure | Predict | ShowInput | Save | Cancel
+)

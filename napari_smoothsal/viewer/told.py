@@ -1,0 +1,410 @@
+"""What the engine tells napari's process."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Base64Bytes, JsonValue
+
+from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
+from napari_smoothsal.viewer.message import Message, Pair
+
+MOST_ROWS = 20_000
+"""Tiles in a message, at most."""
+
+
+class Choice(Message):
+    """A registered name with its line in plain words.
+
+    Attributes
+    ----------
+    options
+        What it can be told; see `option_settings`.
+    """
+
+    name: str
+    title: str
+    options: dict[str, JsonValue]
+
+
+class DenoisingChoice(Choice):
+    """A denoising.
+
+    Attributes
+    ----------
+    strided
+        Whether it changes strided convolutions, and does nothing where there are none.
+    surrogate
+        Whether it needs the model's surrogate.
+    """
+
+    strided: bool
+    surrogate: bool
+
+
+class Ready(Message):
+    """The engine has loaded its libraries."""
+
+    say: Literal["ready"] = "ready"
+    threads: int
+
+
+class Described(Message):
+    """Answer to `Describe`."""
+
+    say: Literal["described"] = "described"
+    id: int
+    models: tuple[str, ...]
+    denoisings: tuple[DenoisingChoice, ...]
+    methods: tuple[Choice, ...]
+
+
+class LayerChoice(Message):
+    """A layer as it is offered.
+
+    Attributes
+    ----------
+    um_per_px
+        Micrometres per pixel of its map; None where the card has no resolution.
+    spread_px
+        How far, in tile px, the places of the paths that lead to it disagree.
+    to_denoise
+        Strided convolutions above it.
+    main
+        Whether it is offered first: the last, least nested module of its stride.
+    """
+
+    name: str
+    stride: float
+    um_per_px: float | None
+    spread_px: float
+    to_denoise: int
+    main: bool
+
+
+class ModelDescribed(Message):
+    """Answer to `DescribeModel`.
+
+    Attributes
+    ----------
+    model, name
+        As it was asked for, and as its card calls it.
+    strided
+        How many strided convolutions it has.
+    surrogate
+        Whether it has a surrogate for them.
+    tile_um
+        Side of a tile in micrometres; None where the card has no resolution.
+    view_batch
+        Tiles per batch of a view, few: its map is looked at while it grows.
+    most_view_tiles
+        A view of more tiles is refused.
+    """
+
+    say: Literal["model"] = "model"
+    id: int
+    model: str
+    name: str
+    classes: tuple[str, ...]
+    default_target: str
+    layers: tuple[LayerChoice, ...]
+    default_layer: str
+    strided: int
+    surrogate: bool
+    tile_um: float | None
+    view_batch: int
+    most_view_tiles: int
+    intended_use: str | None
+
+
+class TissueFound(Message):
+    """Where a run will look, before it starts.
+
+    Attributes
+    ----------
+    share, source
+        Of the slide, 0..1, and how it was found.
+    mask_png
+        The mask as a PNG, 255 on tissue.
+    scale_um, translate_um
+        Of the mask, (y, x).
+    """
+
+    say: Literal["tissue"] = "tissue"
+    id: int
+    share: float
+    source: str
+    mask_png: Base64Bytes
+    scale_um: tuple[float, float]
+    translate_um: tuple[float, float]
+
+
+class Estimated(Message):
+    """Answer to `Estimate`, after `TissueFound`.
+
+    Attributes
+    ----------
+    tiles
+        To explain.
+    seconds
+        None where there are none.
+    bytes
+        On disk, at most.
+    """
+
+    say: Literal["estimate"] = "estimate"
+    id: int
+    tiles: int
+    seconds: float | None
+    bytes: int
+
+
+class Progressed(Message):
+    """How far a run is."""
+
+    say: Literal["progress"] = "progress"
+    id: int
+    done: int
+    total: int
+    failed: int
+    tiles_per_s: float
+    seconds_left: float | None
+
+
+class Reading(Message):
+    """Means over the tiles of a run.
+
+    Attributes
+    ----------
+    tiles, failed
+        Explained tiles, and those that could not be.
+    target, empty
+        What is explained, and in how many tiles nothing is predicted as it, so that the map is
+        zero there.
+    total_variation
+        Of the raw map; None without tiles.
+    standard_error
+        Relative, of the mean over noise samples; None without noise.
+    samples
+        Noise samples drawn so far, of a tile.
+    displaced_um
+        How far the map may lie beside what it shows, because of its denoising.
+    probabilities, predicted
+        Mean probability of each class, and how many tiles are predicted as it.
+    """
+
+    tiles: int
+    failed: int
+    target: str
+    empty: int
+    total_variation: float | None
+    standard_error: float | None
+    samples: float
+    displaced_um: float
+    probabilities: dict[str, float]
+    predicted: dict[str, int]
+
+
+class Grown(Message):
+    """More of the maps, and of the class map where there is one, is in the store.
+
+    Attributes
+    ----------
+    reading
+        What is known so far, of a view that refines itself; None of a slide that grows.
+    """
+
+    say: Literal["grown"] = "grown"
+    id: int
+    pictures: tuple[MapPicture, ...]
+    classes: ClassPicture | None
+    reading: Reading | None = None
+
+
+class TileRow(Message):
+    """What a run says of one tile.
+
+    Attributes
+    ----------
+    box
+        (x, y, w, h) in level-0 px.
+    predicted
+        Class.
+    probability
+        Of the class that is explained, or of the one predicted where that differs by tile.
+    total_variation, saliency
+        Of the raw map; mean magnitude of the reduced one. None where there is none.
+    difference
+        Between the probabilities of the model and of the network that the denoising explains,
+        summed over classes; None where that is the model's own.
+    against
+        How much the prediction speaks against what is explained: 1 less the probability of the
+        class that is explained where another one is predicted, else 0; None where no one class is.
+    """
+
+    box: tuple[float, float, float, float]
+    predicted: str
+    probability: float | None
+    total_variation: float | None
+    saliency: float | None
+    difference: float | None
+    against: float | None
+
+
+class Finished(Message):
+    """A run ended: complete, or stopped on request and resumable.
+
+    Attributes
+    ----------
+    tiles
+        The explained ones.
+    """
+
+    say: Literal["finished"] = "finished"
+    id: int
+    status: str
+    pictures: tuple[MapPicture, ...]
+    classes: ClassPicture | None
+    reading: Reading
+    tiles: tuple[TileRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Roughness(Message):
+    """Total variation of one layer under one denoising, over tiles.
+
+    Attributes
+    ----------
+    mean, std
+        None where no tile has a map.
+    """
+
+    layer: str
+    denoising: str
+    mean: float | None
+    std: float | None
+
+
+class Measured(Message):
+    """Answer to `Measure`: one after each batch, the last of which is complete.
+
+    Attributes
+    ----------
+    rows
+        As far as they are.
+    tiles, of
+        Measured so far, and in the end.
+    noise, blurred_noise
+        Of white noise of the size of each layer's map, and of that blurred with a sigma of 1 px.
+    """
+
+    say: Literal["measured"] = "measured"
+    id: int
+    rows: tuple[Roughness, ...]
+    tiles: int
+    of: int
+    noise: dict[str, float]
+    blurred_noise: dict[str, float]
+    complete: bool
+
+
+class Predicted(Message):
+    """Answer to `Predict`: means over the tiles of the region.
+
+    Attributes
+    ----------
+    tiles, of
+        How many, and of how many in the region; unreadable ones are left out.
+    original, denoised
+        Mean probability of each class, of the model and of what the denoising makes of it; None
+        where it leaves the network as it is.
+    difference_all, difference_label
+        Of probabilities, times 100: of all classes together, and of the one predicted.
+    predicted
+        How many tiles are predicted as what.
+    """
+
+    say: Literal["predicted"] = "predicted"
+    id: int
+    tiles: int
+    of: int
+    original: dict[str, float]
+    denoised: dict[str, float] | None
+    difference_all: float | None
+    difference_label: float | None
+    predicted: dict[str, int]
+    complete: bool = True
+
+
+class InputShown(Message):
+    """Answer to `ShowInput`.
+
+    Attributes
+    ----------
+    path
+        ``.npy``, float32 (h, w, channels), normalised.
+    scale_um, translate_um
+        Of its pixels, (y, x).
+    um_per_px
+        The model's resolution.
+    """
+
+    say: Literal["input"] = "input"
+    id: int
+    path: str
+    scale_um: Pair
+    translate_um: Pair
+    um_per_px: float
+
+
+class Saved(Message):
+    """Answer to `Save`: names of the files and folders, new ones or already there."""
+
+    say: Literal["saved"] = "saved"
+    id: int
+    names: tuple[str, ...]
+
+
+class Stopped(Message):
+    """A request was ended before there was anything to keep."""
+
+    say: Literal["stopped"] = "stopped"
+    id: int
+
+
+class Failed(Message):
+    """A request could not be met.
+
+    Attributes
+    ----------
+    kind
+        Name of the error's class.
+    message
+        What was wrong and what to do, for the user.
+    expected
+        Whether it was raised on purpose; otherwise it is a defect of this program.
+    """
+
+    say: Literal["failed"] = "failed"
+    id: int
+    kind: str
+    message: str
+    expected: bool
+
+
+Answer = (
+    Ready
+    | Described
+    | ModelDescribed
+    | TissueFound
+    | Estimated
+    | Progressed
+    | Grown
+    | Measured
+    | Predicted
+    | Finished
+    | InputShown
+    | Saved
+    | Stopped
+    | Failed
+)
