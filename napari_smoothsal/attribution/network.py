@@ -140,7 +140,9 @@ class Networks:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._made: dict[tuple[Device, frozenset[str], tuple[str, ...]], Network] = {}
+        self._made: OrderedDict[tuple[Device, frozenset[str], tuple[str, ...]], Network] = (
+            OrderedDict()
+        )
         self._outputs: OrderedDict[object, torch.Tensor] = OrderedDict()
 
     def get(self, device: Device, keep: Collection[str], replaced: Sequence[str] = ()) -> Network:
@@ -148,6 +150,7 @@ class Networks:
         key = (device, frozenset(keep), tuple(replaced))
         if key not in self._made:
             self._made[key] = Network(self._model, device, keep, replaced)
+        self._made.move_to_end(key)
         return self._made[key]
 
     def output_of(
@@ -166,7 +169,7 @@ class Networks:
         """
         if images.dtype != torch.uint8 or self._model.readout.dense:
             return make()  # one output per pixel is too large to keep
-        content = hashlib.sha256(images.contiguous().numpy().tobytes()).digest()
+        content = hashlib.sha256(images.cpu().contiguous().numpy().tobytes()).digest()
         key = (content, tuple(images.shape), margin, device)
         if key not in self._outputs:
             self._outputs[key] = make()
@@ -175,6 +178,6 @@ class Networks:
         return self._outputs[key]
 
     def trim(self, most: int) -> None:
-        """Let go of all but the newest ones: each holds the weights once."""
+        """Let go of all but those that were used last: each holds the weights once."""
         for key in list(self._made)[:-most]:
             del self._made[key]

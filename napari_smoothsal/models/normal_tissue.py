@@ -14,7 +14,8 @@ from napari_smoothsal.core.errors import ModelError
 FOLDER = "normal"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MOST_TILES = 8
-MOST_PX = 16_384**2
+MOST_PX = 80_000_000
+"""Fewer than Pillow itself warns of."""
 
 
 def load_normal_tissue(folder: Path, card: ModelCard) -> NDArray[np.uint8] | None:
@@ -49,7 +50,7 @@ def _middle(path: Path, card: ModelCard) -> NDArray[np.uint8]:
             if picture.width * picture.height > MOST_PX:
                 raise ModelError(f"{name} has {picture.width} x {picture.height} px: too many")
             pixels = np.asarray(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise ModelError(f"{name} cannot be read as a picture: {error}") from error
     top, left = ((size - side) // 2 for size in pixels.shape[:2])
     if top < 0 or left < 0:

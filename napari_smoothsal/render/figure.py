@@ -17,7 +17,7 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
 from napari_smoothsal.render.colours import Palette, coloured, over
-from napari_smoothsal.render.limits import colour_limit
+from napari_smoothsal.render.limits import ColourLimit, colour_limit
 from napari_smoothsal.render.standing_out import standing_out
 from napari_smoothsal.render.words import HATCHED, RESEARCH_ONLY, legend, plain
 from napari_smoothsal.runs import Run, RunMap
@@ -32,7 +32,12 @@ HATCHING: dict[str, Any] = {"hatch": "//", "edgecolor": (0.2, 0.2, 0.25, 0.7)}
 
 
 def comparison_figure(
-    slide: Slide, run: Run, rows: Sequence[Sequence[str]], region: Region, path: Path
+    slide: Slide,
+    run: Run,
+    rows: Sequence[Sequence[str]],
+    region: Region,
+    path: Path,
+    limit: ColourLimit | None = None,
 ) -> None:
     """Write a picture of one region: the slide, then maps over it, one row per denoising.
 
@@ -46,10 +51,13 @@ def comparison_figure(
         (x, y, w, h), level-0 px.
     path
         PNG, PDF or SVG file.
+    limit
+        Of full colour in all maps; None: see `colour_limit`.
     """
     picture = _picture(slide, region)
     palette = standing_out(run.overview[0])
     hatched = False
+    limits: list[str] = []
     width = 1 + max(len(row) for row in rows)
     figure, axes = _panels(len(rows), width)
     for row, keys in zip(axes, rows, strict=True):
@@ -58,10 +66,11 @@ def comparison_figure(
         _add_scale_bar(row[0], slide, region, picture.shape[1])
         for axis, key in zip(row[1:], keys, strict=False):
             run_map = run.maps[key]
-            limit = colour_limit(run_map).value
+            used = limit or colour_limit(run_map)
+            limits.append(used.in_words)
             values = sampled(run_map, run.mpp, region, picture.shape[:2])
             # Paled, so that the tissue is seen and does not compete with the colours.
-            axis.imshow(over(_paled(picture), coloured(values, limit, palette)))
+            axis.imshow(over(_paled(picture), coloured(values, used.value, palette)))
             hatched |= _hatch(axis, run, run_map, region, picture.shape[1] / region[2])
             step = run_map.scale_um[0]
             spec = run_map.spec
@@ -73,7 +82,7 @@ def comparison_figure(
     for axis in axes.flat:
         axis.set_axis_off()
     first = run.maps[rows[0][0]]
-    _add_legend(figure, first, palette, hatched)
+    _add_legend(figure, first, palette, hatched, "; ".join(dict.fromkeys(limits)))
     name = run.provenance["model"]["name"]
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
@@ -174,7 +183,9 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, scale: float) 
     return found
 
 
-def _add_legend(figure: Figure, run_map: RunMap, palette: Palette, hatched: bool) -> None:
+def _add_legend(
+    figure: Figure, run_map: RunMap, palette: Palette, hatched: bool, limit: str
+) -> None:
     supports, against = legend(run_map)
     colours = LinearSegmentedColormap.from_list(
         "saliency", [(place, colour[:3]) for place, colour in palette.stops]
@@ -191,7 +202,7 @@ def _add_legend(figure: Figure, run_map: RunMap, palette: Palette, hatched: bool
     bar.set_label(
         "\n".join(
             (
-                colour_limit(run_map).in_words + ", grey: not computed",
+                limit + ", grey: not computed",
                 (f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY,
             )
         ),

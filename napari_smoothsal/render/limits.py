@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 PERCENTILE = 99.0
 
-Of = Literal["normal tissue", "first map", "this map"]
+LimitOf = Literal["normal tissue", "first map", "this map"]
 
-IN_WORDS: dict[Of, str] = {
+IN_WORDS: dict[LimitOf, str] = {
     "normal tissue": "as strong as the strongest 0.1 % of the model's normal tissue",
     "first map": "the 99th percentile of the first map with these settings",
     "this map": "stretched, the 99th percentile of this map",
@@ -32,7 +32,7 @@ class ColourLimit:
     """
 
     value: float
-    of: Of
+    of: LimitOf
 
     @property
     def in_words(self) -> str:

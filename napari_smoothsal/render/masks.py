@@ -10,7 +10,7 @@ import zarr
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_smoothsal.render.limits import colour_limit
+from napari_smoothsal.render.limits import ColourLimit
 from napari_smoothsal.runs import Run, RunMap
 
 STRONG = 0.5
@@ -20,7 +20,7 @@ MOST_PX = 8_192
 INSIDE, OUTSIDE, NOT_COMPUTED = 255, 0, 127
 
 
-def write_masks(run: Run, run_map: RunMap, stem: Path) -> list[Path]:
+def write_masks(run: Run, run_map: RunMap, stem: Path, limit: ColourLimit) -> list[Path]:
     """Write the masks of one map.
 
     Parameters
@@ -32,6 +32,8 @@ def write_masks(run: Run, run_map: RunMap, stem: Path) -> list[Path]:
         the map is at least half of full colour and supports its target, 0 where it is not, 127
         where nothing was computed; it has the map's pixels, not the slide's. The second one is
         written for models that decide per pixel: index of the class plus 1, 0 not computed.
+    limit
+        Of full colour.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def write_masks(run: Run, run_map: RunMap, stem: Path) -> list[Path]:
         What was written.
     """
     values = _fitting(run_map.extreme_levels, run_map.shape)
-    mask = np.where(values >= STRONG * colour_limit(run_map).value, INSIDE, OUTSIDE)
+    mask = np.where(values >= STRONG * limit.value, INSIDE, OUTSIDE)
     mask[np.isnan(values)] = NOT_COMPUTED
     written = [_written(mask.astype(np.uint8), stem, ".mask.png")]
     if (classes := run.class_map) is not None:

@@ -115,7 +115,6 @@ def explain_slide(
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
         if on_plan is not None:
             on_plan(plan)
-        images = stitched_images(plan, explainer)
         wanted = identity(slide, model, specs, tiling, plan, explainer)
         stack.enter_context(only_writer(path))
         own = check_free_or_own(path)
@@ -123,6 +122,7 @@ def explain_slide(
             check_same(own["identity"], wanted, path.name)
             if own["status"] in FINISHED:
                 return Run(path)
+            images = stitched_images(plan, explainer)
             writer = reopen_store(path, images)
             batch_size = int(own["provenance"]["batch_size"])
             # Where memory ran out in the first attempt, it would again.
@@ -131,7 +131,8 @@ def explain_slide(
         else:
             batch_size = explainer.batch_size(plan.grid.tile_px)
             overview = overview_of(slide)
-            writer = new_store(path, slide, plan, explainer, wanted, batch_size, overview)
+            images = calibrated_images(plan, explainer, stop)
+            writer = new_store(path, slide, plan, explainer, images, wanted, batch_size, overview)
         writer.set_status("running")
         try:
             finished = _run(
@@ -153,6 +154,7 @@ def new_store(
     slide: Slide,
     plan: RunPlan,
     explainer: Explainer,
+    images: Sequence[Stitched],
     wanted: Mapping[str, Any],
     batch_size: int,
     overview: Overview,
@@ -165,6 +167,8 @@ def new_store(
         Of its folder, which is not there yet.
     slide, plan, explainer
         The run.
+    images
+        What it will hold.
     wanted
         Its `identity`.
     batch_size
@@ -172,7 +176,7 @@ def new_store(
     overview
         See `overview_of`.
     """
-    images, card = stitched_images(plan, explainer), explainer.model.card
+    card = explainer.model.card
     keys = [image.key for image in images if isinstance(image, SaliencyPyramid)]
     provenance = {
         "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -193,10 +197,35 @@ def new_store(
     return create_store(path, contents)
 
 
-def stitched_images(plan: RunPlan, explainer: Explainer) -> list[Stitched]:
-    """What a run's store will hold: a map for each spec, and the dense prediction if there is
-    one."""
-    return [*_saliency_pyramids(plan, explainer), *_class_pyramid(plan, explainer.model)]
+def stitched_images(
+    plan: RunPlan, explainer: Explainer, normal: Sequence[float | None] = ()
+) -> list[Stitched]:
+    """What a run's store holds: a map for each spec, and the dense prediction if there is one.
+
+    Parameters
+    ----------
+    plan, explainer
+        The run.
+    normal
+        For each spec, `normal_magnitudes`; empty where they are recorded already.
+    """
+    normal = normal or [None] * len(explainer.specs)
+    return [*_saliency_pyramids(plan, explainer, normal), *_class_pyramid(plan, explainer.model)]
+
+
+def calibrated_images(
+    plan: RunPlan, explainer: Explainer, stop: Callable[[], bool] | None = None
+) -> list[Stitched]:
+    """The same of a new store: what full colour means is measured."""
+    # In the precision that was chosen: choosing takes longer than measuring.
+    compute = explainer.compute.model_copy(update={"precision": explainer.device.precision})
+    try:
+        normal = normal_magnitudes(
+            explainer.model, explainer.specs, compute, "slide", explainer.networks, stop
+        )
+    except Stopped:
+        normal = []  # each map is its own measure then
+    return stitched_images(plan, explainer, normal)
 
 
 def _run(
@@ -260,14 +289,11 @@ def _tell(
         )
 
 
-def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyramid]:
+def _saliency_pyramids(
+    plan: RunPlan, explainer: Explainer, normal: Sequence[float | None]
+) -> list[SaliencyPyramid]:
     labels = [target.label for target in explainer.targets]
     keys = map_keys(explainer.specs, labels)
-    # In the precision that was chosen: choosing takes longer than measuring.
-    compute = explainer.compute.model_copy(update={"precision": explainer.device.precision})
-    usual = normal_magnitudes(
-        explainer.model, explainer.specs, compute, "slide", explainer.networks
-    )
     return [
         SaliencyPyramid(
             placed.window,
@@ -286,11 +312,11 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 "centre_spread_px": layer.centre_spread,
                 "strided_convs_above": list(layer.strided_convs_above),
                 "displacement": asdict(displacement),
-                "normal_magnitude": normal,
+                "normal_magnitude": magnitude,
                 "changes_network": explainer.plans[index].denoising.changes_network,
             },
         )
-        for index, (key, spec, label, layer, method, displacement, normal, placed) in enumerate(
+        for index, (key, spec, label, layer, method, displacement, magnitude, placed) in enumerate(
             zip(
                 keys,
                 explainer.specs,
@@ -298,7 +324,7 @@ def _saliency_pyramids(plan: RunPlan, explainer: Explainer) -> list[SaliencyPyra
                 explainer.layers,
                 explainer.methods,
                 explainer.displacements,
-                usual,
+                normal,
                 placed_layers(explainer),
                 strict=True,
             )

@@ -19,7 +19,7 @@ import torch
 from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation, Networks
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
-from napari_smoothsal.runs.explain import new_store, overview_of, stitched_images
+from napari_smoothsal.runs.explain import calibrated_images, new_store, overview_of
 from napari_smoothsal.runs.layout import DONE, FAILED, SUFFIX
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.provenance import identity
@@ -81,7 +81,7 @@ def refine_region(
     wanted = identity(slide, model, specs, tiling, plan, explainer)
     batch_size = explainer.batch_size(plan.grid.tile_px)
     rounds, overview = 0, overview_of(slide)
-    images = stitched_images(plan, explainer)
+    images = calibrated_images(plan, explainer, stop)
 
     ahead: list[Future[tuple[Path, StoreWriter]]] = []
 
@@ -89,7 +89,7 @@ def refine_region(
         nonlocal rounds
         rounds += 1
         path = folder / f"round-{rounds:03d}{SUFFIX}"
-        return path, new_store(path, slide, plan, explainer, wanted, batch_size, overview)
+        return path, new_store(path, slide, plan, explainer, images, wanted, batch_size, overview)
 
     def written(batches: Sequence[Batch]) -> Run:
         path, writer = ahead.pop().result() if ahead else laid_out()

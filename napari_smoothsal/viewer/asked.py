@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.render.limits import LimitOf
 from napari_smoothsal.viewer.message import Message, Pair
 
 
@@ -154,6 +155,8 @@ class Save(Message):
         Its store.
     folder
         Where to.
+    limit, limit_of
+        Magnitude of full colour, as it is shown, and what it was measured on.
     """
 
     ask: Literal["save"] = "save"
@@ -161,6 +164,8 @@ class Save(Message):
     explain: Explain
     store: str
     folder: str
+    limit: float
+    limit_of: LimitOf
 
 
 class Cancel(Message):

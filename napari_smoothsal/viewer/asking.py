@@ -50,6 +50,8 @@ class Job:
         Whether it is to be estimated, and started by `Asking.start` only.
     slide
         What it is asked of, for whoever wants to know.
+    classes
+        Of the model that is asked.
     id
         Of the request that was sent last; 0 while pixels are copied.
     """
@@ -62,6 +64,7 @@ class Job:
     view: bool = True
     estimated: bool = False
     slide: ExplainedSlide | None = None
+    classes: tuple[str, ...] = ()
     id: int = field(default=0, init=False)
     paused: bool = field(default=False, init=False)
     """Whether it was ended to be gone on with."""
@@ -225,7 +228,7 @@ class Asking(QObject):
         assert job is not None
         self._timer.stop()
         self.ended.emit(job, answer)  # first: the map is read from the folder that goes
-        if job.view and isinstance(answer, Finished):
+        if job.view and isinstance(answer, Finished) and answer.reading.tiles:
             # Until the next one: what is on show can still be saved.
             self._session.discard(self._shown)
             self._shown = job.scratch

@@ -29,6 +29,11 @@ class Chosen:
     tiling: Tiling
     compute: Compute
 
+    @property
+    def settings(self) -> object:
+        """What makes one map another than the next, but for the place."""
+        return (self.spec, self.tiling, self.compute.precision, self.model.model, self.slide.mpp)
+
 
 class Choice(QObject):
     """Slide, spec and model.

@@ -113,11 +113,11 @@ class ContourLines:
         drawn = banded_levels(list(data) if self._map.multiscale else [data], limit)
         if self._layer is None or self._layer not in self._viewer.layers:
             self._layer = self._added(drawn, own)
+            self._follow()
         else:
             self._layer.data = drawn
             for name, value in self._place().items():
                 setattr(self._layer, name, value)
-        self._follow()
 
     def remove(self) -> None:
         """Take them away."""

@@ -75,7 +75,7 @@ class CursorReading(QLabel):
 
     def _rank(self, layer: Any, value: float) -> str:
         """Place among the magnitudes of the map, or, of a large one, of its coarsest level."""
-        key = (id(layer), layer.metadata[METADATA]["shown"])
+        key = (layer.unique_id, layer.metadata[METADATA].get("shown", 0))
         if self._magnitudes is None or self._magnitudes[0] != key:
             whole = layer.data[-1] if layer.multiscale else layer.data
             values = np.abs(np.asarray(whole, np.float64))

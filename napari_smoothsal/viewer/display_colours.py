@@ -40,7 +40,7 @@ def correction(profile: bytes | None) -> Correction | None:
         intent = ImageCms.Intent(ImageCms.getDefaultIntent(scanner))
         screen = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(scanner, screen, "RGB", "RGB", intent)
-    except ImageCms.PyCMSError:
+    except (ImageCms.PyCMSError, ValueError):  # the header may name an intent that is none
         return None
 
     def corrected(pixels: Pixels) -> Pixels:

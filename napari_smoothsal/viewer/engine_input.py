@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution import Explainer, Networks
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.plan import placed_layers, plan_tiles
@@ -17,7 +17,7 @@ class NoTileError(SmoothsalError):
     """There is no tissue in view."""
 
 
-def model_input(request: ShowInput, slide: Slide, model: Model) -> InputShown:
+def model_input(request: ShowInput, slide: Slide, model: Model, networks: Networks) -> InputShown:
     """Write the tile in the middle of the region, as an explanation of it would read it.
 
     Raises
@@ -26,7 +26,9 @@ def model_input(request: ShowInput, slide: Slide, model: Model) -> InputShown:
         Where the region has no tile with enough tissue.
     """
     asked = request.explain
-    explainer = Explainer(model, [asked.spec], asked.compute, scope="slide", warn=False)
+    explainer = Explainer(
+        model, [asked.spec], asked.compute, scope="slide", warn=False, networks=networks
+    )
     layers = placed_layers(explainer)
     plan = plan_tiles(slide, model, asked.tiling, layers=layers, region=asked.region)
     if not len(plan):

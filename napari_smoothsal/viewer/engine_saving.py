@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.render.figure import comparison_figure
+from napari_smoothsal.render.limits import ColourLimit
 from napari_smoothsal.render.masks import write_masks
 from napari_smoothsal.runs import open_run
 from napari_smoothsal.runs.layout import SUFFIX
@@ -41,14 +42,29 @@ def saved(request: Save, slide: Slide) -> Saved:
     kept = stem.with_name(stem.name + SUFFIX)
     try:
         if not kept.exists():
-            shutil.copytree(store, kept)
+            _copied(store, kept)
         figure = stem.with_name(stem.name + ".png")
         x, y, w, h = run.provenance["region"]
-        comparison_figure(slide, run, [[key]], (x, y, w, h), figure)
-        names = [path.name for path in (kept, figure, *write_masks(run, run_map, stem))]
+        limit = ColourLimit(request.limit, request.limit_of)
+        comparison_figure(slide, run, [[key]], (x, y, w, h), figure, limit)
+        masks = write_masks(run, run_map, stem, limit)
+        names = [path.name for path in (kept, figure, *masks)]
     except OSError as error:
-        raise NotSavedError(f"could not be saved to {folder.name!r}: {error.strerror}") from error
+        why = error.strerror or "files could not be copied"
+        raise NotSavedError(f"could not be saved to {folder.name!r}: {why}") from error
     return Saved(id=request.id, names=tuple(names))
+
+
+def _copied(store: Path, kept: Path) -> None:
+    """A copy that is there as a whole or not at all."""
+    partial = kept.with_name(f".{kept.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shutil.copytree(store, partial)
+        partial.rename(kept)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _free(folder: Path, name: str) -> Path:

@@ -27,6 +27,7 @@ from napari_smoothsal.runs import (
     open_run,
     refine_region,
 )
+from napari_smoothsal.runs.layout import FINISHED
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.asked import (
     Describe,
@@ -71,7 +72,7 @@ VIEW_BATCH, VIEW_BATCH_PX = 8, 8 * 224 * 224
 MOST_VIEW_PX = 400 * 224 * 224
 """Pixels of the tiles of a view: more are not waited for."""
 MOST_NETWORKS = 4
-"""That are kept from one view to the next: those of two layers."""
+"""That are kept from one view to the next: each layer has one or two, by number format."""
 
 
 class ViewTooLargeError(SmoothsalError):
@@ -170,12 +171,14 @@ class Engine:
         if run is None:
             self._send(Stopped(id=request.id))
             return
+        if run.status in FINISHED:
+            self._limits.remember(run)
         messages = [str(w.message) for w in told if issubclass(w.category, UserWarning)]
         self._send(
             Finished(
                 id=request.id,
                 status=run.status,
-                pictures=self._pictures(request, run),
+                pictures=self._pictures(run),
                 classes=class_picture_of(run),
                 reading=reading_of(run, model),
                 tiles=tile_rows(run),
@@ -224,7 +227,8 @@ class Engine:
     def show_input(self, request: ShowInput) -> None:
         """Tell what the model gets of a tile."""
         with self._quietly(request.explain) as slide:
-            self._send(model_input(request, slide, self._model(request.explain.model)))
+            model = self._model(request.explain.model)
+            self._send(model_input(request, slide, model, self._networks_of(model)))
 
     def save(self, request: Save) -> None:
         """Keep what was explained."""
@@ -283,7 +287,7 @@ class Engine:
 
         def grown(run: Run) -> None:
             reading = reading_of(run, model)
-            pictures, classes = self._pictures(request, run), class_picture_of(run)
+            pictures, classes = self._pictures(run), class_picture_of(run)
             self._send(Grown(id=request.id, pictures=pictures, classes=classes, reading=reading))
             if request.spec.samples != "auto":
                 progressed(min(1.0, reading.samples / max(1, request.spec.samples)))
@@ -308,8 +312,8 @@ class Engine:
         self._networks[1].trim(MOST_NETWORKS)
         return self._networks[1]
 
-    def _pictures(self, request: Explain, run: Run) -> tuple[MapPicture, ...]:
-        return tuple(pictures_of(run, partial(self._limits.limit_of, run, request.out)))
+    def _pictures(self, run: Run) -> tuple[MapPicture, ...]:
+        return tuple(pictures_of(run, partial(self._limits.limit_of, run)))
 
     def _opened(self, request: Explain, stack: contextlib.ExitStack) -> Slide:
         if not isinstance(request.slide, SlideFile):
@@ -330,7 +334,7 @@ class _Growth:
         self,
         request: Explain,
         send: Send,
-        pictures: Callable[[Explain, Run], tuple[MapPicture, ...]],
+        pictures: Callable[[Run], tuple[MapPicture, ...]],
     ) -> None:
         self._request = request
         self._send = send
@@ -354,7 +358,7 @@ class _Growth:
             self._send(
                 Grown(
                     id=self._request.id,
-                    pictures=self._pictures(self._request, run),
+                    pictures=self._pictures(run),
                     classes=class_picture_of(run),
                 )
             )

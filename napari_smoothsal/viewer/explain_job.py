@@ -61,8 +61,8 @@ def explain_job(
     def make(number: int) -> Explain:
         return explain_request(number, chosen, sent, tiling, region, out, view=view)
 
-    overlay = Overlay(viewer, slide.layer, slide.mpp, part=what)
-    return Job(what, overlay, scratch, make, steps, view, estimated, slide)
+    overlay = Overlay(viewer, slide.layer, slide.mpp, part=what, settings=chosen.settings)
+    return Job(what, overlay, scratch, make, steps, view, estimated, slide, chosen.model.classes)
 
 
 def input_job(viewer: Any, chosen: Chosen, scratch: Path) -> Job:

@@ -7,31 +7,27 @@ from napari_smoothsal.runs import Run, RunMap
 
 
 class FirstLimits:
-    """The limit of the first map is that of all later ones with the same model and settings.
+    """The limit of the first finished map is that of all later ones with the same settings.
 
     So a colour means in one view what it means in the next, for as long as the engine lives.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, ColourLimit]] = {}
+        self._known: dict[str, ColourLimit] = {}
 
-    def limit_of(self, run: Run, request: str, run_map: RunMap) -> ColourLimit:
-        """Limit of a map.
-
-        Parameters
-        ----------
-        run, run_map
-            The map and its run.
-        request
-            What tells one explanation from another: while the first one grows, so does its limit.
-        """
+    def limit_of(self, run: Run, run_map: RunMap) -> ColourLimit:
+        """Limit of a map; before one is finished, each has its own."""
         own = colour_limit(run_map)
-        if own.of == "normal tissue":
-            return own
-        weights = run.provenance["model"]["parameters_sha256"]
-        settings = f"{weights} {run_map.spec.model_dump_json()}"
-        first, limit = self._known.get(settings, (request, own))
-        if first == request:
-            limit = ColourLimit(own.value, "first map")
-            self._known[settings] = (request, limit)
-        return limit
+        return own if own.of == "normal tissue" else self._known.get(_settings(run, run_map), own)
+
+    def remember(self, run: Run) -> None:
+        """A run is finished; an empty map says nothing of how strong others will be."""
+        for run_map in run.maps.values():
+            if run_map.normal_magnitude is None and run_map.largest_magnitude() > 0:
+                limit = ColourLimit(colour_limit(run_map).value, "first map")
+                self._known.setdefault(_settings(run, run_map), limit)
+
+
+def _settings(run: Run, run_map: RunMap) -> str:
+    weights = run.provenance["model"]["parameters_sha256"]
+    return f"{weights} {run_map.spec.model_dump_json()}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
 
-from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.render.limits import ColourLimit, LimitOf
 from napari_smoothsal.render.words import HATCHED
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.map_layer import (
@@ -17,14 +17,15 @@ from napari_smoothsal.viewer.map_layer import (
     belongs_to_map,
     is_map,
     mark_stale,
+    unhatch,
 )
+from napari_smoothsal.viewer.other_class import OtherClass
 from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.told import MOST_ROWS
 from napari_smoothsal.viewer.ways import CONTOURS, TINT, WAYS, colormap_of
 
 if TYPE_CHECKING:
     from napari_smoothsal.viewer.contour_lines import ContourLines
-
-STRETCHED = "stretched, the 99th percentile of this map"
 
 
 class MapDisplay(QWidget):
@@ -73,7 +74,10 @@ class MapDisplay(QWidget):
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
-        self.controls.setVisible(any(is_map(layer) for layer in viewer.layers))
+        maps = [layer for layer in viewer.layers if is_map(layer)]
+        for layer in maps:
+            layer.events.contrast_limits.connect(self._on_limits)
+        self.controls.setVisible(bool(maps))
         self._apply_all()
 
     @property
@@ -82,11 +86,18 @@ class MapDisplay(QWidget):
         return self.bar.text
 
     def disconnect_viewer(self) -> None:
-        """Leave the maps as they are."""
+        """Leave the maps as they are, but for their lines."""
         events = self._viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
+        for layer in [x for x in self._viewer.layers if is_map(x)]:
+            layer.events.contrast_limits.disconnect(self._on_limits)
+            # Nobody keeps the lines up to date any more.
+            if layer in self._lines:
+                self._lines.pop(layer).remove()
+                layer.colormap = colormap_of(TINT, layer.metadata[METADATA]["palette"])
+                layer.metadata[METADATA].pop("colours", None)
 
     def bring_up_to_date(self, layer: Any) -> None:
         """A map has grown, or is another one: show it as is chosen, with its legend."""
@@ -94,11 +105,11 @@ class MapDisplay(QWidget):
             self._apply(layer)
             self._show_legend(layer)
 
-    def mark_stale(self, spec: SaliencySpec, model: str) -> None:
+    def mark_stale(self, settings: object) -> None:
         """Mark the maps of views that are of other settings."""
         for layer in self._viewer.layers:
             if is_map(layer):
-                mark_stale(layer, spec, model)
+                mark_stale(layer, settings)
         if self._shown is not None and self._shown in self._viewer.layers:
             self._show_legend(self._shown)
 
@@ -142,6 +153,7 @@ class MapDisplay(QWidget):
     def _on_inserted(self, event: Any) -> None:
         if is_map(event.value):
             self.controls.show()
+            event.value.events.contrast_limits.connect(self._on_limits)
             # An overlay of ours is not finished yet; it will call `bring_up_to_date`.
             if "key" not in event.value.metadata[METADATA]:
                 self._apply(event.value)
@@ -152,8 +164,19 @@ class MapDisplay(QWidget):
         lines = self._lines.pop(event.value, None)
         if lines is not None:
             lines.remove()
+        if is_map(event.value):
+            event.value.events.contrast_limits.disconnect(self._on_limits)
+            unhatch(event.value)
         if event.value is self._shown:
             self._shown = None
+        self._hidden = [layer for layer in self._hidden if layer is not event.value]
+
+    def _on_limits(self, event: Any) -> None:
+        """Somebody moved the limits in the layer controls, or we did."""
+        if event.source in self._lines:
+            self._lines[event.source].update()
+        if event.source is self._shown:
+            self._show_legend(event.source)
 
     def _on_active(self, event: Any) -> None:
         if event.value is not None and is_map(event.value):
@@ -162,10 +185,14 @@ class MapDisplay(QWidget):
     def _show_legend(self, layer: Any) -> None:
         self._shown = layer
         own = layer.metadata[METADATA]
-        limit = f"full colour: {STRETCHED}" if own["stretch"] else own["limit_of"]
+        of: LimitOf = "this map" if own.get("stretch") else own["limit_of"]
+        limit = ColourLimit(own["limit"], of).in_words
         if tuple(layer.contrast_limits) != (-own["limit"], own["limit"]):
             limit = "full colour: as set in the layer controls"
-        more = [HATCHED] if any(_hatches(x) for x in self._viewer.layers) else []
+        hatchings = [x for x in map(_hatching, self._viewer.layers) if x is not None]
+        more = [HATCHED] if hatchings else []
+        if any(found.some for found in hatchings):
+            more.append(f"(looked at in the first {MOST_ROWS:,} tiles only)")
         if own.get("stale"):
             more.append(f"<b>of {STALE}: explain again</b>")
         self.bar.show_legend(own["legend"], own["palette"], self.way.currentText(), limit, *more)
@@ -173,6 +200,7 @@ class MapDisplay(QWidget):
         self.bar.setToolTip(size)
 
 
-def _hatches(layer: Any) -> bool:
+def _hatching(layer: Any) -> OtherClass | None:
     own = layer.metadata.get(METADATA)
-    return isinstance(own, dict) and "found" in own and bool(layer.visible)
+    found: OtherClass | None = own.get("found") if isinstance(own, dict) else None
+    return found if layer.visible else None

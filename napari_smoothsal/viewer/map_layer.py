@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.ways import TINT, colormap_of
@@ -39,8 +38,6 @@ def told_by(picture: MapPicture) -> dict[str, Any]:
         "limit_of": picture.limit_of,
         "palette": picture.palette,
         "target": picture.target,
-        "spec": picture.spec,
-        "model": picture.model,
     }
 
 
@@ -67,11 +64,18 @@ def rename(layer: Any) -> None:
     own["name"] = layer.name
 
 
-def mark_stale(layer: Any, spec: SaliencySpec, model: str) -> None:
+def unhatch(layer: Any) -> None:
+    """Take away the hatching that was drawn for a map."""
+    hatching = layer.metadata[METADATA].pop("hatching", None)
+    if hatching is not None:
+        hatching.remove()
+
+
+def mark_stale(layer: Any, settings: object) -> None:
     """Say of the map of a view whether it is of other settings than those that are chosen now."""
     own = layer.metadata[METADATA]
     if own.get("key", {}).get("part") == "view":
-        own["stale"] = own["spec"] != spec or own["model"] != model
+        own["stale"] = own["settings"] != settings
         rename(layer)
 
 

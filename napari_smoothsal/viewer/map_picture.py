@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from napari_smoothsal.core.specs import SaliencySpec
-
 if TYPE_CHECKING:
     from napari_smoothsal.render.limits import ColourLimit
     from napari_smoothsal.runs import Run, RunMap
+
+from napari_smoothsal.render.limits import LimitOf
 
 Pair = tuple[float, float]
 
@@ -56,25 +56,23 @@ class MapPicture(StoredPicture):
     legend
         What the positive and the negative end of the colours mean.
     limit, limit_of
-        Magnitude that gets the full colour, and what it was measured on, in words.
+        Magnitude that gets the full colour, and what it was measured on.
     stretched
         The limit of this map alone.
     palette
         Name of the one that stands out from the slide.
-    target, spec, model
-        What is explained, how, and the model's name.
+    target
+        What is explained.
     """
 
     key: str
     title: str
     legend: tuple[str, str]
     limit: float
-    limit_of: str
+    limit_of: LimitOf
     stretched: float
     palette: str
     target: str
-    spec: SaliencySpec
-    model: str
 
 
 class ClassPicture(StoredPicture):
@@ -118,7 +116,6 @@ def pictures_of(
 
     limits = {key: (limit_of or colour_limit)(run_map) for key, run_map in run.maps.items()}
     palette = standing_out(run.overview[0]).name
-    model = run.provenance["model"]["name"]
     return [
         MapPicture(
             store=str(run.path),
@@ -130,12 +127,10 @@ def pictures_of(
             title=map_title(run_map),
             legend=legend(run_map),
             limit=limits[key].value,
-            limit_of=limits[key].in_words,
+            limit_of=limits[key].of,
             stretched=stretched_limit(run_map).value,
             palette=palette,
             target=run_map.target,
-            spec=run_map.spec,
-            model=model,
         )
         for key, run_map in run.maps.items()
     ]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.viewer.placement import Pair, Part, placement_on
+from napari_smoothsal.viewer.placement import Pair
 from napari_smoothsal.viewer.prediction_layer import TileCells, tile_cells
 from napari_smoothsal.viewer.slide_source import METADATA
-from napari_smoothsal.viewer.told import TileRow
+from napari_smoothsal.viewer.told import MOST_ROWS, TileRow
 
 COLOUR = "#292933"
 OPACITY = 0.7
@@ -42,6 +42,8 @@ class OtherClass:
 
     def __init__(self, target: str, rows: Sequence[TileRow], mpp: Pair) -> None:
         self.target = target
+        self.some = len(rows) == MOST_ROWS
+        """Whether there may be more tiles than were told."""
         self.cells: TileCells = tile_cells(rows, mpp)
         self._rows = rows
 
@@ -63,7 +65,7 @@ class OtherClass:
         row = self._rows[labels[y, x] - 1]
         if row.predicted == self.target:
             return ""
-        sure = "" if row.probability is None else f", p = {row.probability:.2g}"
+        sure = "" if row.probability is None else f", p({self.target}) = {row.probability:.2g}"
         return f"explains {self.target}, model says {row.predicted}{sure}"
 
 
@@ -79,42 +81,39 @@ def hatching_options(found: OtherClass) -> dict[str, Any]:
     }
 
 
-def show_other_class(
-    viewer: Any,
-    slide_layer: Any,
-    mpp: Pair,
-    part: Part,
-    target: str,
-    classes: Sequence[str],
-    rows: Sequence[TileRow],
-) -> bool:
-    """Hatch what is predicted otherwise, in place of what was hatched before; whether any is.
+class Hatching:
+    """The hatching of one map layer: it is drawn over it, and hidden and removed with it.
 
     Parameters
     ----------
-    viewer, slide_layer, mpp, part
-        Where, over what, and of which map; see `Overlay`.
-    target, classes
-        What is explained, and the model's classes: only of one of them it can be said.
-    rows
+    viewer, map_layer
+        Where, and of which map.
+    found
         The tiles.
+    placement
+        Options of a layer in their cells.
     """
-    identity = {"other class of": str(slide_layer.unique_id), "part": part}
-    for old in [x for x in viewer.layers if _same(x.metadata.get(METADATA), identity)]:
-        viewer.layers.remove(old)
-    if target not in classes or not rows:
-        return False
-    found = OtherClass(target, rows, mpp)
-    lines = found.lines
-    if not len(lines):
-        return False
-    active = viewer.layers.selection.active
-    options = hatching_options(found)
-    options["metadata"][METADATA] |= identity
-    viewer.add_vectors(lines, **options, **placement_on(slide_layer, found.cells, mpp))
-    if active in viewer.layers:
-        viewer.layers.selection.active = active
-    return True
+
+    def __init__(
+        self, viewer: Any, map_layer: Any, found: OtherClass, placement: dict[str, Any]
+    ) -> None:
+        self._viewer = viewer
+        self._map = map_layer
+        active = viewer.layers.selection.active
+        options = hatching_options(found) | placement
+        self._layer = viewer.add_vectors(found.lines, **options, visible=map_layer.visible)
+        if active in viewer.layers:
+            viewer.layers.selection.active = active
+        map_layer.events.visible.connect(self._follow)
+
+    def remove(self) -> None:
+        """Take it away."""
+        self._map.events.visible.disconnect(self._follow)
+        if self._layer in self._viewer.layers:
+            self._viewer.layers.remove(self._layer)
+
+    def _follow(self, _event: Any = None) -> None:
+        self._layer.visible = self._map.visible
 
 
 def other_class_at(viewer: Any, position: Any) -> str:
@@ -126,7 +125,3 @@ def other_class_at(viewer: Any, position: Any) -> str:
             if said:
                 return said
     return ""
-
-
-def _same(own: Any, identity: dict[str, Any]) -> bool:
-    return isinstance(own, dict) and identity.items() <= own.items()

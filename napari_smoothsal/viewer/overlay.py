@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_smoothsal.viewer.class_layer import ClassOverlay
-from napari_smoothsal.viewer.map_layer import apply_limits, map_layer_options, rename, told_by
+from napari_smoothsal.viewer.map_layer import (
+    apply_limits,
+    map_layer_options,
+    rename,
+    told_by,
+    unhatch,
+)
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
-from napari_smoothsal.viewer.other_class import show_other_class
+from napari_smoothsal.viewer.other_class import Hatching, OtherClass
 from napari_smoothsal.viewer.placement import Pair, Part, placement_on
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
@@ -33,10 +39,15 @@ class Overlay:
         (y, x) micrometres per level-0 px with which it is.
     part
         Of what it is the map: each part has a layer of its own.
+    settings
+        With which it is computed; see `mark_stale`.
     """
 
-    def __init__(self, viewer: Any, slide_layer: Any, mpp: Pair, *, part: Part) -> None:
+    def __init__(
+        self, viewer: Any, slide_layer: Any, mpp: Pair, *, part: Part, settings: object = None
+    ) -> None:
         self._viewer = viewer
+        self._settings = settings
         self._slide_layer = slide_layer
         self._mpp = mpp
         self._part = part
@@ -77,6 +88,7 @@ class Overlay:
         own = _own(self._layer)
         own["shown"] = own.get("shown", 0) + 1
         own |= told_by(picture) | {"complete": complete, "stale": False}
+        own["settings"] = self._settings
         rename(self._layer)
         apply_limits(self._layer)
         self._layer.refresh(extent=False, thumbnail=complete, highlight=False)
@@ -85,10 +97,23 @@ class Overlay:
             self._classes.show(classes)
 
     def hatch(self, target: str, classes: Sequence[str], rows: Sequence[TileRow]) -> None:
-        """Hatch the tiles that are predicted as another class; see `show_other_class`."""
-        show_other_class(
-            self._viewer, self._slide_layer, self._mpp, self._part, target, classes, rows
-        )
+        """Hatch the tiles that the model predicts as another class.
+
+        Parameters
+        ----------
+        target, classes
+            What is explained, and the model's classes: only of one of them it can be said.
+        rows
+            The tiles.
+        """
+        if self._layer is None or self._layer not in self._viewer.layers:
+            return
+        unhatch(self._layer)
+        if target not in classes or all(row.predicted == target for row in rows):
+            return
+        found = OtherClass(target, rows, self._mpp)
+        placement = placement_on(self._slide_layer, found.cells, self._mpp)
+        _own(self._layer)["hatching"] = Hatching(self._viewer, self._layer, found, placement)
 
     def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
         slide = str(self._slide_layer.unique_id)
@@ -101,6 +126,7 @@ class Overlay:
             if not old.visible and self._layer is None:
                 _hide(others)
                 old.visible = True
+            unhatch(old)
             old.data = pixels.data
             for name, value in placement.items():
                 setattr(old, name, value)

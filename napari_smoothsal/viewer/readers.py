@@ -92,12 +92,12 @@ def _hatching(run: Run) -> list[LayerData]:
     from napari_smoothsal.viewer.placement import placement_in_micrometres
     from napari_smoothsal.viewer.tile_rows import tile_rows
 
-    shown = list(run.maps.values())[-1:]
-    if not any(len(run.tiles_of_another_class(run_map)) for run_map in shown):
-        return []
-    found = OtherClass(shown[0].target, tile_rows(run), run.mpp)
-    options = hatching_options(found) | placement_in_micrometres(found.cells)
-    return [(found.lines, options, "vectors")]
+    for key, run_map in list(run.maps.items())[-1:]:
+        if len(run.tiles_of_another_class(run_map)):
+            found = OtherClass(run_map.target, tile_rows(run, key), run.mpp)
+            options = hatching_options(found) | placement_in_micrometres(found.cells)
+            return [(found.lines, options, "vectors")]
+    return []
 
 
 def _a_slide_is_open() -> bool:

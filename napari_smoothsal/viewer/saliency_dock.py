@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,7 @@ class SaliencyDock(LeavingDock):
         self.put_into_a_scroll_area(content)
 
         self._asking = Asking(self.session, self)
-        self._saving = Saving(self.session.engine, self)
+        self._saving = Saving(self.session, self)
         self._asking.told.connect(self._on_news)
         self._asking.ended.connect(self._on_end)
         self._saving.saved.connect(self.bar.say)
@@ -105,6 +106,7 @@ class SaliencyDock(LeavingDock):
         self._moving.rested.connect(self._on_rest)
         self.form.changed.connect(self._moving.change)
         self.slides.model_chosen.connect(self._ask_model)
+        self.slides.slide_chosen.connect(self.form.forget_slide)
         self.slides.slide_chosen.connect(self._moving.touch)
         bar = self.bar
         bar.explain_view.clicked.connect(self.explain_view)
@@ -232,9 +234,8 @@ class SaliencyDock(LeavingDock):
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""
-        spec = self.form.spec()
-        if spec is not None and self._model is not None:
-            self.colours.mark_stale(spec, self._model.name)
+        with contextlib.suppress(SmoothsalError):  # what is missing is told when it is asked for
+            self.colours.mark_stale(self._chosen().settings)
         job = self._asking.job
         if not self.bar.live.isChecked() or (job is not None and not job.view):
             return
@@ -372,12 +373,11 @@ class SaliencyDock(LeavingDock):
     def _show(self, job: Job, answer: Grown | Finished) -> None:
         assert job.overlay is not None, "every explanation is shown"
         picture = answer.pictures[0]
-        if isinstance(answer, Finished) and self._model is not None:
-            # Where it decides per pixel its class map says where.
-            classes = () if answer.classes else self._model.classes
-            job.overlay.hatch(picture.target, classes, answer.tiles)
         complete = isinstance(answer, Finished) and answer.status != "running"
         job.overlay.show(picture, answer.classes, complete=complete)
+        if isinstance(answer, Finished):
+            # Where it decides per pixel its class map says where.
+            job.overlay.hatch(picture.target, () if answer.classes else job.classes, answer.tiles)
         self.colours.bring_up_to_date(job.overlay.layer)
 
     def _read_out(self, job: Job, reading: Reading, classes: ClassPicture | None) -> None:
@@ -386,6 +386,11 @@ class SaliencyDock(LeavingDock):
 
     def _on_finished(self, job: Job, answer: Finished) -> None:
         stopped = answer.status == "running"
+        if answer.reading.tiles and not (stopped and job.view):
+            explained = job.make(job.id)
+            assert isinstance(explained, Explain), "it has a map"
+            self._saving.remember(explained, answer.pictures[0], job.scratch)
+            self.bar.save.setEnabled(True)
         if not (stopped and job.view) and answer.reading.tiles:
             self._show(job, answer)
         if not stopped or answer.reading.tiles:
@@ -400,13 +405,11 @@ class SaliencyDock(LeavingDock):
         else:
             if job.slide is not None and answer.tiles and not job.view:
                 self.session.choice.explained.emit(job.slide, answer.tiles)
-            explained = job.make(job.id)
-            assert isinstance(explained, Explain), "it has a map"
-            self._saving.remember(explained, answer.pictures[0].store)
-            self.bar.save.setEnabled(True)
             self.bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
 
     def _on_death(self, cause: str) -> None:
+        self._saving.forget()
+        self._shown_last = None  # Live asks again
         lost = self._asking.forget()
         if lost is not None:
             self.bar.end("")

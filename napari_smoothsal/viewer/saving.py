@@ -6,8 +6,10 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
+from napari_smoothsal.render.limits import ColourLimit
 from napari_smoothsal.viewer.asked import Explain, Save
-from napari_smoothsal.viewer.engine import EngineProcess
+from napari_smoothsal.viewer.map_picture import MapPicture
+from napari_smoothsal.viewer.session import Session
 from napari_smoothsal.viewer.told import Answer, Failed, Saved
 
 
@@ -16,8 +18,8 @@ class Saving(QObject):
 
     Parameters
     ----------
-    engine
-        Of the session.
+    session
+        Its engine and folders.
 
     Signals
     -------
@@ -28,35 +30,60 @@ class Saving(QObject):
     saved = Signal(str)
     failed = Signal(str)
 
-    def __init__(self, engine: EngineProcess, parent: QObject | None = None) -> None:
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._engine = engine
-        self._last: tuple[Explain, str] | None = None
-        self._asked: set[int] = set()
+        self._session = session
+        self._last: tuple[Explain, str, Path, ColourLimit] | None = None
+        self._asked: dict[int, Path] = {}
 
-    def remember(self, explain: Explain, store: str) -> None:
-        """Something was explained: it is what will be saved."""
-        self._last = (explain, store)
+    def remember(self, explain: Explain, picture: MapPicture, scratch: Path) -> None:
+        """Something was explained: it is what will be saved.
+
+        Parameters
+        ----------
+        explain, picture
+            What was asked, and the map.
+        scratch
+            The folder that a view's store lies in.
+        """
+        limit = ColourLimit(picture.limit, picture.limit_of)
+        self._last = (explain, picture.store, scratch, limit)
 
     def ask(self, folder: Path) -> None:
         """Save it."""
         if self._last is None:
             self.failed.emit("explain something first: nothing is there to be saved")
             return
-        explain, store = self._last
+        explain, store, scratch, limit = self._last
 
         def make(number: int) -> Save:
-            return Save(id=number, explain=explain, store=store, folder=str(folder.absolute()))
+            return Save(
+                id=number,
+                explain=explain,
+                store=store,
+                folder=str(folder.absolute()),
+                limit=limit.value,
+                limit_of=limit.of,
+            )
 
-        self._asked.add(self._engine.ask(make))
+        self._session.pin(scratch)
+        self._asked[self._session.engine.ask(make)] = scratch
 
     def hear(self, answer: Answer) -> bool:
         """Take an answer of the engine; whether it was about this."""
         if not isinstance(answer, Saved | Failed) or answer.id not in self._asked:
             return False
-        self._asked.remove(answer.id)
+        self._session.unpin(self._asked.pop(answer.id))
         if isinstance(answer, Saved):
             self.saved.emit("Saved: " + ", ".join(answer.names))
         else:
             self.failed.emit(answer.message)
         return True
+
+    def forget(self) -> None:
+        """The engine has died: nothing will come any more."""
+        for scratch in self._asked.values():
+            self._session.unpin(scratch)
+        if self._asked:
+            self.failed.emit("the map was not saved: the computing process ended")
+        self._asked.clear()

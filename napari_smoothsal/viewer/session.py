@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections import Counter
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -38,6 +39,8 @@ class Session:
         )
         self._numbers = count(1)
         self._docks = 0
+        self._pinned: Counter[Path | None] = Counter()
+        self._doomed: set[Path | None] = set()
         # Where no dock says good-bye, e.g. in a script that ends without closing its viewer.
         atexit.register(self.close)
 
@@ -54,8 +57,21 @@ class Session:
 
     def discard(self, path: Path | None) -> None:
         """Delete a folder made by `new_folder`."""
-        if path is not None and path.parent == self.folder:
+        if self._pinned[path]:
+            self._doomed.add(path)
+        elif path is not None and path.parent == self.folder:
             shutil.rmtree(path, ignore_errors=True)
+
+    def pin(self, path: Path | None) -> None:
+        """Somebody reads a folder: it stays until `unpin`, whoever discards it meanwhile."""
+        self._pinned[path] += 1
+
+    def unpin(self, path: Path | None) -> None:
+        """Nobody reads it any more."""
+        self._pinned[path] -= 1
+        if not self._pinned[path] and path in self._doomed:
+            self._doomed.remove(path)
+            self.discard(path)
 
     def enter(self) -> None:
         """A dock begins to use this session."""

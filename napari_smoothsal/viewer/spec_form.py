@@ -42,6 +42,9 @@ COLLAPSIBLE_PX = 24
 ONLY_WITH = {"channel": ("reduction", "channel")}
 """Fields that are unset unless another one has a certain value."""
 
+OF_ONE_SLIDE = ("tissue",)
+"""Settings of tiles that are not remembered: a path may name a patient."""
+
 OPTIONS = {"denoising_options": "denoising", "method_options": "method"}
 """Fields that hold the options of what is chosen in another one."""
 
@@ -170,7 +173,13 @@ class SpecForm(QWidget):
             if name in NAMED or value != self._start[name]
         }
         changed |= {name: options.values() for name, options in self.options.items()}
-        return changed | {"tiling": self.tiling.values(), "compute": self.compute.values()}
+        tiling = {n: v for n, v in self.tiling.values().items() if n not in OF_ONE_SLIDE}
+        return changed | {"tiling": tiling, "compute": self.compute.values()}
+
+    def forget_slide(self) -> None:
+        """Another slide is chosen: take back what was meant for the one before."""
+        if self.tiling.controls["tissue"].value not in ("auto", "all"):
+            self.tiling.controls["tissue"].value = "auto"
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Enter values of an earlier time, as far as they still fit; the rest are the defaults."""

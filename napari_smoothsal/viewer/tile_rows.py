@@ -21,11 +21,12 @@ MOST_PX = 4_000_000
 _ROUNDING = 1e-6
 
 
-def tile_rows(run: Run) -> tuple[TileRow, ...]:
-    """What a run of one map says of its explained tiles."""
+def tile_rows(run: Run, key: str | None = None) -> tuple[TileRow, ...]:
+    """What a run says of its explained tiles, by one of its maps; None: the first."""
     tiles = run.tiles
     tiles = tiles[tiles["status"] == "done"].head(MOST_ROWS)
-    key, shown = next(iter(run.maps.items()))
+    key = key or next(iter(run.maps))
+    shown = run.maps[key]
     boxes = tiles[["x_px", "y_px", "w_px", "h_px"]].to_numpy(float)
     names = run.provenance["model"]["class_names"]
     target = shown.target if shown.target in names else None

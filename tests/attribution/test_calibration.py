@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_smoothsal import Compute, SaliencySpec
-from napari_smoothsal.attribution import Explainer, normal_magnitudes
+from napari_smoothsal import Compute, SaliencySpec, load_model
+from napari_smoothsal.attribution import Explainer, Stopped, calibration, normal_magnitudes
 from napari_smoothsal.attribution.calibration import PERCENTILE
 from napari_smoothsal.models import Model
 
@@ -39,12 +39,23 @@ def test_it_is_the_percentile_over_all_tiles(model: Model) -> None:
     assert found[1] != found[0] != found[2]
 
 
-def test_few_samples_stand_for_many(model: Model) -> None:
-    few, many = (
-        normal_magnitudes(model, [SaliencySpec(layer="layer1", samples=n)], Compute(), "slide")[0]
-        for n in (2, 20)
-    )
-    assert few == many  # the same measurement, not one that differs a little
+@pytest.mark.parametrize(("jitter", "within"), [(False, 0.15), (True, 0.3)])
+def test_few_samples_stand_for_many(
+    jitter: bool, within: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = SaliencySpec(layer="layer1", samples=20, target="tumour", jitter=jitter)
+    model = load_model("demo-classifier")
+    (few,) = normal_magnitudes(model, [spec], Compute(), "slide")
+    monkeypatch.setattr(calibration, "SAMPLES", 20)
+    monkeypatch.setattr(calibration, "FEWEST_JITTERED", 20)
+    (many,) = normal_magnitudes(load_model("demo-classifier"), [spec], Compute(), "slide")
+    assert few is not None and few != many
+    assert few == pytest.approx(many, rel=within)
+
+
+def test_it_hears_that_it_is_to_stop(model: Model) -> None:
+    with pytest.raises(Stopped):
+        normal_magnitudes(model, SPECS, Compute(), "slide", stop=lambda: True)
 
 
 def test_it_is_measured_once_for_each_setting(

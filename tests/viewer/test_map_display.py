@@ -45,13 +45,13 @@ def shown(viewer: Any, folder: Path, place: str = "our slide", **changes: Any) -
 def test_limits_are_fixed_or_stretched_and_the_legend_says_which(
     viewer: Any, display: MapDisplay, tmp_path: Path
 ) -> None:
-    overlay = shown(viewer, tmp_path / "a", limit=4.0, stretched=0.5, limit_of="full colour: fixed")
+    overlay = shown(viewer, tmp_path / "a", limit=4.0, stretched=0.5, limit_of="first map")
     display.bring_up_to_date(overlay.layer)
     assert tuple(overlay.layer.contrast_limits) == (-4, 4)
-    assert "full colour: fixed" in display.text
+    assert "of the first map" in display.text
     display.stretched.setChecked(True)
     assert tuple(overlay.layer.contrast_limits) == (-0.5, 0.5)
-    assert "stretched" in display.text and "fixed" not in display.text
+    assert "stretched" in display.text and "first map" not in display.text
     # The next map is shown as this one is.
     overlay.show(stored(tmp_path / "b", limit=4.0, stretched=0.25))
     display.bring_up_to_date(overlay.layer)
@@ -60,6 +60,7 @@ def test_limits_are_fixed_or_stretched_and_the_legend_says_which(
     assert tuple(overlay.layer.contrast_limits) == (-4, 4)
     # What the user set is the user's.
     overlay.layer.contrast_limits = (-1, 3)
+    assert "as set in the layer controls" in display.text
     display.stretched.setChecked(True)
     assert tuple(overlay.layer.contrast_limits) == (-1, 3)
     assert "as set in the layer controls" in display.text
@@ -162,7 +163,7 @@ def test_tiles_of_another_class_are_hatched_and_say_so(
     display.bring_up_to_date(overlay.layer)
     assert "hatched: the model predicts another class" in display.text
     (hatching,) = [layer for layer in viewer.layers if layer.name.startswith("hatched")]
-    for number, said in enumerate(("model says normal, p = 0.25", "", "model says normal")):
+    for number, said in enumerate(("says normal, p(tumour) = 0.25", "", "model says normal")):
         # The middle of a tile of 128 px; tiles are 100 px apart.
         place = slide.data_to_world((50 + 63.5, 100 * number + 63.5))
         assert said in other_class_at(viewer, place) and (said or not other_class_at(viewer, place))
@@ -187,48 +188,107 @@ def test_hatching_has_lines_in_every_cell_of_another_class() -> None:
     assert cells == {(0, 0), (0, 2)}
 
 
-def test_the_first_map_of_a_setting_fixes_the_limit_of_the_next(tmp_path: Path) -> None:
+def test_the_first_finished_map_of_a_setting_fixes_the_limit_of_the_next() -> None:
     from types import SimpleNamespace
 
     from napari_smoothsal import SaliencySpec
 
-    def a_map(largest: float, layer: str = "layer1", normal: float | None = None) -> Any:
-        return SimpleNamespace(
+    def a_run(largest: float, layer: str = "layer1", model: str = "1", normal: Any = None) -> Any:
+        found = SimpleNamespace(
             normal_magnitude=normal,
-            largest_magnitude=lambda _: largest,
+            largest_magnitude=lambda _=99.0: largest,
             spec=SaliencySpec(layer=layer),
         )
+        return SimpleNamespace(
+            provenance={"model": {"parameters_sha256": model}}, maps={"map": found}
+        )
 
-    run: Any = SimpleNamespace(provenance={"model": {"parameters_sha256": "1"}})
-    other: Any = SimpleNamespace(provenance={"model": {"parameters_sha256": "2"}})
     limits = FirstLimits()
-    assert limits.limit_of(run, "a", a_map(1.0)).value == 1.0
-    assert limits.limit_of(run, "a", a_map(2.0)).value == 2.0  # the first one has grown
-    assert limits.limit_of(run, "b", a_map(9.0)).value == 2.0
-    assert limits.limit_of(run, "a", a_map(9.0)).of == "first map"
-    assert limits.limit_of(run, "b", a_map(9.0, "layer2")).value == 9.0
-    assert limits.limit_of(other, "b", a_map(7.0)).value == 7.0
-    assert limits.limit_of(run, "b", a_map(9.0, normal=0.5)).value == 0.5
+
+    def limit(run: Any) -> Any:
+        return limits.limit_of(run, run.maps["map"])
+
+    limits.remember(a_run(0.0))  # an empty map says nothing
+    assert (limit(a_run(1.0)).value, limit(a_run(1.0)).of) == (1.0, "this map")
+    limits.remember(a_run(2.0))
+    limits.remember(a_run(5.0))
+    assert (limit(a_run(9.0)).value, limit(a_run(9.0)).of) == (2.0, "first map")
+    assert limit(a_run(9.0, "layer2")).value == 9.0
+    assert limit(a_run(7.0, model="2")).value == 7.0
+    assert limit(a_run(9.0, normal=0.5)).value == 0.5
 
 
 def test_the_map_of_a_view_says_when_settings_have_changed(
     viewer: Any, display: MapDisplay, tmp_path: Path
 ) -> None:
-    from napari_smoothsal import SaliencySpec
-
     slide = add_slide(viewer, **PLACES["our slide"])
     maps = {}
     for part in ("slide", "view"):
-        overlay = Overlay(viewer, slide, MPP, part=part)
+        overlay = Overlay(viewer, slide, MPP, part=part, settings=(1, "a"))
         overlay.show(stored(tmp_path / part))
         display.bring_up_to_date(overlay.layer)
         maps[part] = overlay.layer
     title = maps["slide"].name
-    display.mark_stale(SaliencySpec(layer="layer2"), "tiny")
+    display.mark_stale((2, "a"))
     assert maps["view"].name == f"{title} (view, earlier settings)"
     assert maps["slide"].name == title  # it is kept, and says of what it is
     assert "of earlier settings" in display.text
-    display.mark_stale(SaliencySpec(layer="layer1"), "another model")
+    display.mark_stale((1, "b"))
     assert "earlier settings" in maps["view"].name
-    display.mark_stale(SaliencySpec(layer="layer1"), "tiny")
+    display.mark_stale((1, "a"))
     assert maps["view"].name == f"{title} (view)" and "earlier settings" not in display.text
+
+
+def test_hatching_is_hidden_moved_and_removed_with_its_map(
+    viewer: Any, display: MapDisplay, tmp_path: Path
+) -> None:
+    def hatchings() -> list[Any]:
+        return [layer for layer in viewer.layers if layer.name.startswith("hatched")]
+
+    slide = add_slide(viewer, **PLACES["our slide"])
+    view = Overlay(viewer, slide, MPP, part="view")
+    view.show(stored(tmp_path / "a"))
+    view.hatch("tumour", ("normal", "tumour"), rows(["normal", "tumour"]))
+    (first,) = hatchings()
+    assert list(viewer.layers) == [slide, view.layer, first]  # on top of the map
+    # Another map of the slide hides the view's, and its hatching.
+    Overlay(viewer, slide, MPP, part="slide").show(stored(tmp_path / "b"))
+    assert not first.visible
+    # The view, moved, begins anew: what was hatched was of another place.
+    again = Overlay(viewer, slide, MPP, part="view")
+    again.show(stored(tmp_path / "c"), complete=False)
+    assert hatchings() == []
+    again.hatch("tumour", ("normal", "tumour"), rows(["normal"]))
+    viewer.layers.remove(again.layer)
+    assert hatchings() == []
+    again.hatch("tumour", ("normal", "tumour"), rows(["normal"]))
+    assert hatchings() == []  # of a map that the user has deleted
+
+
+def test_lines_follow_limits_and_leave_with_the_dock(
+    viewer: Any, display: MapDisplay, tmp_path: Path, qtbot: Any
+) -> None:
+    layer = shown(viewer, tmp_path / "a").layer
+    display.bring_up_to_date(layer)
+    display.way.setCurrentText(CONTOURS)
+    lines = viewer.layers[-1]
+    before = np.asarray(lines.data[-1]).max()
+    layer.contrast_limits = (-0.1, 0.1)
+    assert np.asarray(lines.data[-1]).max() >= before
+    assert (np.asarray(lines.data[-1]) > 0).sum() > 0
+    lines.visible = False
+    display.bring_up_to_date(layer)
+    assert not lines.visible  # the user hid them
+    display.disconnect_viewer()
+    assert lines not in viewer.layers
+    assert layer.colormap.map(np.array([0.9]))[0, 3] > 0.5  # a tint again
+    other = MapDisplay(viewer)
+    qtbot.addWidget(other)
+    other.way.setCurrentText(CONTOURS)
+    assert len([x for x in viewer.layers if x.name.startswith("lines")]) == 1
+    # Once more, for the fixture.
+    viewer.layers.events.inserted.connect(display._on_inserted)
+    viewer.layers.events.removed.connect(display._on_removed)
+    viewer.layers.selection.events.active.connect(display._on_active)
+    layer.events.contrast_limits.connect(display._on_limits)
+    other.disconnect_viewer()

@@ -11,7 +11,6 @@ import zarr
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.render.colours import NOT_COMPUTED, PALETTES, coloured
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.overlay import Overlay
@@ -39,12 +38,10 @@ def stored(folder: Path, **changes: Any) -> MapPicture:
         "title": "layer1 | original | gradient | supports tumour / speaks against",
         "legend": ("supports tumour", "speaks against tumour"),
         "limit": 1.0,
-        "limit_of": "full colour: as told",
+        "limit_of": "normal tissue",
         "stretched": 0.5,
         "palette": "amber and teal",
         "target": "tumour",
-        "spec": SaliencySpec(layer="layer1"),
-        "model": "tiny",
         **changes,
     }
     return MapPicture(**fields)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from viewer_listening import PATIENCE_MS, finish
 
@@ -46,6 +48,57 @@ def test_a_view_can_be_kept_after_it_was_shown(
     assert 0 < (mask == 255).sum() < mask.size
     with Image.open(next(out.glob("*.view.png"))) as figure:
         assert figure.width > 500
+
+
+def test_a_view_without_tissue_does_not_take_the_map_away(
+    ready: SaliencyDock, viewer: Any, slide: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    ready.form.controls["samples"].value = 0
+    ready.explain_view()
+    finish(ready, qtbot)
+    ready.form.tiling.controls["min_tissue"].value = "1"
+    ready.form.tiling.controls["tissue"].value = "auto"
+    viewer.scene.camera.center = (0.0, 2.0, 2.0)  # the rim, which is glass
+    viewer.scene.camera.zoom = 200.0
+    ready.explain_view()
+    finish(ready, qtbot)
+    ready.save(tmp_path)
+    ready.explain_view()  # meanwhile the next one is computed
+    ended(ready, qtbot)
+    finish(ready, qtbot)
+    assert list(tmp_path.glob("*.view.smoothsal.zarr"))
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_a_copy_that_failed_is_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_smoothsal.viewer import engine_saving
+
+    store, kept = tmp_path / "a.smoothsal.zarr", tmp_path / "b.smoothsal.zarr"
+    (store / "maps").mkdir(parents=True)
+    (store / "maps" / "0").write_text("x")
+
+    def half(source: Path, to: Path) -> None:
+        to.mkdir()
+        raise shutil.Error([(str(source), str(to), "disk full")])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine_saving.shutil, "copytree", half)
+        with pytest.raises(OSError, match="disk full"):
+            engine_saving._copied(store, kept)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.smoothsal.zarr"]
+    engine_saving._copied(store, kept)
+    assert (kept / "maps" / "0").read_text() == "x"
+
+
+def test_the_path_of_an_annotation_is_not_remembered(
+    ready: SaliencyDock, viewer: Any, slide: Any, tmp_path: Path
+) -> None:
+    ready.form.tiling.controls["tissue"].value = str(tmp_path / "patient.geojson")
+    ready.form.tiling.controls["halo"].value = "8"
+    assert ready.form.values()["tiling"] == {"halo": "8"}
+    viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True, name="other")
+    ready.slides._slide.value = viewer.layers["other"]
+    assert ready.form.tiling.controls["tissue"].value == "auto"
 
 
 def test_a_folder_that_is_not_there_is_told(

@@ -1,0 +1,56 @@
+"""Networks that explainers share: made once, let go of by age, outputs remembered by content."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_smoothsal import Compute, SaliencySpec
+from napari_smoothsal.attribution import Explainer, Networks
+from napari_smoothsal.attribution.device import resolve_device
+from napari_smoothsal.models import Model
+
+SPEC = SaliencySpec(layer="layer1", samples=2, target="tumour")
+
+
+def tiles(seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=generator)
+
+
+def test_shared_networks_give_the_same_maps(classifier: Model) -> None:
+    networks = Networks(classifier)
+    compute = Compute(precision="fp32")
+    for seed in (0, 1, 0):
+        alone = Explainer(classifier, [SPEC], compute, "slide")
+        shared = Explainer(classifier, [SPEC], compute, "slide", networks=networks)
+        found = [e.explain(tiles(seed), [(0,), (1,)]) for e in (alone, shared)]
+        assert torch.equal(found[0].specs[0].maps, found[1].specs[0].maps)
+        assert torch.equal(found[0].decision.logits, found[1].decision.logits)
+
+
+def test_an_output_is_computed_once_for_each_content_and_margin(classifier: Model) -> None:
+    networks = Networks(classifier)
+    device = resolve_device(Compute(device="cpu", precision="fp32"))
+    made: list[int] = []
+
+    def make() -> torch.Tensor:
+        made.append(1)
+        return torch.full((2, 2), float(len(made)))
+
+    asked = [(0, 0), (0, 0), (1, 0), (0, 4), (1, 0)]
+    values = [float(networks.output_of(tiles(s), m, device, make)[0, 0]) for s, m in asked]
+    assert values == [1.0, 1.0, 2.0, 3.0, 2.0]
+    for _ in range(2):  # of no fixed content: floats
+        networks.output_of(tiles(0).float(), 0, device, make)
+    assert len(made) == 5
+
+
+def test_those_that_were_used_last_stay(classifier: Model) -> None:
+    networks = Networks(classifier)
+    device = resolve_device(Compute(device="cpu", precision="fp32"))
+    first, second, third = (networks.get(device, [f"layer{i}"]) for i in (1, 2, 3))
+    assert networks.get(device, ["layer1"]) is first
+    networks.trim(2)
+    assert networks.get(device, ["layer1"]) is first
+    assert networks.get(device, ["layer3"]) is third
+    assert networks.get(device, ["layer2"]) is not second
