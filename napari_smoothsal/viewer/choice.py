@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.requests import ExplainedSlide, NotExplainableError
-from napari_smoothsal.viewer.told import ModelDescribed
+from napari_smoothsal.viewer.told import ModelDescribed, TileRow
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ class Choice(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._make: Callable[[], Chosen] | None = None
+        self.last_explained: tuple[ExplainedSlide, tuple[TileRow, ...]] | None = None
+
+    def tell_explained(self, slide: ExplainedSlide, rows: tuple[TileRow, ...]) -> None:
+        """Something that is kept was explained; a dock that opens later hears of it, too."""
+        self.last_explained = (slide, rows)
+        self.explained.emit(slide, rows)
 
     def made_by(self, make: Callable[[], Chosen]) -> None:
         """Whoever knows it."""

@@ -14,6 +14,8 @@ from napari_smoothsal.viewer.stored_pixels import StoredPixels
 OUTLINE_PX = 2
 """Outlines, so that tissue and saliency stay visible inside; 0 in the layer's controls fills."""
 OPACITY, FILLED_OPACITY = 0.8, 0.35
+SET_ASIDE = "set aside"
+"""Marks a class map that was hidden because of another model's map, not by the user."""
 
 
 def class_layer_options(picture: ClassPicture, name: str, multiscale: bool) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class ClassOverlay:
             name += f" ({self._part})"
         options = class_layer_options(picture, name, pixels.multiscale)
         options["metadata"][METADATA] = identity
-        old = next((x for x in self._viewer.layers if x.metadata.get(METADATA) == identity), None)
+        old = next((x for x in self._viewer.layers if _is_of(x, identity)), None)
         active = self._viewer.layers.selection.active
         # On top: outlines hide nothing of the saliency map, which would hide them.
         layer = self._viewer.add_labels(
@@ -103,10 +105,29 @@ class ClassOverlay:
         )
         finish_class_layer(layer)
         if old is not None:
-            for shown_as in ("visible", "opacity", "contour"):
+            for shown_as in ("opacity", "contour"):
                 setattr(layer, shown_as, getattr(old, shown_as))
+            layer.visible = old.visible or SET_ASIDE in old.metadata[METADATA]
             self._viewer.layers.remove(old)
         # The controls stay those of what was looked at: the map.
         if active in self._viewer.layers:
             self._viewer.layers.selection.active = active
         return layer
+
+
+def is_class_map_of(layer: Any, slide: str) -> bool:
+    """Whether a layer is the class map of a slide, given by its layer's id."""
+    own = layer.metadata.get(METADATA)
+    return isinstance(own, dict) and "classes" in own and own.get("of") == slide
+
+
+def set_aside(layer: Any) -> None:
+    """Hide a class map that does not belong to the map on show."""
+    if layer.visible:
+        layer.metadata[METADATA][SET_ASIDE] = True
+        layer.visible = False
+
+
+def _is_of(layer: Any, identity: dict[str, Any]) -> bool:
+    own = layer.metadata.get(METADATA)
+    return isinstance(own, dict) and all(own.get(k) == v for k, v in identity.items())

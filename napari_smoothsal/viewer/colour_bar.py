@@ -8,13 +8,14 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_smoothsal.render.colours import NOT_COMPUTED, Stop
 from napari_smoothsal.render.words import RESEARCH_ONLY
-from napari_smoothsal.viewer.ways import SPOTLIGHT, TINT, legend_stops
+from napari_smoothsal.viewer.ways import CONTOURS, SPOTLIGHT, TINT, legend_stops
 
 HEIGHT = 14
 PAPER = QColor(238, 225, 236)
 """Pale tissue under the colours: at zero the overlay shows what lies below it."""
 CLEAR = {
     TINT: "clear: no influence",
+    CONTOURS: "lines at a third, two thirds and all of full colour",
     SPOTLIGHT: "dark: no influence; light: influence, whichever its sign",
 }
 

@@ -79,6 +79,8 @@ class MapDisplay(QWidget):
             layer.events.contrast_limits.connect(self._on_limits)
         self.controls.setVisible(bool(maps))
         self._apply_all()
+        if maps:
+            self._show_legend(next((x for x in reversed(maps) if x.visible), maps[-1]))
 
     @property
     def text(self) -> str:
@@ -157,6 +159,7 @@ class MapDisplay(QWidget):
             # An overlay of ours is not finished yet; it will call `bring_up_to_date`.
             if "key" not in event.value.metadata[METADATA]:
                 self._apply(event.value)
+                self._show_legend(event.value)
             if event.value.opacity == OPACITY:
                 event.value.opacity = self.opacity.value() / 100
 
@@ -190,7 +193,7 @@ class MapDisplay(QWidget):
         if tuple(layer.contrast_limits) != (-own["limit"], own["limit"]):
             limit = "full colour: as set in the layer controls"
         hatchings = [x for x in map(_hatching, self._viewer.layers) if x is not None]
-        more = [HATCHED] if hatchings else []
+        more = [f"model: {own['model']}", *([HATCHED] if hatchings else [])]
         if any(found.some for found in hatchings):
             more.append(f"(looked at in the first {MOST_ROWS:,} tiles only)")
         if own.get("stale"):

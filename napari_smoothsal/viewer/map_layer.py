@@ -38,6 +38,7 @@ def told_by(picture: MapPicture) -> dict[str, Any]:
         "limit_of": picture.limit_of,
         "palette": picture.palette,
         "target": picture.target,
+        "model": picture.model,
     }
 
 

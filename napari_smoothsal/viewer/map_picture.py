@@ -61,8 +61,8 @@ class MapPicture(StoredPicture):
         The limit of this map alone.
     palette
         Name of the one that stands out from the slide.
-    target
-        What is explained.
+    target, model
+        What is explained, and the model's name.
     """
 
     key: str
@@ -73,6 +73,7 @@ class MapPicture(StoredPicture):
     stretched: float
     palette: str
     target: str
+    model: str
 
 
 class ClassPicture(StoredPicture):
@@ -116,6 +117,7 @@ def pictures_of(
 
     limits = {key: (limit_of or colour_limit)(run_map) for key, run_map in run.maps.items()}
     palette = standing_out(run.overview[0]).name
+    model = run.provenance["model"]["name"]
     return [
         MapPicture(
             store=str(run.path),
@@ -131,6 +133,7 @@ def pictures_of(
             stretched=stretched_limit(run_map).value,
             palette=palette,
             target=run_map.target,
+            model=model,
         )
         for key, run_map in run.maps.items()
     ]

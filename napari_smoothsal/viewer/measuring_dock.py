@@ -14,7 +14,7 @@ from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.explain_job import explain_request
 from napari_smoothsal.viewer.leaving import LeavingDock
-from napari_smoothsal.viewer.run_bar import PROBLEM
+from napari_smoothsal.viewer.run_bar import PROBLEM, sentence
 from napari_smoothsal.viewer.told import Answer, Failed, Stopped
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class MeasuringDock(LeavingDock):
     def say(self, text: str, *, problem: bool = False) -> None:
         """Say how things stand."""
         self.status_line.setStyleSheet(PROBLEM if problem else "")
-        self.status_line.setText(text[:1].upper() + text[1:])
+        self.status_line.setText(sentence(text))
 
     def _on_settled(self, _value: Any = None) -> None:
         job = self._asking.job

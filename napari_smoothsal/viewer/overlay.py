@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from napari_smoothsal.viewer.class_layer import ClassOverlay
+from napari_smoothsal.viewer.class_layer import ClassOverlay, is_class_map_of, set_aside
 from napari_smoothsal.viewer.map_layer import (
     apply_limits,
     map_layer_options,
@@ -115,23 +115,37 @@ class Overlay:
         placement = placement_on(self._slide_layer, found.cells, self._mpp)
         _own(self._layer)["hatching"] = Hatching(self._viewer, self._layer, found, placement)
 
+    def _hide_all(self, maps: list[Any], slide: str) -> None:
+        for layer in maps:
+            layer.visible = False
+        # Outlines of what another model takes for which class do not belong to this map.
+        for layer in [x for x in self._viewer.layers if is_class_map_of(x, slide)]:
+            set_aside(layer)
+
     def _placed(self, picture: MapPicture, pixels: StoredPixels) -> Any:
         slide = str(self._slide_layer.unique_id)
-        identity = {"map": picture.key, "part": self._part, "of": slide}
+        identity = {
+            "map": picture.key,
+            "part": self._part,
+            "of": slide,
+            "model": picture.model,
+        }
         placement = placement_on(self._slide_layer, picture, self._mpp)
         others = [layer for layer in self._viewer.layers if _is_map_of(layer, slide)]
         old = next((layer for layer in others if _own(layer)["key"] == identity), None)
         if old is not None and old.multiscale == pixels.multiscale:
             # Once: whoever hides it while it refines itself wants to see the tissue.
-            if not old.visible and self._layer is None:
-                _hide(others)
-                old.visible = True
+            if self._layer is None:
+                if not old.visible:
+                    self._hide_all(others, slide)
+                    old.visible = True
+                self._viewer.layers.selection.active = old
             unhatch(old)
             old.data = pixels.data
             for name, value in placement.items():
                 setattr(old, name, value)
             return old
-        _hide(others)
+        self._hide_all(others, slide)
         if old is not None:
             self._viewer.layers.remove(old)
         options = map_layer_options(picture, picture.title, pixels.multiscale)
@@ -148,8 +162,3 @@ def _own(layer: Any) -> Any:
 def _is_map_of(layer: Any, slide: str) -> bool:
     own = _own(layer)
     return isinstance(own, dict) and "key" in own and bool(own["key"]["of"] == slide)
-
-
-def _hide(layers: list[Any]) -> None:
-    for layer in layers:
-        layer.visible = False

@@ -101,6 +101,8 @@ class PredictionsDock(MeasuringDock):
         self.save_table.clicked.connect(self._ask_where_table)
         self.save_picture.clicked.connect(self._ask_where_picture)
         self.hear(self.session.choice.explained, self._list)
+        if self.session.choice.last_explained is not None:
+            self._list(*self.session.choice.last_explained)
         for key, by in ((NEXT, 1), (PREVIOUS, -1)):
             viewer.bind_key(key, partial(self._step, by), overwrite=True)
             self.at_end(partial(viewer.bind_key, key, None, overwrite=True))

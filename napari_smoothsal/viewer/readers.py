@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
+
+ONLY_SLIDES = {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide"}
+"""Endings of files that hold slides and nothing else."""
 
 
 def get_slide_reader(path: str | Sequence[str]) -> Reader | None:
@@ -28,6 +32,8 @@ def get_slide_reader(path: str | Sequence[str]) -> Reader | None:
         known = all(p.is_file() and openslide.OpenSlide.detect_format(p) for p in paths)
     except (openslide.OpenSlideError, OSError):
         return None
+    # A file that can be nothing else is ours: what is wrong with it is told when it is read.
+    known = known or all(p.is_file() and p.suffix.lower() in ONLY_SLIDES for p in paths)
     return read_slides if known and paths else None
 
 
@@ -57,10 +63,10 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
     layers: list[LayerData] = []
     for p in _paths(path):
         run = open_run(p)
-        if not _a_slide_is_open():
+        if not _its_slide_is_open(run):
             picture, scale, translate = run.overview
             options = {
-                "name": "overview",
+                "name": f"overview of {p.name.removesuffix(SUFFIX)}",
                 "rgb": True,
                 "scale": scale,
                 "translate": translate,
@@ -100,11 +106,26 @@ def _hatching(run: Run) -> list[LayerData]:
     return []
 
 
-def _a_slide_is_open() -> bool:
+def _its_slide_is_open(run: Run) -> bool:
+    """Whether a layer has the size and resolution of the slide that a run is of."""
     import napari
 
+    from napari_smoothsal.viewer.slide_source import source_of
+
     viewer = napari.current_viewer()
-    return viewer is not None and any(getattr(layer, "rgb", False) for layer in viewer.layers)
+    layers = [] if viewer is None else [x for x in viewer.layers if getattr(x, "rgb", False)]
+    known = run.provenance["slide"]
+    size = (known["height"], known["width"])
+    sources = [source_of(layer) for layer in layers]
+    if any(source is not None and source.size == size for source in sources):
+        return True
+    if layers:
+        warnings.warn(
+            "none of the open slides is the one that this store is of: it lies over its own "
+            "overview. Hide the others",
+            stacklevel=2,
+        )
+    return False
 
 
 def _paths(path: str | Sequence[str]) -> list[Path]:

@@ -112,7 +112,7 @@ class RunBar(QWidget):
         from napari.utils.notifications import show_warning
 
         self._status.setStyleSheet(PROBLEM)
-        self._status.setText(text[:1].upper() + text[1:])
+        self._status.setText(sentence(text))
         if aloud:
             show_warning(text)
 
@@ -169,6 +169,12 @@ class RunBar(QWidget):
     def _name_pause(self, down: bool) -> None:
         self.pause.setText("Resume" if down else "Pause")
         self.say("Pausing ..." if down else "Going on ...")
+
+
+def sentence(text: str) -> str:
+    """With a capital letter, unless it begins with the name of a file or a setting."""
+    first = text.partition(" ")[0].rstrip(":")
+    return text if set("._=") & set(first) else text[:1].upper() + text[1:]
 
 
 def _button(text: str, tooltip: str, *, stays: bool = False) -> QPushButton:

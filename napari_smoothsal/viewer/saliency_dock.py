@@ -34,6 +34,7 @@ from napari_smoothsal.viewer.saving import Saving
 from napari_smoothsal.viewer.slide_form import SlideForm
 from napari_smoothsal.viewer.slide_source import source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
+from napari_smoothsal.viewer.tissue_layer import remove_tissue
 from napari_smoothsal.viewer.told import (
     Answer,
     Described,
@@ -120,7 +121,7 @@ class SaliencyDock(LeavingDock):
         bar.save.triggered.connect(self._ask_where)
         bar.copy_python.triggered.connect(lambda: self._copy(as_python, "Python"))
         bar.copy_command.triggered.connect(lambda: self._copy(as_command, "command"))
-        bar.reset.triggered.connect(lambda: self.form.restore({}))
+        bar.reset.triggered.connect(self._reset)
         engine = self.session.engine
         self.hear(engine.answered, self._on_answer)
         self.hear(engine.died, self._on_death)
@@ -193,7 +194,7 @@ class SaliencyDock(LeavingDock):
     def save(self, folder: Path) -> None:
         """Write store, figure and masks of what was explained last."""
         self.bar.say("Saving ...")
-        self._saving.ask(folder)
+        self._saving.ask(folder, stretched=self.colours.stretched.isChecked())
 
     def cancel(self) -> None:
         """End what is being explained; the store of a slide can be resumed."""
@@ -213,6 +214,7 @@ class SaliencyDock(LeavingDock):
             return
         assert self._model is not None  # of every job
         remember({"model": self._model.model, "spec": self.form.values()})
+        remove_tissue(self.viewer)
         self.bar.begin("Reading the view ..." if job.view else "Looking for tissue ...")
         self._asking.begin(job)
 
@@ -247,6 +249,11 @@ class SaliencyDock(LeavingDock):
         if asked != self._shown_last:
             self._shown_last = asked
             self._explain(VIEW, aloud=False)
+
+    def _reset(self) -> None:
+        self.form.restore({})
+        self.colours.stretched.setChecked(False)
+        self.bar.say("All settings are the defaults again.")
 
     def _ask_where(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Save the map to", self.slides.folder)
@@ -353,6 +360,7 @@ class SaliencyDock(LeavingDock):
                 self._read_out(job, answer.reading, answer.classes)
 
     def _on_end(self, job: Job, answer: Finished | InputShown | Failed | Stopped) -> None:
+        remove_tissue(self.viewer)
         if isinstance(answer, Finished):
             self._on_finished(job, answer)
         elif isinstance(answer, InputShown):
@@ -380,9 +388,12 @@ class SaliencyDock(LeavingDock):
             job.overlay.hatch(picture.target, () if answer.classes else job.classes, answer.tiles)
         self.colours.bring_up_to_date(job.overlay.layer)
 
-    def _read_out(self, job: Job, reading: Reading, classes: ClassPicture | None) -> None:
+    def _read_out(
+        self, job: Job, reading: Reading, classes: ClassPicture | None, *, complete: bool = True
+    ) -> None:
         colours = classes.shown if classes is not None else None
-        self.reading.show_reading(f"This {job.what}", reading, colours)
+        whole = "" if complete else ", as far as it is"
+        self.reading.show_reading(f"This {job.what}{whole}", reading, colours)
 
     def _on_finished(self, job: Job, answer: Finished) -> None:
         stopped = answer.status == "running"
@@ -394,7 +405,7 @@ class SaliencyDock(LeavingDock):
         if not (stopped and job.view) and answer.reading.tiles:
             self._show(job, answer)
         if not stopped or answer.reading.tiles:
-            self._read_out(job, answer.reading, answer.classes)
+            self._read_out(job, answer.reading, answer.classes, complete=not stopped)
         if stopped:
             resume = "" if job.view else " The same again goes on where it stopped."
             self.bar.end(f"Stopped.{resume}")
@@ -404,7 +415,7 @@ class SaliencyDock(LeavingDock):
             self.bar.end(NO_TISSUE)
         else:
             if job.slide is not None and answer.tiles and not job.view:
-                self.session.choice.explained.emit(job.slide, answer.tiles)
+                self.session.choice.tell_explained(job.slide, answer.tiles)
             self.bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
 
     def _on_death(self, cause: str) -> None:

@@ -33,7 +33,7 @@ class Saving(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._last: tuple[Explain, str, Path, ColourLimit] | None = None
+        self._last: tuple[Explain, MapPicture, Path] | None = None
         self._asked: dict[int, Path] = {}
 
     def remember(self, explain: Explain, picture: MapPicture, scratch: Path) -> None:
@@ -46,21 +46,23 @@ class Saving(QObject):
         scratch
             The folder that a view's store lies in.
         """
-        limit = ColourLimit(picture.limit, picture.limit_of)
-        self._last = (explain, picture.store, scratch, limit)
+        self._last = (explain, picture, scratch)
 
-    def ask(self, folder: Path) -> None:
-        """Save it."""
+    def ask(self, folder: Path, *, stretched: bool = False) -> None:
+        """Save it, with the limits that are chosen."""
         if self._last is None:
             self.failed.emit("explain something first: nothing is there to be saved")
             return
-        explain, store, scratch, limit = self._last
+        explain, picture, scratch = self._last
+        limit = ColourLimit(picture.limit, picture.limit_of)
+        if stretched:
+            limit = ColourLimit(picture.stretched, "this map")
 
         def make(number: int) -> Save:
             return Save(
                 id=number,
                 explain=explain,
-                store=store,
+                store=picture.store,
                 folder=str(folder.absolute()),
                 limit=limit.value,
                 limit_of=limit.of,

@@ -18,10 +18,11 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_smoothsal.viewer.told import TileRow
 
-COLUMNS = ("predicted", "probability", "saliency", "TV", "disagreement")
+COLUMNS = ("predicted", "p", "saliency", "TV", "disagrees")
 TOOLTIPS = (
     "Class that the model predicts for the tile.",
-    "Of the class that is explained, or of the one predicted.",
+    "Probability of the class that is explained, or, where that differs by tile, of the one "
+    "predicted.",
     "Mean magnitude of the map in the tile.",
     "Total variation: how rough the tile's map is; less is smoother.",
 )

@@ -40,7 +40,8 @@ def show_tissue(viewer: Any, slide_layer: Any, mpp: Pair, found: TissueFound) ->
                 setattr(layer, name, value)
             return layer
     # Not Labels: the first such layer holds the window for half a second, an image for a sixth.
-    return viewer.add_image(
+    active = viewer.layers.selection.active
+    layer = viewer.add_image(
         outline,
         name=NAME,
         colormap=Colormap(colors=[(0, 0, 0, 0), (*AMBER_TEAL.against, 1)], name="outline"),
@@ -50,6 +51,16 @@ def show_tissue(viewer: Any, slide_layer: Any, mpp: Pair, found: TissueFound) ->
         opacity=0.8,
         **placement,
     )
+    # The controls stay those of what was looked at.
+    if active in viewer.layers:
+        viewer.layers.selection.active = active
+    return layer
+
+
+def remove_tissue(viewer: Any) -> None:
+    """Take the outline away: what was to be explained is, or is not to be any more."""
+    for layer in [x for x in viewer.layers if x.name == NAME]:
+        viewer.layers.remove(layer)
 
 
 def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

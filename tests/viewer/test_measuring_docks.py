@@ -34,7 +34,7 @@ from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.tile_table import COLUMNS, TileTable
 from napari_smoothsal.viewer.total_variation_dock import COMPARED, TotalVariationDock
 
-DISAGREEMENT = COLUMNS.index("disagreement")
+DISAGREEMENT = COLUMNS.index("disagrees")
 
 
 def wait(qtbot: Any, condition: Any) -> None:
@@ -231,7 +231,7 @@ def test_tables_and_pictures_are_saved_or_it_is_said_why_not(
     wait(qtbot, lambda: not predictions.busy)
     chosen = tmp_path / "chosen"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(chosen), ""))
-    predictions.tiles.sortByColumn(COLUMNS.index("probability"), Qt.SortOrder.AscendingOrder)
+    predictions.tiles.sortByColumn(COLUMNS.index("p"), Qt.SortOrder.AscendingOrder)
     predictions.save_table.click()
     with chosen.open(newline="") as file:
         rows = list(csv.DictReader(file))

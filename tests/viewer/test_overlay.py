@@ -42,6 +42,7 @@ def stored(folder: Path, **changes: Any) -> MapPicture:
         "stretched": 0.5,
         "palette": "amber and teal",
         "target": "tumour",
+        "model": "tiny",
         **changes,
     }
     return MapPicture(**fields)

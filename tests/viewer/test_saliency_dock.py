@@ -112,23 +112,26 @@ def test_cancel_ends_a_view_and_leaves_no_layer(
 def test_explain_slide_keeps_its_store_and_grows(
     ready: SaliencyDock, viewer: Any, tiff_slide: Path, qtbot: Any
 ) -> None:
-    ready.explain_slide()
-    finish(ready, qtbot)
-    assert ready.bar.status.startswith("Done.")
-    (store,) = tiff_slide.parent.glob("case.layer2.centred_hook.*.smoothsal.zarr")
-    (_, tissue_layer, layer) = viewer.layers
+    ready.estimate_slide()
+    qtbot.waitUntil(ready.bar.start.isEnabled, timeout=PATIENCE_MS)
+    (_, tissue_layer) = viewer.layers
     # What is explained is outlined before it is; all of this slide is tissue.
     assert tissue_layer.name == "tissue that is explained"
     np.testing.assert_allclose(
         tissue_layer.extent.world, [(-0.25, -0.25), (349.75, 449.75)], atol=1
     )
     assert set(np.unique(tissue_layer.data)) == {0, 1} and tissue_layer.data.mean() < 0.5
+    ready.start()
+    finish(ready, qtbot)
+    assert ready.bar.status.startswith("Done.")
+    (store,) = tiff_slide.parent.glob("case.layer2.centred_hook.*.smoothsal.zarr")
+    (_, layer) = viewer.layers  # the outline has gone
     # The slide is 450 x 350 um; its map ends where it does.
     np.testing.assert_allclose(layer.extent.world[1], (350, 450), atol=8)
     ready.explain_slide()  # finished: opened, not computed again
     finish(ready, qtbot)
     assert len(list(tiff_slide.parent.glob("*.smoothsal.zarr"))) == 1
-    assert list(viewer.layers) == [viewer.layers[0], tissue_layer, layer]
+    assert list(viewer.layers) == [viewer.layers[0], layer]
     # And it opens by itself.
     from napari_smoothsal.viewer.readers import get_store_reader
 

@@ -97,7 +97,7 @@ def test_the_path_of_an_annotation_is_not_remembered(
     ready.form.tiling.controls["halo"].value = "8"
     assert ready.form.values()["tiling"] == {"halo": "8"}
     viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True, name="other")
-    ready.slides._slide.value = viewer.layers["other"]
+    ready.slides._slide.value = str(viewer.layers["other"].unique_id)
     assert ready.form.tiling.controls["tissue"].value == "auto"
 
 
