@@ -178,22 +178,28 @@ def saved_figure(_viewer: Any, dock: Any) -> None:
 
 def total_variation(viewer: Any, dock: Any) -> None:
     """Roughness by layer and denoising, of the view."""
-    _, other = viewer.window.add_plugin_dock_widget(
+    view(viewer, dock)
+    frame, other = viewer.window.add_plugin_dock_widget(
         "napari-smoothsal", "Total variation", tabify=True
     )
-    view(viewer, dock)
+    frame.raise_()
+    draw(0.5)
     click(other.view)
     wait(lambda: not other.busy)
 
 
 def predictions(viewer: Any, dock: Any) -> None:
     """What is predicted of the view under the forward hook, and the tiles of the slide."""
-    _, other = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Predictions", tabify=True)
     dock.form.controls["samples"].value = 2
     dock.explain_slide()
     wait(lambda: not dock.busy)
-    click(other.next)
     dock.form.controls["denoising"].value = "forward_hook"
+    frame, other = viewer.window.add_plugin_dock_widget(
+        "napari-smoothsal", "Predictions", tabify=True
+    )
+    frame.raise_()
+    draw(0.5)
+    click(other.next)
     click(other.predict)
     wait(lambda: not other.busy)
 

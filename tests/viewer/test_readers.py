@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.core.errors import SlideError, StoreError
 from napari_smoothsal.viewer.readers import get_slide_reader, get_store_reader, read_stores
 from napari_smoothsal.viewer.slide_source import METADATA, SlideSource
 
@@ -36,7 +36,11 @@ def test_other_tiffs_and_missing_files_are_left_to_others(tmp_path: Path) -> Non
     assert get_slide_reader(str(plain)) is None
     assert get_slide_reader(str(tmp_path / "gone.svs")) is None
     (tmp_path / "text.svs").write_text("no slide")
-    assert get_slide_reader(str(tmp_path / "text.svs")) is None
+    # It can be nothing but a slide, so that what is wrong with it is told by us.
+    read = get_slide_reader(str(tmp_path / "text.svs"))
+    assert read is not None
+    with pytest.raises(SlideError, match=r"^text\.svs"):
+        read(str(tmp_path / "text.svs"))
 
 
 def test_only_folders_that_look_like_stores_are_claimed(tmp_path: Path) -> None:
