@@ -244,7 +244,10 @@ def main() -> None:
             draw(0.5)
             viewer.scene.camera.zoom = viewer.canvas.size[1] / WIDTH_UM
             wait(lambda dock=dock: bool(dock.form.controls["layer"].value))
-            dock.form.controls["method"].value = "activation_x_gradient"
+            # Not those of the scene before.
+            dock.slides.model = "demo-classifier"
+            wait(lambda dock=dock: "layer2" in dock.form.controls["layer"].choices)
+            dock.form.restore({"method": "activation_x_gradient"})
             SCENES[name](viewer, dock)
             dock.slides._folder.setText("")
             draw(1.0)
