@@ -63,14 +63,14 @@ def view(viewer: Any, dock: Any) -> None:
     dock.pointer.read()
 
 
-def region(viewer: Any, dock: Any) -> None:
-    """A drawn ellipse, explained."""
+def explain_drawn(viewer: Any, dock: Any, shape: str, height: float, width: float) -> None:
+    """Draw a shape of twice these micrometres, and explain what lies in it."""
     y, x = CENTRE
-    corners = [[y - 90, x - 130], [y - 90, x + 130], [y + 90, x + 130], [y + 90, x - 130]]
+    corners = [(-height, -width), (-height, width), (height, width), (height, -width)]
     viewer.add_shapes(
-        [np.array(corners)],
-        shape_type="ellipse",
-        edge_width=4,
+        [np.add(corners, (y, x))],
+        shape_type=shape,
+        edge_width=height / 25,
         edge_color="#00e5ff",
         face_color="transparent",
         units=("um", "um"),
@@ -79,7 +79,12 @@ def region(viewer: Any, dock: Any) -> None:
     click(dock.bar.explain_region)
     wait(dock.bar.start.isEnabled)
     click(dock.bar.start)
-    wait(lambda: not dock.busy and dock.bar.status.startswith("Done"))
+    wait(lambda: dock.bar.status.startswith("Done"))
+
+
+def region(viewer: Any, dock: Any) -> None:
+    """A drawn ellipse, explained."""
+    explain_drawn(viewer, dock, "ellipse", 90, 130)
 
 
 def estimate(viewer: Any, dock: Any) -> None:
@@ -135,21 +140,7 @@ def nuclei(viewer: Any, dock: Any) -> None:
     pick(dock.form.controls["layer"].native, "encoder.layer2")
     dock.form.controls["samples"].value = 4
     viewer.scene.camera.zoom *= 2
-    y, x = CENTRE
-    corners = [[y - 70, x - 90], [y - 70, x + 90], [y + 70, x + 90], [y + 70, x - 90]]
-    viewer.add_shapes(
-        [np.array(corners)],
-        shape_type="rectangle",
-        edge_width=2,
-        edge_color="#00e5ff",
-        face_color="transparent",
-        units=("um", "um"),
-        name="what I ask about",
-    )
-    click(dock.bar.explain_region)
-    wait(dock.bar.start.isEnabled)
-    click(dock.bar.start)
-    wait(lambda: dock.bar.status.startswith("Done"))
+    explain_drawn(viewer, dock, "rectangle", 70, 90)
 
 
 def real_slide(viewer: Any, dock: Any) -> None:

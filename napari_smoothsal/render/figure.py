@@ -29,6 +29,7 @@ Region = tuple[int, int, int, int]
 PANEL_PX = 640
 PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.0
 """Inches."""
+HATCH_WIDTH = 0.4
 HATCHING: dict[str, Any] = {"hatch": "//", "edgecolor": (0.2, 0.2, 0.25, 0.7)}
 
 
@@ -88,8 +89,7 @@ def comparison_figure(
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context({"hatch.linewidth": 0.4}):
-        figure.savefig(path)
+    figure.savefig(path)
 
 
 def sampled(
@@ -179,7 +179,8 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, scale: float) 
             continue
         found = True
         corner = ((x - left) * scale - 0.5, (y - top) * scale - 0.5)
-        cell = Rectangle(corner, w * scale, h * scale, fill=False, linewidth=0, **HATCHING)
+        with rc_context({"hatch.linewidth": HATCH_WIDTH}):  # there is no argument for it
+            cell = Rectangle(corner, w * scale, h * scale, fill=False, linewidth=0, **HATCHING)
         cell.set_clip_path(axis.patch)
         axis.add_patch(cell)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,14 @@ def test_a_view_without_tissue_does_not_take_the_map_away(
     ready.form.controls["samples"].value = 0
     ready.explain_view()
     finish(ready, qtbot)
-    ready.form.tiling.controls["min_tissue"].value = "1"
-    ready.form.tiling.controls["tissue"].value = "auto"
-    viewer.scene.camera.center = (0.0, 2.0, 2.0)  # the rim, which is glass
-    viewer.scene.camera.zoom = 200.0
+    elsewhere = [[[800, 600], [890, 600], [890, 690], [800, 690], [800, 600]]]
+    annotation = tmp_path / "elsewhere.geojson"
+    annotation.write_text(json.dumps({"type": "Polygon", "coordinates": elsewhere}))
+    ready.form.tiling.controls["tissue"].value = str(annotation)
     ready.explain_view()
     finish(ready, qtbot)
+    assert ready.bar.status.startswith("No tissue")
+    ready.form.tiling.controls["tissue"].value = "auto"
     ready.save(tmp_path)
     ready.explain_view()  # meanwhile the next one is computed
     ended(ready, qtbot)
