@@ -1,6 +1,6 @@
-"""How saliency is computed at a layer: one file per family of methods."""
+"""How saliency is computed at a layer; the methods themselves are in `methods`."""
 
-from napari_smoothsal.attribution import deeplift, gradient  # noqa: F401 - register their methods
+from napari_smoothsal.attribution import methods  # noqa: F401 - they register
 from napari_smoothsal.attribution.base import METHODS, Method
 from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
 from napari_smoothsal.attribution.calibration import normal_magnitudes

@@ -1,13 +1,21 @@
-"""What a method is: from what one pass leaves at a layer to an attribution."""
+"""What a method is: how it turns passes of the network into an attribution.
+
+There are two kinds so far. A `LayerMethod` needs one pass, forth and back, of each noise sample,
+and looks at what it left at the layer. A `PerturbationMethod` changes the image many times and
+looks at the scores alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import Field
 
+from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.core.registry import Registry
 from napari_smoothsal.core.settings import Settings, checked_options
 from napari_smoothsal.models.targets import TargetPixels
@@ -32,8 +40,8 @@ class AtLayer:
     activation
         (B, C, h, w) the layer's output.
     gradient
-        (B, C, h, w) of the explained scalar with respect to it; for a method that rescales, the
-        multipliers in its place.
+        (B, C, h, w) of the explained scalar with respect to it; for a method with backward rules
+        of its own, what these make of it.
     reference
         (B or 1, C, h, w) the layer's output for the baseline images; None for a method without.
     """
@@ -43,9 +51,9 @@ class AtLayer:
     reference: torch.Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to compute an attribution at a layer.
+    """One way to compute an attribution.
 
     Attributes
     ----------
@@ -55,10 +63,32 @@ class Method:
         One line in plain words, for lists and tooltips.
     positive, negative
         What a value above and below zero says of the target, as a verb: "supports".
-    attribute
-        From what a pass leaves at the layer to the attribution (B, C, h, w).
     options
         Settings model of ``SaliencySpec.method_options``.
+    one_map
+        Whether, by the options, there is one map in place of one for each of the layer's channels.
+    """
+
+    name: str
+    title: str
+    positive: str
+    negative: str
+    options: type[MethodOptions] = MethodOptions
+    one_map: Callable[[Any], bool] = lambda _options: False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMethod(Method):
+    """A method that looks at a layer's output and the gradient there.
+
+    Attributes
+    ----------
+    attribute
+        From what a pass leaves at the layer, and the options, to the attribution (B, C, h, w);
+        or (B, 1, h, w), where it has no channels.
+    backward
+        By the options, rules by which functions pass gradients on in a pass, forth and back, that
+        the context holds; None: as autograd does.
     rescales
         Whether nonlinear functions pass gradients on by the rescale rule, against a baseline
         that the options name. A map's values then add up to the score less the baseline's.
@@ -66,14 +96,28 @@ class Method:
         Whether a gradient that a denoising moves moves the map: it is the gradient alone.
     """
 
-    name: str
-    title: str
-    positive: str
-    negative: str
-    attribute: Callable[[AtLayer], torch.Tensor]
-    options: type[MethodOptions] = MethodOptions
+    attribute: Callable[[AtLayer, Any], torch.Tensor]
+    backward: Callable[[Any], AbstractContextManager[None]] | None = None
     rescales: bool = False
     moves: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationMethod(Method):
+    """A method that changes the image and looks at the scores: at layer ``"input"`` alone.
+
+    Attributes
+    ----------
+    perturb
+        From a tile and the options to what is done to it.
+    passes
+        From the options and a tile's side in px to about how many images are scored: what an
+        estimate of time counts with.
+    """
+
+    perturb: Callable[[PerturbedTile, Any], Perturbation]
+    passes: Callable[[Any, int], int]
+    one_map: Callable[[Any], bool] = lambda _options: True
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -8,14 +8,15 @@ from dataclasses import replace
 
 import torch
 
+from napari_smoothsal.attribution.base import LayerMethod
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
-from napari_smoothsal.attribution.deeplift import DeepLiftOptions
 from napari_smoothsal.attribution.device import Device, resolve_device
 from napari_smoothsal.attribution.explanation import Explanation, Walk
 from napari_smoothsal.attribution.jitter import jitter_of
 from napari_smoothsal.attribution.map_plan import MapPlan, map_plans
 from napari_smoothsal.attribution.memory import RowLimit
+from napari_smoothsal.attribution.methods.deeplift import DeepLiftOptions
 from napari_smoothsal.attribution.network import Network, Networks
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.precision import narrow_suffices
@@ -116,7 +117,7 @@ class Explainer:
                 plan.denoising,
                 plan.denoising_options,
                 below=None if plan.target.unit is None else plan.target.unit[0],
-                moves=plan.method.moves,
+                moves=isinstance(plan.method, LayerMethod) and plan.method.moves,
             )
             for plan in own
         ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from napari_smoothsal.attribution.aggregation import Aggregation
-from napari_smoothsal.attribution.base import AtLayer
+from napari_smoothsal.attribution.base import AtLayer, LayerMethod
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
 from napari_smoothsal.attribution.capture import captured
@@ -177,7 +177,7 @@ class Explanation:
                 maps = smooth(maps, plan.denoising_options, like)
             delta = (
                 self._deltas[index].cpu() / samples
-                if plan.method.rescales
+                if isinstance(plan.method, LayerMethod) and plan.method.rescales
                 else torch.full_like(samples, torch.nan, dtype=torch.float64)
             )
             specs.append(
@@ -349,7 +349,8 @@ class Explanation:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         explainer = self._explainer
         plan = explainer.plans[index]
-        maps = plan.method.attribute(at)
+        assert isinstance(plan.method, LayerMethod)
+        maps = plan.method.attribute(at, plan.method_options)
         missed = None
         if rise is not None:
             missed = maps.flatten(1).sum(1, dtype=rise.dtype) - rise

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from napari_smoothsal.attribution.base import METHODS, AtLayer, Method
+from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
 
 
-def _gradient(at: AtLayer) -> torch.Tensor:
+def _gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
     return at.gradient
 
 
-def _activation_x_gradient(at: AtLayer) -> torch.Tensor:
+def _activation_x_gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
     return at.activation * at.gradient
 
 
 GRADIENT = METHODS.register(
-    Method(
+    LayerMethod(
         name="gradient",
         title="Gradient: where a small change of the layer would change the decision most",
         # Not "supports": the sign says what more of the layer's activity would do there. A place
@@ -30,7 +30,7 @@ GRADIENT = METHODS.register(
 """d target / d activation (Simonyan et al. 2014), at a hidden layer."""
 
 ACTIVATION_X_GRADIENT = METHODS.register(
-    Method(
+    LayerMethod(
         name="activation_x_gradient",
         title="Activation x gradient: what the layer contributes to the decision, to first order",
         positive="supports",

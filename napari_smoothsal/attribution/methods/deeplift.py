@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, field_validator
 
-from napari_smoothsal.attribution.base import METHODS, AtLayer, Method, MethodOptions
+from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 
 
@@ -27,13 +27,13 @@ class DeepLiftOptions(MethodOptions):
         return value
 
 
-def _contribution(at: AtLayer) -> torch.Tensor:
+def _contribution(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
     assert at.reference is not None
     return (at.activation - at.reference) * at.gradient
 
 
 DEEPLIFT = METHODS.register(
-    Method(
+    LayerMethod(
         name="deeplift",
         title="DeepLift: what the layer contributes to the decision compared with a baseline",
         positive="supports",
