@@ -83,6 +83,7 @@ def registered() -> typer.Typer:
         evaluate,
         info,
         layers,
+        methods,
         run,
         train_surrogate,
     )

@@ -115,7 +115,7 @@ def explain_slide(
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
         if on_plan is not None:
             on_plan(plan)
-        wanted = identity(slide, model, specs, tiling, plan, explainer)
+        wanted = identity(slide, model, tiling, plan, explainer)
         stack.enter_context(only_writer(path))
         own = check_free_or_own(path)
         if own is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.baselines import NORMAL_TISSUE
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import StoreError
-from napari_smoothsal.core.specs import SaliencySpec, Tiling
+from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.slides import Slide
@@ -20,7 +21,6 @@ from napari_smoothsal.slides import Slide
 def identity(
     slide: Slide,
     model: Model,
-    specs: Sequence[SaliencySpec],
     tiling: Tiling,
     plan: RunPlan,
     explainer: Explainer,
@@ -49,7 +49,8 @@ def identity(
             "std": list(card.std),
         },
         "surrogate": _surrogate(model, explainer),
-        "specs": [spec.model_dump(mode="json") for spec in specs],
+        **_normal_tissue(model, explainer),
+        "specs": [spec.model_dump(mode="json") for spec in explainer.specs],
         "targets": [target.label for target in explainer.targets],
         "region": list(plan.region),
         # The path of a tissue annotation stays outside: the tiles it left (below) are what counts.
@@ -74,6 +75,14 @@ def _surrogate(model: Model, explainer: Explainer) -> str | None:
     """Hash of the surrogate's weights, where a map is of the network with it."""
     used = any(plan.denoising.replaces for plan in explainer.plans)
     return model.surrogate.sha256 if used and model.surrogate is not None else None
+
+
+def _normal_tissue(model: Model, explainer: Explainer) -> dict[str, str]:
+    """Hash of the model's tiles of normal tissue, where a map compares with them."""
+    used = any(walk.baseline == NORMAL_TISSUE for walk in explainer.walks)
+    if not used or model.normal_tissue is None:
+        return {}
+    return {"normal_tissue": hashlib.sha256(model.normal_tissue.tobytes()).hexdigest()}
 
 
 def public_card(card: ModelCard) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation, Networks
+from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation, Networks, Stopped
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.explain import calibrated_images, new_store, overview_of
@@ -78,7 +78,7 @@ def refine_region(
     plan = plan_tiles(slide, model, tiling, layers=placed_layers(explainer), region=region)
     if on_plan is not None:
         on_plan(plan)
-    wanted = identity(slide, model, specs, tiling, plan, explainer)
+    wanted = identity(slide, model, tiling, plan, explainer)
     batch_size = explainer.batch_size(plan.grid.tile_px)
     rounds, overview = 0, overview_of(slide)
     images = calibrated_images(plan, explainer, stop)
@@ -119,10 +119,11 @@ def refine_region(
             places = [(int(y), int(x)) for y, x in plan.grid.origins[cut]]
             readable = np.array([error is None for error in tiles.errors])
             explanation = explainer.begin(pixels, places, margin=margin)
-            explanation.step(1)
-            growing.append(_Growing(cut, explanation, readable))
-            if stop is not None and stop():
+            try:
+                explanation.step(1, stop)
+            except Stopped:
                 return None
+            growing.append(_Growing(cut, explanation, readable))
     told = -ROUND_S
     while not all(one.explanation.finished for one in growing):
         if stop is not None and stop():
@@ -131,10 +132,11 @@ def refine_region(
             on_round(written([one.batch(one.explanation.result()) for one in growing]))
             told = time.monotonic()
         for one in growing:
-            if stop is not None and stop():
-                return None
             if not one.explanation.finished:
-                one.explanation.step()
+                try:
+                    one.explanation.step(stop=stop)
+                except Stopped:
+                    return None
     return written([one.batch(explainer.finish(one.explanation)) for one in growing])
 
 

@@ -15,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from napari_smoothsal import SaliencySpec, open_run
+from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.cli import registered
 from napari_smoothsal.cli.flags import options_from
 from napari_smoothsal.core.errors import SettingError
@@ -269,6 +270,17 @@ def test_layers(model: Path) -> None:
     listed = json.loads(smoothsal("layers", model, "--json").output)
     assert listed[0]["name"] == "input"
     assert {info["name"]: info["stride"] for info in listed}["layer3"] == [16, 16]
+
+
+def test_methods() -> None:
+    result = smoothsal("methods")
+    assert result.exit_code == 0 and all(name in result.output for name in METHODS)
+    listed = json.loads(smoothsal("methods", "--json").output)
+    assert [one["name"] for one in listed] == list(METHODS)
+    one = smoothsal("methods", "integrated_gradients")
+    assert "--method-option steps=16" in one.output
+    wrong = smoothsal("methods", "gradcam")
+    assert wrong.exit_code == 2 and "grad_cam" in wrong.output
 
 
 def test_options() -> None:

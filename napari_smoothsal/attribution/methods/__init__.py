@@ -1,10 +1,9 @@
 """The methods: one file per method, or per family of a few lines each."""
+# ruff: noqa: F401, I001 - they register, in the order in which lists show them
 
-from napari_smoothsal.attribution.methods import (  # noqa: F401 - they register, in this order
-    activation,
-    cams,
-    deeplift,
-    gradient,
-    gradient_shap,
-    integrated_gradients,
-)  # isort: skip
+from napari_smoothsal.attribution.methods import gradient
+from napari_smoothsal.attribution.methods import deeplift
+from napari_smoothsal.attribution.methods import integrated_gradients
+from napari_smoothsal.attribution.methods import gradient_shap
+from napari_smoothsal.attribution.methods import cams
+from napari_smoothsal.attribution.methods import activation

@@ -15,8 +15,8 @@ ACTIVATION = METHODS.register(
     LayerMethod(
         name="activation",
         title="Activation: what the layer itself shows, whatever the class",
-        positive="is active, whatever",
-        negative="is active below zero, whatever",
+        positive="is active, regardless of",
+        negative="is below zero, regardless of",
         attribute=_activation,
         uses_gradients=False,
     )
