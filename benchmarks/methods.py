@@ -8,7 +8,7 @@ One tile of the sample slide, without noise samples, fp32, all in one process, a
   memory": as many steps in a pass on both sides, 1, 10 or all 50;
 - *occlusion* and *RISE*, at the image: the map's time over that of the bare forward passes that it
   needs, of images that are there already, as many in a pass;
-- *relevance propagation* and *guided backpropagation*: the time of a map over that of the gradient's.
+- *relevance propagation* and *guided backpropagation*: a map's time over that of the gradient's.
 """
 
 from __future__ import annotations
