@@ -112,7 +112,7 @@ class Overlay:
         if target not in classes or all(row.predicted == target for row in rows):
             return
         found = OtherClass(target, rows, self._mpp)
-        placement = placement_on(self._slide_layer, found.cells, self._mpp)
+        placement = placement_on(self._slide_layer, found, self._mpp)
         _own(self._layer)["hatching"] = Hatching(self._viewer, self._layer, found, placement)
 
     def _hide_all(self, maps: list[Any], slide: str) -> None:

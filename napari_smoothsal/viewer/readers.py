@@ -101,8 +101,8 @@ def _hatching(run: Run) -> list[LayerData]:
     for key, run_map in list(run.maps.items())[-1:]:
         if len(run.tiles_of_another_class(run_map)):
             found = OtherClass(run_map.target, tile_rows(run, key), run.mpp)
-            options = hatching_options(found) | placement_in_micrometres(found.cells)
-            return [(found.lines, options, "vectors")]
+            options = hatching_options(found) | placement_in_micrometres(found)
+            return [(found.levels, options, "image")]
     return []
 
 
