@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
@@ -30,7 +29,7 @@ PANEL_PX = 640
 PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.0
 """Inches."""
 HATCH_WIDTH = 0.4
-HATCHING: dict[str, Any] = {"hatch": "//", "edgecolor": (0.2, 0.2, 0.25, 0.7)}
+HATCH, HATCH_COLOUR = "//", (0.12, 0.12, 0.16, 0.8)
 
 
 def comparison_figure(
@@ -73,7 +72,7 @@ def comparison_figure(
             values = sampled(run_map, run.mpp, region, picture.shape[:2])
             # Paled, so that the tissue is seen and does not compete with the colours.
             axis.imshow(over(_paled(picture), coloured(values, used.value, palette)))
-            hatched |= _hatch(axis, run, run_map, region, picture.shape[1] / region[2])
+            hatched |= _hatch(axis, run, run_map, region, picture.shape[:2])
             step = run_map.scale_um[0]
             spec = run_map.spec
             axis.set_title(
@@ -170,20 +169,23 @@ def _panels(rows: int, columns: int) -> tuple[Figure, NDArray[Any]]:
     return figure, axes
 
 
-def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, scale: float) -> bool:
+def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[int, int]) -> bool:
     """Hatch the tiles that are predicted as another class than is explained; whether any is."""
     left, top, width, height = region
-    found = False
-    for x, y, w, h in run.tiles_of_another_class(run_map)[["x_px", "y_px", "w_px", "h_px"]].values:
-        if x >= left + width or y >= top + height or x + w <= left or y + h <= top:
-            continue
-        found = True
-        corner = ((x - left) * scale - 0.5, (y - top) * scale - 0.5)
-        with rc_context({"hatch.linewidth": HATCH_WIDTH}):  # there is no argument for it
-            cell = Rectangle(corner, w * scale, h * scale, fill=False, linewidth=0, **HATCHING)
-        cell.set_clip_path(axis.patch)
-        axis.add_patch(cell)
-    return found
+    hatched = np.zeros(shape, bool)
+    y, x = (np.arange(n) + 0.5 for n in shape)
+    y, x = top + y * height / shape[0], left + x * width / shape[1]
+    boxes = run.tiles_of_another_class(run_map)[["x_px", "y_px", "w_px", "h_px"]].to_numpy()
+    for x0, y0, w, h in boxes:
+        rows, columns = (y >= y0) & (y < y0 + h), (x >= x0) & (x < x0 + w)
+        hatched[np.ix_(rows, columns)] = True
+    if not hatched.any():
+        return False
+    # All at once: tiles overlap, and lines over lines would be darker there.
+    with rc_context({"hatch.linewidth": HATCH_WIDTH, "hatch.color": HATCH_COLOUR}):
+        axis.contourf(hatched, [0.5, 1.5], colors="none", hatches=[HATCH])
+    axis.contour(hatched, [0.5], colors=[HATCH_COLOUR], linewidths=HATCH_WIDTH)
+    return True
 
 
 def _add_legend(

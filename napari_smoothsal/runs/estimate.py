@@ -57,12 +57,13 @@ def estimate_run(
     tiling: Tiling | None = None,
     compute: Compute | None = None,
     stop: Callable[[], bool] | None = None,
+    on_plan: Callable[[RunPlan], None] | None = None,
 ) -> RunEstimate:
     """Plan a run, and time two of its tiles.
 
     Parameters
     ----------
-    slide, model, specs, region, tiling, compute, stop
+    slide, model, specs, region, tiling, compute, stop, on_plan
         As of `explain_slide`.
 
     Raises
@@ -73,6 +74,8 @@ def estimate_run(
     explainer = Explainer(model, specs, compute or Compute(), scope="slide")
     layers = placed_layers(explainer)
     plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
+    if on_plan is not None:
+        on_plan(plan)
     per_tile = _seconds_per_tile(slide, explainer, plan, stop)
     return RunEstimate(
         plan, None if per_tile is None else per_tile * len(plan), _bytes(plan, model, layers)

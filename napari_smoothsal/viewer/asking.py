@@ -47,7 +47,7 @@ class Job:
     view
         Whether it is of what is in view, and not kept.
     estimated
-        Whether it is to be estimated, and started by `Asking.start` only.
+        Whether it is to be estimated, and started by `Asking.start` only; not any more once it is.
     slide
         What it is asked of, for whoever wants to know.
     classes
@@ -128,7 +128,7 @@ class Asking(QObject):
         """Start what was estimated."""
         job = self._job
         if job is not None and job.waiting:
-            job.waiting = False
+            job.waiting = job.estimated = False
             job.id = self._session.engine.ask(job.make)
 
     def pause(self, paused: bool) -> None:

@@ -199,11 +199,11 @@ class Engine:
                 tiling=asked.tiling,
                 compute=asked.compute,
                 stop=lambda: self._stopped(request.id),
+                on_plan=partial(self._tell_tissue, request.id, slide),
             )
             if self._stopped(request.id):
                 self._send(Stopped(id=request.id))
                 return
-            self._tell_tissue(request.id, slide, found.plan)
         self._send(
             Estimated(
                 id=request.id, tiles=len(found.plan), seconds=found.seconds, bytes=found.bytes

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Region = tuple[int, int, int, int]
 
@@ -51,13 +52,11 @@ SHARE = 0.6
 """Of the canvas that is filled by what is looked at."""
 
 
-def look_at(viewer: Any, layer: Any, box: tuple[float, float, float, float]) -> None:
-    """Move and zoom until a box (x, y, w, h) in level-0 px of a layer fills most of the canvas."""
-    x, y, w, h = box
-    ends = [np.array(layer.data_to_world(place))[-2:] for place in ((y, x), (y + h, x + w))]
-    spans = np.abs(ends[1] - ends[0])
+def look_at(viewer: Any, start: NDArray[np.float64], end: NDArray[np.float64]) -> None:
+    """Move and zoom until a box, given by two corners in the world, fills most of the canvas."""
+    spans = np.abs(end - start)
     camera, canvas = viewer.scene.camera, viewer.canvas.size
-    camera.center = (0.0, *((ends[0] + ends[1]) / 2))
+    camera.center = (0.0, *((start + end) / 2))
     camera.zoom = SHARE * min(
         size / max(span, 1e-9) for size, span in zip(canvas, spans, strict=True)
     )

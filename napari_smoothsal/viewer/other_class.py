@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_smoothsal.viewer.hatched_level import DARK, LIGHT, HatchedLevel, hatched_levels
 from napari_smoothsal.viewer.placement import Pair
 from napari_smoothsal.viewer.prediction_layer import TileCells, tile_cells
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.told import MOST_ROWS, TileRow
 
-COLOUR = "#292933"
-OPACITY = 0.7
-WIDTH = 0.02
-"""Of a line, in steps from tile to tile."""
-LINES: NDArray[np.float64] = np.array(
-    [
-        [[0.5, -0.5], [-1.0, 1.0]],
-        [[0.0, -0.5], [-0.5, 0.5]],
-        [[0.5, 0.0], [-0.5, 0.5]],
-    ]
-)
-"""Start and direction (y, x) of a cell's lines, from its centre, in cells."""
+DARK_LINE, LIGHT_RIM = (0.12, 0.12, 0.16, 0.8), (1.0, 1.0, 1.0, 0.35)
+FINEST_PX = 0.125
+"""Pixels of the finest level, in level-0 px, at most: nobody looks nearer."""
 
 
 class OtherClass:
@@ -46,19 +38,33 @@ class OtherClass:
         """Whether there may be more tiles than were told."""
         self.cells: TileCells = tile_cells(rows, mpp)
         self._rows = rows
+        steps = np.divide(self.cells.scale_um, mpp)
+        self._per_cell = 1 << max(0, math.ceil(math.log2(max(steps) / FINEST_PX)))
 
     @property
-    def lines(self) -> NDArray[np.float64]:
-        """(n, 2, 2): start and direction (y, x) of the hatching's lines, in cells."""
+    def levels(self) -> list[HatchedLevel]:
+        """Of the hatching, finest first."""
         other = [row.predicted != self.target for row in self._rows]
         hatched = np.array([False, *other])[self.cells.labels]
-        centres = np.argwhere(hatched).astype(float)
-        lines = np.repeat(centres[:, None, None], len(LINES), axis=1) * [[[1.0], [0.0]]]
-        return (lines + LINES).reshape(-1, 2, 2)
+        return hatched_levels(hatched, self._per_cell)
+
+    @property
+    def scale_um(self) -> Pair:
+        """(y, x) of a pixel of the finest level."""
+        y, x = (size / self._per_cell for size in self.cells.scale_um)
+        return (y, x)
+
+    @property
+    def translate_um(self) -> Pair:
+        """(y, x) of the centre of its first one."""
+        sizes = zip(self.cells.translate_um, self.cells.scale_um, self.scale_um, strict=True)
+        y, x = (centre - cell / 2 + pixel / 2 for centre, cell, pixel in sizes)
+        return (y, x)
 
     def said_at(self, layer: Any, position: Any) -> str:
         """What is to be said at a place: empty where the model predicts what is explained."""
-        y, x = np.rint(layer.world_to_data(position)).astype(int)[-2:]
+        pixel = np.rint(layer.world_to_data(position)).astype(int)[-2:]
+        y, x = pixel // self._per_cell
         labels = self.cells.labels
         if not (0 <= y < labels.shape[0] and 0 <= x < labels.shape[1]) or labels[y, x] == 0:
             return ""
@@ -70,13 +76,18 @@ class OtherClass:
 
 
 def hatching_options(found: OtherClass) -> dict[str, Any]:
-    """Options of the layer of lines, except its placement."""
+    """Options of the layer, an image, except its placement."""
+    from napari.utils import Colormap
+
+    colours = [(*LIGHT_RIM[:3], 0.0), LIGHT_RIM, DARK_LINE]
     return {
         "name": f"hatched: the model does not say {found.target}",
-        "edge_width": WIDTH,
-        "edge_color": COLOUR,
-        "opacity": OPACITY,
-        "vector_style": "line",
+        "rgb": False,
+        "multiscale": True,
+        "colormap": Colormap(colours, controls=[0.0, LIGHT / DARK, 1.0], name="hatching"),
+        "contrast_limits": (0, DARK),
+        "blending": "translucent",
+        "interpolation2d": "linear",
         "metadata": {METADATA: {"beside a map": True, "found": found}},
     }
 
@@ -91,7 +102,7 @@ class Hatching:
     found
         The tiles.
     placement
-        Options of a layer in their cells.
+        Options of the layer that say where.
     """
 
     def __init__(
@@ -101,7 +112,7 @@ class Hatching:
         self._map = map_layer
         active = viewer.layers.selection.active
         options = hatching_options(found) | placement
-        self._layer = viewer.add_vectors(found.lines, **options, visible=map_layer.visible)
+        self._layer = viewer.add_image(found.levels, **options, visible=map_layer.visible)
         if active in viewer.layers:
             viewer.layers.selection.active = active
         map_layer.events.visible.connect(self._follow)

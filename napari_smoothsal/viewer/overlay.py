@@ -16,6 +16,7 @@ from napari_smoothsal.viewer.map_layer import (
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.other_class import Hatching, OtherClass
 from napari_smoothsal.viewer.placement import Pair, Part, placement_on
+from napari_smoothsal.viewer.prediction_layer import is_predictions_of
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tissue_layer import show_tissue
@@ -112,10 +113,13 @@ class Overlay:
         if target not in classes or all(row.predicted == target for row in rows):
             return
         found = OtherClass(target, rows, self._mpp)
-        placement = placement_on(self._slide_layer, found.cells, self._mpp)
+        placement = placement_on(self._slide_layer, found, self._mpp)
         _own(self._layer)["hatching"] = Hatching(self._viewer, self._layer, found, placement)
 
     def _hide_all(self, maps: list[Any], slide: str) -> None:
+        # First: it brings back the maps that it had taken the place of.
+        for layer in [x for x in self._viewer.layers if is_predictions_of(x, slide)]:
+            layer.visible = False
         for layer in maps:
             layer.visible = False
         # Outlines of what another model takes for which class do not belong to this map.

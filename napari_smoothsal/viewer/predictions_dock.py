@@ -22,9 +22,10 @@ from napari_smoothsal.viewer.asking import Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.field_of_view import look_at
 from napari_smoothsal.viewer.measuring_dock import Made, MeasuringDock, row_of
-from napari_smoothsal.viewer.prediction_layer import show_predictions
+from napari_smoothsal.viewer.prediction_layer import PredictionLayer, class_colours
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.saved_picture import save_picture
+from napari_smoothsal.viewer.stored_tiles import StoredTiles
 from napari_smoothsal.viewer.tile_table import TileTable
 from napari_smoothsal.viewer.told import MOST_ROWS, Answer, Predicted, TileRow
 
@@ -53,6 +54,8 @@ class PredictionsDock(MeasuringDock):
         )
         self._slide: ExplainedSlide | None = None
         self._rows: tuple[TileRow, ...] = ()
+        self._classes: tuple[str, ...] = ()
+        self._layer: Any = None
         self.predict = QPushButton("Predict view")
         self.predict.setToolTip("What the model predicts of the tiles in the window.")
         self.shown = QWidget()
@@ -65,7 +68,8 @@ class PredictionsDock(MeasuringDock):
         inside.addWidget(self._difference)
         self._counted = ""
         self._about_tiles = QLabel(
-            "Explain a slide or a region: its tiles are listed here. A click flies there."
+            "Explain a slide or a region, or drop a finished store on the viewer: its tiles are "
+            "listed here. A click flies there."
         )
         self._about_tiles.setWordWrap(True)
         self.tiles = TileTable()
@@ -73,8 +77,12 @@ class PredictionsDock(MeasuringDock):
         self.next = QPushButton("Next")
         self.as_layer = QPushButton("Show as a layer")
         self.as_layer.setToolTip(
-            "Colour the tiles by what is predicted; the status bar says which class and how sure."
+            "Colour the tiles by what is predicted, in place of the map; the status bar says which "
+            "class and how sure."
         )
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
+        self.legend.hide()
         self.save_table = QPushButton("Save CSV ...")
         self.save_table.setToolTip("The table of tiles, as it is sorted.")
         self.save_picture = QPushButton("Save PNG ...")
@@ -91,6 +99,7 @@ class PredictionsDock(MeasuringDock):
         layout.addWidget(self._about_tiles)
         layout.addWidget(self.tiles)
         layout.addLayout(row_of(self.previous, self.next, self.as_layer))
+        layout.addWidget(self.legend)
         layout.addLayout(row_of(self.save_table, self.save_picture))
         self.put_into_a_scroll_area(content)
         self.predict.clicked.connect(self.ask_view)
@@ -101,8 +110,16 @@ class PredictionsDock(MeasuringDock):
         self.save_table.clicked.connect(self._ask_where_table)
         self.save_picture.clicked.connect(self._ask_where_picture)
         self.hear(self.session.choice.explained, self._list)
+        self.hear(viewer.layers.events.removed, self._show_legend)
+        self._stored = StoredTiles(viewer, self)
+        self._stored.begun.connect(self._on_store)
+        self._stored.read.connect(self._list)
+        self._stored.failed.connect(self._about_tiles.setText)
+        self.hear(viewer.layers.events.inserted, self._on_inserted)
         if self.session.choice.last_explained is not None:
             self._list(*self.session.choice.last_explained)
+        else:
+            self._stored.read_open_ones()
         for key, by in ((NEXT, 1), (PREVIOUS, -1)):
             viewer.bind_key(key, partial(self._step, by), overwrite=True)
             self.at_end(partial(viewer.bind_key, key, None, overwrite=True))
@@ -131,10 +148,19 @@ class PredictionsDock(MeasuringDock):
         if self._slide is None or self._slide.layer not in self.viewer.layers:
             self.say("the slide of these tiles is not open any more", problem=True)
             return
-        classes = sorted({row.predicted for row in self._rows})
-        with contextlib.suppress(SmoothsalError):
-            classes = list(self.session.choice.now().model.classes)
-        show_predictions(self.viewer, self._slide, self._rows, classes)
+        classes = self._classes
+        if not classes:
+            with contextlib.suppress(SmoothsalError):
+                classes = self.session.choice.now().model.classes
+        colours = class_colours(self._rows, classes)
+        self._layer = PredictionLayer(self.viewer, self._slide, self._rows, colours).layer
+        squares = [
+            f'<span style="color:{colour}">&#9632;</span>&nbsp;{name}'
+            for name, colour in colours.items()
+        ]
+        self.legend.setText(f"Tiles are coloured by what is predicted: {' &nbsp; '.join(squares)}")
+        self.hear(self._layer.events.visible, self._show_legend)
+        self._show_legend()
 
     def write_table(self, path: Path) -> None:
         """Write the table of tiles as CSV."""
@@ -181,8 +207,20 @@ class PredictionsDock(MeasuringDock):
                 f"<b>{found.difference_label:.2f}</b> of the class predicted."
             )
 
-    def _list(self, slide: ExplainedSlide, rows: tuple[TileRow, ...]) -> None:
-        self._slide, self._rows = slide, rows
+    def _show_legend(self, _event: Any = None) -> None:
+        seen = self._layer is not None and self._layer in self.viewer.layers
+        self.legend.setVisible(seen and self._layer.visible)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._stored.read_of(event.value)
+
+    def _on_store(self) -> None:
+        self._about_tiles.setText("Reading the tiles of the store ...")
+
+    def _list(
+        self, slide: ExplainedSlide, rows: tuple[TileRow, ...], classes: tuple[str, ...] = ()
+    ) -> None:
+        self._slide, self._rows, self._classes = slide, rows, classes
         self.tiles.show_rows(rows)
         for button in (self.as_layer, self.save_table):
             button.setEnabled(bool(rows))
@@ -196,7 +234,8 @@ class PredictionsDock(MeasuringDock):
 
     def _fly(self, row: TileRow) -> None:
         if self._slide is not None and self._slide.layer in self.viewer.layers:
-            look_at(self.viewer, self._slide.layer, row.box)
+            x, y, w, h = row.box
+            look_at(self.viewer, self._slide.world((y, x)), self._slide.world((y + h, x + w)))
 
 
 def _bar(share: float) -> QProgressBar:

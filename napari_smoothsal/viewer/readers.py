@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_smoothsal.runs.layout import SUFFIX
-from napari_smoothsal.viewer.slide_source import METADATA
+from napari_smoothsal.viewer.slide_source import METADATA, RUN, layer_of_size
 
 if TYPE_CHECKING:
     from napari_smoothsal.runs import Run
@@ -85,6 +85,7 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
         for number, drawn in enumerate(pictures):
             pixels = StoredPixels(drawn)
             drawing = map_layer_options(drawn, drawn.title, pixels.multiscale)
+            drawing["metadata"][METADATA][RUN] = run
             # One overlay at a time can be read; the others wait, hidden.
             drawing["visible"] = number == len(pictures) - 1
             layers.append((pixels.data, drawing | placement_in_micrometres(drawn), "image"))
@@ -101,8 +102,9 @@ def _hatching(run: Run) -> list[LayerData]:
     for key, run_map in list(run.maps.items())[-1:]:
         if len(run.tiles_of_another_class(run_map)):
             found = OtherClass(run_map.target, tile_rows(run, key), run.mpp)
-            options = hatching_options(found) | placement_in_micrometres(found.cells)
-            return [(found.lines, options, "vectors")]
+            options = hatching_options(found) | placement_in_micrometres(found)
+            options["metadata"][METADATA][RUN] = run
+            return [(found.levels, options, "image")]
     return []
 
 
@@ -110,14 +112,10 @@ def _its_slide_is_open(run: Run) -> bool:
     """Whether a layer has the size and resolution of the slide that a run is of."""
     import napari
 
-    from napari_smoothsal.viewer.slide_source import source_of
-
     viewer = napari.current_viewer()
     layers = [] if viewer is None else [x for x in viewer.layers if getattr(x, "rgb", False)]
     known = run.provenance["slide"]
-    size = (known["height"], known["width"])
-    sources = [source_of(layer) for layer in layers]
-    if any(source is not None and source.size == size for source in sources):
+    if layer_of_size((known["height"], known["width"]), layers) is not None:
         return True
     if layers:
         warnings.warn(

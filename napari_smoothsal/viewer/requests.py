@@ -10,13 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.viewer.asked import SlideFile, SlidePixels
 from napari_smoothsal.viewer.field_of_view import Region, field_of_view, layer_size
 from napari_smoothsal.viewer.pixels import PixelCopy
-from napari_smoothsal.viewer.placement import Pair, resolution_of
+from napari_smoothsal.viewer.placement import (
+    Pair,
+    Placed,
+    placement_in_micrometres,
+    placement_on,
+    resolution_of,
+)
 from napari_smoothsal.viewer.slide_source import source_of
 
 DEFAULT_MARGIN_PX = 512
@@ -61,6 +70,14 @@ class ExplainedSlide:
             )
         return region
 
+    def world(self, place: Pair) -> NDArray[np.float64]:
+        """World coordinates (y, x) of a place in level-0 px."""
+        return np.asarray(self.layer.data_to_world(place), float)[-2:]
+
+    def placement(self, picture: Placed) -> dict[str, Any]:
+        """Options of a layer that lies on it."""
+        return placement_on(self.layer, picture, self.mpp)
+
     def handed_over(
         self, region: Region | None, tile_um: float | None, folder: Path
     ) -> tuple[SlideFile | SlidePixels, Iterator[None]]:
@@ -72,6 +89,18 @@ class ExplainedSlide:
         height, width = self.size
         copy = PixelCopy(self.layer, region or (0, 0, width, height), margin, self.mpp, folder)
         return copy.sent, copy.steps()
+
+
+class StoredSlide(ExplainedSlide):
+    """The slide of a store that is open without it; `layer` is the store's map, in micrometres."""
+
+    def world(self, place: Pair) -> NDArray[np.float64]:
+        """World coordinates (y, x) of a place in level-0 px."""
+        return np.multiply(place, self.mpp)
+
+    def placement(self, picture: Placed) -> dict[str, Any]:
+        """Options of a layer that lies on it."""
+        return placement_in_micrometres(picture)
 
 
 def explained_slide(layer: Any, asked_mpp: float) -> ExplainedSlide:

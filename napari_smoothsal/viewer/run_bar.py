@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QGridLayout,
@@ -18,6 +21,8 @@ from qtpy.QtWidgets import (
 from napari_smoothsal.viewer.told import Estimated, Progressed
 
 PROBLEM = "color: #ff922b;"
+TICK_MS, SOON_S = 1000, 2
+"""Beyond so many seconds it is said how long something without a known end has taken so far."""
 
 
 class RunBar(QWidget):
@@ -30,6 +35,10 @@ class RunBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._said, self._since = "", 0.0
+        self._clock = QTimer(self)
+        self._clock.setInterval(TICK_MS)
+        self._clock.timeout.connect(self._tell_time)
         self.explain_view = _button(
             "Explain view",
             "Explain what is in the window now, at the model's own resolution whatever the zoom.",
@@ -106,6 +115,7 @@ class RunBar(QWidget):
         """Say how things stand."""
         self._status.setStyleSheet("")
         self._status.setText(text)
+        self._said = text
 
     def problem(self, text: str, *, aloud: bool = True) -> None:
         """Say what went wrong, here and, aloud, as a notification of napari's."""
@@ -124,9 +134,12 @@ class RunBar(QWidget):
         self.progress_bar.setFormat("")
         self.progress_bar.show()
         self.say(text)
+        self._since = time.monotonic()
+        self._clock.start()
 
     def ask(self, found: Estimated) -> None:
         """Say what it will take, and wait for Start."""
+        self._clock.stop()
         self.progress_bar.hide()
         assert found.seconds is not None, "there are tiles"
         tiles = "1 tile" if found.tiles == 1 else f"{found.tiles} tiles"
@@ -139,6 +152,7 @@ class RunBar(QWidget):
 
     def progress(self, news: Progressed, *, kept: bool) -> None:
         """It is this far; what is kept can be paused."""
+        self._clock.stop()
         self.pause.setEnabled(kept)
         self.progress_bar.show()
         self.progress_bar.setRange(0, max(1, news.total))
@@ -158,6 +172,7 @@ class RunBar(QWidget):
         self.say(text)
 
     def _idle(self) -> None:
+        self._clock.stop()
         for button in (self.start, self.pause, self.cancel):
             button.setEnabled(False)
         # It is taken back, not gone on with.
@@ -165,6 +180,11 @@ class RunBar(QWidget):
         self.pause.setChecked(False)
         self.pause.blockSignals(False)
         self.pause.setText("Pause")
+
+    def _tell_time(self) -> None:
+        passed = time.monotonic() - self._since
+        if passed >= SOON_S:
+            self._status.setText(f"{self._said} {_time_in_words(passed)}")
 
     def _name_pause(self, down: bool) -> None:
         self.pause.setText("Resume" if down else "Pause")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ MAX_WIDTH = 420
 HIDE = "Shift-H"
 """Takes the maps off the tissue and puts them back."""
 
+STARTING = "Starting the computing process; what you asked for begins as soon as it is ready ..."
 NO_TISSUE = "No tissue found here: nothing to explain."
 
 
@@ -75,7 +77,8 @@ class SaliencyDock(LeavingDock):
         self._model: ModelDescribed | None = None
         self._described = False
         self._asked_model = 0
-        self._waiting: dict[str, Any] | None = None
+        self._loading = False
+        self._waiting: Callable[[], None] | None = None
         self._remembered = remembered()
         self._shown_last: object = None
 
@@ -141,8 +144,10 @@ class SaliencyDock(LeavingDock):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being explained."""
+        """Whether something is being explained, or will be once the engine has started."""
         job = self._asking.job
+        if self._waiting is not None:
+            return True
         return job is not None and not job.waiting and not job.paused
 
     def explain_view(self) -> None:
@@ -152,7 +157,7 @@ class SaliencyDock(LeavingDock):
     def explain_view_when_ready(self, **values: Any) -> None:
         """The same with some controls set, as soon as the engine has told what there is."""
         if self._model is None:
-            self._waiting = values
+            self._waiting = partial(self.explain_view_when_ready, **values)
             return
         for name, value in values.items():
             self.form.controls[name].value = value
@@ -198,11 +203,25 @@ class SaliencyDock(LeavingDock):
 
     def cancel(self) -> None:
         """End what is being explained; the store of a slide can be resumed."""
+        if self._waiting is not None:
+            self._waiting = None
+            self.bar.end("Stopped.")
         if self._asking.job is not None:
             self.bar.say("Stopping after this batch ...")
             self._asking.cancel()
 
+    @property
+    def _starting(self) -> bool:
+        """Whether it is a matter of seconds until there is a model."""
+        return self._model is None and (self._loading or not self._described)
+
     def _explain(self, what: Part, *, estimated: bool = False, aloud: bool = True) -> None:
+        self.slides.check()
+        if self._starting and aloud:
+            self._waiting = partial(self._explain, what, estimated=estimated)
+            self.bar.begin(STARTING)
+            self.session.engine.start()
+            return
         scratch = self.session.new_folder()
         try:
             job = explain_job(
@@ -223,7 +242,7 @@ class SaliencyDock(LeavingDock):
         compute = self.form.compute.settings()
         if self._model is None:
             starting = "the computing process is still starting; try again in a few seconds"
-            raise NotExplainableError("choose a model first" if self._described else starting)
+            raise NotExplainableError(starting if self._starting else "choose a model first")
         if spec is None:
             raise NotExplainableError(self.form.problem)
         if tiling is None or compute is None:
@@ -289,7 +308,9 @@ class SaliencyDock(LeavingDock):
         self.form.forget_model()
         if not self._described:
             return  # asked for once the denoisings are known: a form is filled as a whole
-        self.bar.say("Loading the model ...")
+        self._loading = True
+        if self._waiting is None:
+            self.bar.say("Loading the model ...")
         self._asked_model = self.session.engine.ask(
             lambda number: DescribeModel(id=number, model=model)
         )
@@ -306,6 +327,7 @@ class SaliencyDock(LeavingDock):
             if answer.id == self._asked_model:
                 self._on_model(answer)
         elif isinstance(answer, Failed) and answer.id == self._asked_model:
+            self._stop_waiting()
             self.slides.mark_model(answer.message)
             self.bar.problem(answer.message)
         elif not self._saving.hear(answer):
@@ -314,7 +336,7 @@ class SaliencyDock(LeavingDock):
     def _on_described(self, answer: Described) -> None:
         self._described = True
         self.form.describe(answer)
-        if self._asking.job is None:
+        if not self.busy:
             self.bar.say("Choose a model.")
         asked, chosen = self._asked_model, self.slides.model
         self.slides.offer_models(answer.models)
@@ -325,17 +347,28 @@ class SaliencyDock(LeavingDock):
             self.slides.add_model(wanted)
         if self._model is None and self._asked_model == asked and self.slides.model:
             self._ask_model(self.slides.model)
+        if self._waiting is not None and not self._starting and self._model is None:
+            self._stop_waiting()
+            self.bar.problem("choose a model first")
+
+    def _stop_waiting(self) -> None:
+        """There is no model to wait for."""
+        self._loading = False
+        if self._waiting is not None:
+            self._waiting = None
+            self.bar.end("")
 
     def _on_model(self, answer: ModelDescribed) -> None:
-        self._model = answer
+        self._model, self._loading = answer, False
         self.form.describe_model(answer)
         kept, self._remembered = self._remembered, {}
         if kept.get("model") == answer.model and isinstance(kept.get("spec"), dict):
             self.form.restore(kept["spec"])
         self.bar.say(answer.intended_use or f"Model {answer.name} is ready.")
         if self._waiting is not None:
-            values, self._waiting = self._waiting, None
-            self.explain_view_when_ready(**values)
+            ask, self._waiting = self._waiting, None
+            self.bar.end("")
+            ask()
 
     def _on_news(self, job: Job, answer: Answer) -> None:
         if isinstance(answer, Progressed):
@@ -343,7 +376,9 @@ class SaliencyDock(LeavingDock):
         elif isinstance(answer, TissueFound):
             if job.overlay is not None and job.what == SLIDE:  # a region is outlined already
                 job.overlay.show_tissue(answer)
-            self.bar.say(f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source}).")
+            found = f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source})."
+            trying = " Trying two tiles, to say how long all take ..." if job.estimated else ""
+            self.bar.say(found + trying)
         elif isinstance(answer, Estimated):
             if answer.tiles:
                 self.bar.ask(answer)
@@ -420,6 +455,7 @@ class SaliencyDock(LeavingDock):
 
     def _on_death(self, cause: str) -> None:
         self._saving.forget()
+        self._stop_waiting()
         self._shown_last = None  # Live asks again
         lost = self._asking.forget()
         if lost is not None:

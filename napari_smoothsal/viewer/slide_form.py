@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSpinBox
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -89,8 +89,11 @@ class SlideForm(QWidget):
         self._model_problem = ""
         self._model.changed.connect(self._on_model)
         self._slide.changed.connect(self._on_slide)
-        self._mpp.changed.connect(self._check)
-        self._folder.textChanged.connect(self._check)
+        self._mpp.changed.connect(self.check)
+        self._folder.textChanged.connect(self.check)
+        # The folder may have been made, or deleted, since it was entered.
+        self._folder.editingFinished.connect(self.check)
+        self._folder.installEventFilter(self)
         events = viewer.layers.events
         self._events = (events.inserted, events.removed, events.reordered)
         for event in self._events:
@@ -140,7 +143,7 @@ class SlideForm(QWidget):
     def mark_model(self, problem: str) -> None:
         """Mark the chosen model as one that cannot be used, until another one is chosen."""
         self._model_problem = problem
-        self._check()
+        self.check()
 
     def offer_models(self, built_in: tuple[str, ...]) -> None:
         """Offer the built-in models beside the folders chosen so far."""
@@ -159,6 +162,12 @@ class SlideForm(QWidget):
         """Hear no more of the viewer's layers."""
         for event in self._events:
             event.disconnect(self._list_slides)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Look at the folder again when its field is clicked."""
+        if event is not None and event.type() == QEvent.Type.FocusIn:
+            self.check()
+        return bool(super().eventFilter(watched, event))
 
     def _list_models(self, value: str | None) -> None:
         choices = [(name, name) for name in self._built_in]
@@ -183,7 +192,7 @@ class SlideForm(QWidget):
         ask = layer is not None and resolution_of(layer) is None
         self._mpp.native.setVisible(ask)
         self._mpp_label.setVisible(ask)
-        self._check()
+        self.check()
         self.slide_chosen.emit()
 
     def _on_model(self, value: Any) -> None:
@@ -191,8 +200,8 @@ class SlideForm(QWidget):
             self.mark_model("")
             self.model_chosen.emit(str(value))
 
-    def _check(self, _value: Any = None) -> None:
-        """Mark what cannot work, and say why."""
+    def check(self, _value: Any = None) -> None:
+        """Mark what cannot work now, and say why."""
         resolution = folder = ""
         try:
             if self.layer is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 METADATA = "smoothsal"
 """Key of a layer's metadata under which everything of ours lies."""
+RUN = "run"
+"""Under which, in that, a layer from a store keeps the run it was read from."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,12 @@ def source_of(layer: Any) -> SlideSource | None:
     """The slide behind a layer; None where the layer is not one of our readers'."""
     own = layer.metadata.get(METADATA)
     return own if isinstance(own, SlideSource) else None
+
+
+def layer_of_size(size: tuple[int, int], layers: Iterable[Any]) -> Any | None:
+    """The layer of a slide of that (height, width); None where there is none."""
+    for layer in layers:
+        source = source_of(layer)
+        if source is not None and source.size == size:
+            return layer
+    return None

@@ -102,16 +102,19 @@ def _mean_magnitudes(
 
 
 def _blocks(values: zarr.Array[Any], block: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sums of |value|, and numbers of values, of square blocks; strip by strip."""
+    """Sums of |value|, and numbers of values, of square blocks; by strips of whole chunks."""
     height, width = values.shape
     shape = (-(-height // block), -(-width // block))
     sums, counts = np.zeros(shape), np.zeros(shape)
     columns = np.arange(0, width, block)
-    for row in range(shape[0]):
-        strip = np.abs(np.asarray(values[row * block : (row + 1) * block], np.float64))
+    together = max(1, values.chunks[0] // block)
+    for first in range(0, shape[0], together):
+        strip = np.abs(np.asarray(values[first * block : (first + together) * block], np.float64))
         there = np.isfinite(strip)
-        sums[row] = np.add.reduceat(np.where(there, strip, 0.0).sum(axis=0), columns)
-        counts[row] = np.add.reduceat(there.sum(axis=0, dtype=np.float64), columns)
+        rows = np.arange(0, len(strip), block)
+        for table, part in ((sums, np.where(there, strip, 0.0)), (counts, there.astype(float))):
+            blocks = np.add.reduceat(np.add.reduceat(part, rows, axis=0), columns, axis=1)
+            table[first : first + together] = blocks
     return sums, counts
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from napari.layers import Image
+from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtGui import QFocusEvent
 from viewer_listening import PATIENCE_MS, finish
 from viewer_pictures import tissue
 
@@ -116,6 +119,23 @@ def test_of_the_slide_and_the_model(
     ready.explain_slide()
     assert not ready.busy and "nowhere" in ready.bar.status
     assert slides.folder == str(tmp_path / "nowhere")
+
+    # Made meanwhile: it is looked at again when the field is left, clicked, or when it is used.
+    def left() -> None:
+        slides._folder.editingFinished.emit()
+
+    def clicked() -> None:
+        QCoreApplication.sendEvent(slides._folder, QFocusEvent(QEvent.Type.FocusIn))
+
+    for look in (left, clicked, ready.explain_slide):
+        (tmp_path / "nowhere").mkdir()
+        look()
+        assert slides._folder.styleSheet() == "" and slides.problem == ""
+        ready.cancel()
+        finish(ready, qtbot)
+        shutil.rmtree(tmp_path / "nowhere")
+        look()
+        assert "border" in slides._folder.styleSheet() and "nowhere" in slides.problem
     slides._folder.setText(str(tmp_path))
     assert slides._folder.styleSheet() == "" and slides.problem == ""
     # A layer that does not say its resolution.

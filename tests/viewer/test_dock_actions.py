@@ -13,6 +13,7 @@ from viewer_listening import PATIENCE_MS, finish
 
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.runs import open_run
+from napari_smoothsal.viewer import run_bar
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
@@ -100,6 +101,34 @@ def test_a_slide_is_estimated_first_and_starts_when_asked_to(
     ready.bar.cancel.click()
     assert ready.bar.status == "Stopped." and not ready.bar.start.isEnabled()
     assert not list(session_of(viewer).folder.iterdir())
+
+
+def test_an_estimate_says_what_it_does_and_how_long_already(
+    ready: SaliencyDock, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_bar, "SOON_S", 0.05)
+    ready.bar._clock.setInterval(20)
+    ready.form.controls["samples"].value = 400  # two tiles take a while
+    said: list[str] = []
+    told = ready.bar.say
+    monkeypatch.setattr(ready.bar, "say", lambda text: (said.append(text), told(text)))
+    ready.estimate_slide()
+    assert ready.bar.progress_bar.maximum() == 0 and not ready.bar.progress_bar.isHidden()
+    assert ready.bar.status == "Looking for tissue ..."
+    # What is found comes before the two tiles are timed; the seconds go on meanwhile.
+    wait(qtbot, lambda: "Trying two tiles" in ready.bar.status)
+    assert not ready.bar.start.isEnabled()
+    assert viewer.layers[-1].name == "tissue that is explained"
+    wait(qtbot, lambda: ready.bar.status.endswith(" s"))
+    assert "Trying two tiles" in ready.bar.status and not ready.bar.start.isEnabled()
+    wait(qtbot, ready.bar.start.isEnabled)
+    qtbot.wait(60)
+    assert ready.bar.status.endswith("Start?")
+    ready.bar.start.click()
+    wait(qtbot, lambda: any("tiles to explain" in text for text in said))
+    assert sum("Trying two tiles" in text for text in said) == 1
+    ready.cancel()
+    finish(ready, qtbot)
 
 
 def test_a_pause_holds_the_tiles_and_cancel_ends_it(ready: SaliencyDock, qtbot: Any) -> None:

@@ -167,10 +167,11 @@ def test_tiles_of_another_class_are_hatched_and_say_so(
         # The middle of a tile of 128 px; tiles are 100 px apart.
         place = slide.data_to_world((50 + 63.5, 100 * number + 63.5))
         assert said in other_class_at(viewer, place) and (said or not other_class_at(viewer, place))
-    starts = np.array([hatching.data_to_world(start) for start in hatching.data[:, 0]])
-    ends = np.array([hatching.data_to_world(line.sum(0)) for line in hatching.data])
-    spots = np.concatenate([starts, ends])[:, 1] / 0.5
-    assert not ((spots > 63.5 + 51) & (spots < 263.5 - 51)).any()  # nothing on the middle tile
+    spots = np.argwhere(np.asarray(hatching.data[3]) > 0) * hatching.downsample_factors[3]
+    places = np.array([slide.world_to_data(hatching.data_to_world(spot)) for spot in spots])
+    assert np.all(places.min(0) < (63.5, 23.5)) and np.all(places.max(0) > (153.5, 303.5))
+    across = places[:, 1]
+    assert not ((across > 63.5 + 51) & (across < 263.5 - 51)).any()  # nothing on the middle tile
     overlay.hatch("tumour", ("normal", "tumour"), rows(["tumour"]))
     assert not [layer for layer in viewer.layers if layer.name.startswith("hatched")]
 
@@ -182,10 +183,16 @@ def test_only_of_a_class_it_can_be_said(viewer: Any, tmp_path: Path, target: str
     assert len(viewer.layers) == 2
 
 
-def test_hatching_has_lines_in_every_cell_of_another_class() -> None:
-    lines = OtherClass("tumour", rows(["normal", "tumour", "normal"]), MPP).lines
-    cells = {tuple(np.rint(start + direction / 2).astype(int)) for start, direction in lines}
-    assert cells == {(0, 0), (0, 2)}
+def test_hatching_is_finer_than_the_slide_and_lies_on_its_cells() -> None:
+    found = OtherClass("tumour", rows(["normal", "tumour", "normal"]), MPP)
+    finest = found.levels[0]
+    assert max(found.scale_um) <= MPP[0] / 8
+    for axis in (0, 1):
+        first = found.translate_um[axis] - found.scale_um[axis] / 2
+        cell = found.cells.translate_um[axis] - found.cells.scale_um[axis] / 2
+        assert first == pytest.approx(cell)
+        size = finest.shape[axis] * found.scale_um[axis]
+        assert size == pytest.approx(found.cells.labels.shape[axis] * found.cells.scale_um[axis])
 
 
 def test_the_first_finished_map_of_a_setting_fixes_the_limit_of_the_next() -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import zarr
+from napari.components import ViewerModel
+from napari.layers import Layer
 from PIL import Image
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QFileDialog
@@ -28,7 +31,9 @@ from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred
 from napari_smoothsal.slides.base import Box
 from napari_smoothsal.viewer.field_of_view import field_of_view
+from napari_smoothsal.viewer.map_layer import belongs_to_map, is_map
 from napari_smoothsal.viewer.predictions_dock import PredictionsDock
+from napari_smoothsal.viewer.readers import read_slides, read_stores
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.tile_table import COLUMNS, TileTable
@@ -169,6 +174,87 @@ def test_tiles_are_listed_sorted_and_flown_to(
         assert row.predicted in str(shown.get_status(middle, world=True))
     predictions.as_layer.click()
     assert sum(layer.name.startswith("predictions of") for layer in viewer.layers) == 1
+
+
+def test_predictions_take_the_place_of_the_map_and_say_their_colours(
+    predictions: PredictionsDock, ready: SaliencyDock, viewer: Any, qtbot: Any
+) -> None:
+    ready.explain_slide()
+    finish(ready, qtbot)
+    one = next(layer for layer in viewer.layers if is_map(layer))
+    assert one.visible and predictions.legend.isHidden()
+    predictions.as_layer.click()
+    shown = viewer.layers[-1]
+    assert shown.visible and not one.visible
+    assert not [x for x in viewer.layers if belongs_to_map(x) and x.visible]
+    # Every colour that is drawn is named, and no other.
+    assert not predictions.legend.isHidden()
+    for name in shown.features["class"][1:].unique():
+        number = int(shown.features.index[shown.features["class"] == name][0])
+        colour = shown.colormap.color_dict[number]
+        drawn = "#" + "".join(f"{round(255 * part):02X}" for part in colour[:3])
+        assert (
+            f'<span style="color:{drawn}">&#9632;</span>&nbsp;{name}' in predictions.legend.text()
+        )
+    shown.visible = False
+    assert one.visible and predictions.legend.isHidden()
+    shown.visible = True
+    assert not one.visible and not predictions.legend.isHidden()
+    # The same again: one layer, and the map is not forgotten.
+    predictions.as_layer.click()
+    (shown,) = [x for x in viewer.layers if x.name.startswith("predictions of")]
+    assert not one.visible
+    # A new map takes the place of the predictions.
+    ready.explain_view()
+    finish(ready, qtbot)
+    assert not shown.visible and not one.visible and predictions.legend.isHidden()
+    new = viewer.layers.selection.active
+    assert is_map(new) and new.visible
+    shown.visible = True
+    viewer.layers.remove(shown)
+    assert new.visible and not one.visible and predictions.legend.isHidden()
+
+
+@pytest.mark.parametrize("with_slide", [True, False])
+@pytest.mark.parametrize("dock_first", [True, False])
+def test_the_tiles_of_a_dropped_store_are_listed(
+    with_slide: bool,
+    dock_first: bool,
+    model_folder: Path,
+    tiff_slide: Path,
+    tmp_path: Path,
+    qtbot: Any,
+) -> None:
+    run = explain_slide(
+        tiff_slide,
+        load_model(str(model_folder)),
+        [SaliencySpec(layer=name, samples=0) for name in ("layer1", "layer2")],
+        tmp_path / "s.smoothsal.zarr",
+        region=(100, 200, 300, 300),
+        progress=False,
+    )
+    viewer = ViewerModel()
+    viewer.canvas.size = (200, 300)
+    opened = [read_slides(str(tiff_slide))[0]] if with_slide else []
+    dock = PredictionsDock(viewer) if dock_first else None
+    for data, options, kind in opened + read_stores(str(run.path))[with_slide:]:
+        viewer.add_layer(Layer.create(data, options, kind))
+    dock = dock or PredictionsDock(viewer)
+    wait(qtbot, lambda: dock.tiles.model().rowCount() > 0)
+    rows = tile_rows(run, list(run.maps)[-1])
+    shown = [dock.tiles.row_at(i) for i in range(dock.tiles.model().rowCount())]
+    assert sorted(shown, key=lambda row: row.box) == sorted(rows, key=lambda row: row.box)
+    # A click flies there, and colours lie on the tiles, in micrometres of the slide.
+    dock.tiles.step(1)
+    x, y, w, h = shown[0].box
+    middle = (0.5 * (y + h / 2), 0.5 * (x + w / 2))
+    assert viewer.scene.camera.center[-2:] == pytest.approx(middle)
+    dock.as_layer.click()
+    layer = viewer.layers[-1]
+    number = layer.get_value(middle, world=True)
+    assert layer.features["probability"][number] == f"{shown[0].probability:.3f}"
+    assert not [one for one in viewer.layers if is_map(one) and one.visible]
+    ended(dock)
 
 
 def test_disagreement_between_networks_or_with_what_is_explained(
@@ -332,7 +418,8 @@ def test_means_of_signed_maps_do_not_cancel(monkeypatch: pytest.MonkeyPatch) -> 
     sign = np.indices((64, 96)).sum(0) % 2 * 2.0 - 1.0
     values = np.where(np.arange(96) < 48, sign, 0.25 * sign)
     values[:, 88:] = np.nan
-    shown = SimpleNamespace(levels=[values], scale_um=(2.0, 2.0), translate_um=(0.75, 0.75))
+    level = zarr.array(values, chunks=(24, 50))  # neither ends with the blocks
+    shown = SimpleNamespace(levels=[level], scale_um=(2.0, 2.0), translate_um=(0.75, 0.75))
     # Map pixels of 2 um on pixels of 0.5 um; the first one covers px 0 to 4.
     # Boxes that end where values change.
     left, right, beside = (

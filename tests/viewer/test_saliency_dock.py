@@ -96,6 +96,33 @@ def test_a_bad_sigma_is_marked_explained_and_nothing_is_lost(
     assert sigma.native.styleSheet() == "" and ready.form.problem == ""
 
 
+def test_what_is_asked_while_the_engine_starts_is_done_when_it_is_ready(
+    dock: SaliencyDock, slide: Any, viewer: Any, model_folder: Path, qtbot: Any
+) -> None:
+    assert not dock.session.engine.ready
+    dock.slides.add_model(str(model_folder))
+    dock.bar.explain_view.click()
+    # It is said, it is seen, and it can be called off.
+    assert "Starting the computing process" in dock.bar.status and dock.busy
+    assert not dock.bar.progress_bar.isHidden() and dock.bar.progress_bar.maximum() == 0
+    dock.bar.cancel.click()
+    assert dock.bar.status == "Stopped." and not dock.busy and dock.bar.progress_bar.isHidden()
+    dock.bar.explain_view.click()
+    assert len(viewer.layers) == 1
+    finish(dock, qtbot)
+    assert dock.bar.status.startswith("Done.") and "(view)" in viewer.layers[1].name
+    # Another model, and the view at once: while it is loaded, too.
+    dock.slides._on_model(str(model_folder))
+    dock.bar.explain_slide.click()
+    qtbot.waitUntil(dock.bar.start.isEnabled, timeout=PATIENCE_MS)
+    # A folder that holds none: nothing is waited for any more.
+    dock.slides.add_model(str(slide.metadata["smoothsal"].path.parent))
+    dock.bar.explain_view.click()
+    assert dock.busy
+    qtbot.waitUntil(lambda: not dock.busy, timeout=PATIENCE_MS)
+    assert "card.json" in dock.bar.status and dock.bar.progress_bar.isHidden()
+
+
 def test_cancel_ends_a_view_and_leaves_no_layer(
     ready: SaliencyDock, viewer: Any, slide: Any, qtbot: Any
 ) -> None:
