@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoothsal.viewer.controls import restyle
 from napari_smoothsal.viewer.told import Estimated, Progressed
 
 PROBLEM = "color: #ff922b;"
@@ -104,14 +105,14 @@ class RunBar(QWidget):
 
     def say(self, text: str) -> None:
         """Say how things stand."""
-        self._status.setStyleSheet("")
+        restyle(self._status, "")
         self._status.setText(text)
 
     def problem(self, text: str, *, aloud: bool = True) -> None:
         """Say what went wrong, here and, aloud, as a notification of napari's."""
         from napari.utils.notifications import show_warning
 
-        self._status.setStyleSheet(PROBLEM)
+        restyle(self._status, PROBLEM)
         self._status.setText(sentence(text))
         if aloud:
             show_warning(text)
@@ -140,10 +141,15 @@ class RunBar(QWidget):
     def progress(self, news: Progressed, *, kept: bool) -> None:
         """It is this far; what is kept can be paused."""
         self.pause.setEnabled(kept)
-        self.progress_bar.show()
-        self.progress_bar.setRange(0, max(1, news.total))
-        self.progress_bar.setValue(news.done)
-        self.progress_bar.setFormat(f"{news.done} of {news.total} tiles")
+        bar = self.progress_bar
+        bar.show()
+        # Qt paints a bar within `setValue`, and all of the window with it, canvas included; so it
+        # is painted with the next frame.
+        bar.setUpdatesEnabled(False)
+        bar.setRange(0, max(1, news.total))
+        bar.setValue(news.done)
+        bar.setFormat(f"{news.done} of {news.total} tiles")
+        bar.setUpdatesEnabled(True)
         if news.seconds_left is None:
             self.say(f"{news.total} tiles to explain ...")
         else:
