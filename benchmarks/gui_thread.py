@@ -2,7 +2,7 @@
 
 Every function of the package is entered through a line that this module writes into it while it
 is imported, so that no slot, timer, callback or array is forgotten; what it enters in turn is part
-of it. Drawing is taken off.
+of it. Drawing is taken off, and what napari itself does to add or remove a layer told apart.
 """
 
 from __future__ import annotations
@@ -27,12 +27,21 @@ HELD = "__held__"
 
 @dataclass
 class Hold:
-    """One time that the package was entered on the GUI thread, and left again."""
+    """One time that the package was entered on the GUI thread, and left again.
+
+    Attributes
+    ----------
+    seconds, cpu_s
+        Without drawing.
+    adding_s, adding_cpu_s
+        Of these, what napari took to add or remove layers, without what it called of the package.
+    """
 
     name: str
-    at: float
     seconds: float
     cpu_s: float
+    adding_s: float
+    adding_cpu_s: float
 
 
 class Holds:
@@ -41,49 +50,82 @@ class Holds:
     def __init__(self) -> None:
         self.all: list[Hold] = []
         self._thread = threading.get_ident()
-        self._inside = False
-        self._drawn = self._drawn_cpu = 0.0
+        self._inside = self._adding = False
+        self._drawn = self._added = np.zeros(2)
 
     def record(self) -> None:
         """From now on modules of the package are imported with the line; before any of them is."""
         assert f"{PACKAGE}.viewer" not in sys.modules, "what is imported cannot be rewritten"
-        setattr(builtins, HELD, self._entry)
+        setattr(builtins, HELD, self.entry)
         sys.meta_path.insert(0, _Finder())
+        from napari.components.layerlist import LayerList
+
+        for name in ("insert", "__delitem__"):
+            setattr(LayerList, name, self._apart(getattr(LayerList, name)))
+
+    def entry(self, name: str) -> _Entry:
+        """Count what is done within as an entry."""
+        return _Entry(self, name)
 
     def draw(self, drawing: Callable[[], None]) -> None:
         """Draw; what enters the package meanwhile counts, the drawing itself does not."""
-        inside, drawn, drawn_cpu = self._inside, self._drawn, self._drawn_cpu
-        self._inside = False
-        start, start_cpu = time.perf_counter(), time.thread_time()
+        before = self._inside, self._adding, self._added, self._drawn
+        self._inside = self._adding = False
+        start = _clocks()
         drawing()
-        self._inside = inside
-        self._drawn = drawn + time.perf_counter() - start
-        self._drawn_cpu = drawn_cpu + time.thread_time() - start_cpu
+        took = _clocks() - start
+        self._inside, self._adding, self._added, drawn = before
+        self._drawn = drawn + took
 
-    def _entry(self, name: str) -> _Entry:
-        return _Entry(self, name)
+    def now(self) -> NDArray[np.float64]:
+        """Seconds and seconds of CPU time, without drawing."""
+        return _clocks() - self._drawn
+
+    def _apart(self, change: Callable[..., None]) -> Callable[..., None]:
+        """A method of napari's whose time is told apart."""
+
+        def changed(*args: Any) -> None:
+            if not self._inside or self._adding or threading.get_ident() != self._thread:
+                change(*args)
+                return
+            self._adding, start = True, self.now()
+            change(*args)
+            self._adding, self._added = False, self._added + self.now() - start
+
+        return changed
+
+
+def _clocks() -> NDArray[np.float64]:
+    return np.array([time.perf_counter(), time.thread_time()])
 
 
 class _Entry:
-    __slots__ = ("_counts", "_cpu", "_holds", "_name", "_start")
+    __slots__ = ("_counts", "_holds", "_name", "_start", "_within")
 
     def __init__(self, holds: Holds, name: str) -> None:
         self._holds, self._name = holds, name
 
     def __enter__(self) -> None:
         holds = self._holds
-        self._counts = not holds._inside and threading.get_ident() == holds._thread
+        here = threading.get_ident() == holds._thread
+        self._counts = here and not holds._inside
+        self._within = here and holds._adding
         if self._counts:
-            holds._inside, holds._drawn, holds._drawn_cpu = True, 0.0, 0.0
-            self._cpu, self._start = time.thread_time(), time.perf_counter()
+            holds._inside, holds._drawn, holds._added = True, np.zeros(2), np.zeros(2)
+        if self._within:
+            holds._adding = False
+        if self._counts or self._within:
+            self._start = holds.now()
 
     def __exit__(self, *_: object) -> None:
-        if self._counts:
-            end, holds = time.perf_counter(), self._holds
-            cpu = time.thread_time() - self._cpu - holds._drawn_cpu
-            holds._inside = False
-            took = end - self._start - holds._drawn
-            holds.all.append(Hold(self._name, self._start, took, cpu))
+        if self._counts or self._within:
+            holds = self._holds
+            took = holds.now() - self._start
+            if self._within:
+                holds._adding, holds._added = True, holds._added - took
+            else:
+                holds._inside = False
+                holds.all.append(Hold(self._name, *took.tolist(), *holds._added.tolist()))
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
@@ -151,9 +151,14 @@ def enter(control: Any, value: Any, default: Any) -> None:
 
 def mark(control: Any, problem: str | None) -> None:
     """Mark a control as wrong, or, with None, as right again."""
-    native = control.native
-    native.setStyleSheet(MARK if problem else "")
-    native.setProperty("smoothsal_problem", problem or "")
+    restyle(control.native, MARK if problem else "")
+    control.native.setProperty("smoothsal_problem", problem or "")
+
+
+def restyle(widget: QWidget, style: str) -> None:
+    """Give a widget another style sheet; Qt reads, and lays out, the same one anew."""
+    if widget.styleSheet() != style:
+        widget.setStyleSheet(style)
 
 
 def named_in(text: str, controls: Mapping[str, Any]) -> list[Any]:

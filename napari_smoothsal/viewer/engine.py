@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from qtpy.QtCore import QObject, QProcess, QTimer, Signal  # type: ignore[attr-d
 from napari_smoothsal.viewer.asked import Cancel, Request
 from napari_smoothsal.viewer.messages import answer_of, line_of
 from napari_smoothsal.viewer.told import Answer, Ready
+from napari_smoothsal.viewer.turns import Turns
 
 COMMAND = "from napari_smoothsal.viewer.engine_main import main; main()"
 END_MS = 1500
@@ -49,6 +51,7 @@ class EngineProcess(QObject):
         self._early_deaths = 0
         self._ready = False
         self._closed = False
+        self._turns = Turns(self)
 
     @property
     def ready(self) -> bool:
@@ -88,6 +91,7 @@ class EngineProcess(QObject):
     def close(self) -> None:
         """End the engine; what it was computing stays resumable."""
         self._closed = True
+        self._turns.clear()
         process, self._process = self._process, None
         if process is None:
             return
@@ -110,14 +114,17 @@ class EngineProcess(QObject):
         self._buffer += bytes(self._process.readAllStandardOutput().data())
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
-            try:
-                answer: Answer = answer_of(line)
-            except ValidationError:
-                self._log += line + b"\n"
-                continue
-            if isinstance(answer, Ready):
-                self._ready, self._early_deaths = True, 0
-            self.answered.emit(answer)
+            self._turns.add(partial(self._tell, line))
+
+    def _tell(self, line: bytes) -> None:
+        try:
+            answer: Answer = answer_of(line)
+        except ValidationError:
+            self._log += line + b"\n"
+            return
+        if isinstance(answer, Ready):
+            self._ready, self._early_deaths = True, 0
+        self.answered.emit(answer)
 
     def _keep_log(self) -> None:
         if self._process is not None:
@@ -129,6 +136,7 @@ class EngineProcess(QObject):
 
     def _ended(self, code: int, status: QProcess.ExitStatus) -> None:
         self._read()
+        self._turns.finish()
         self._keep_log()
         if status == QProcess.ExitStatus.CrashExit:
             cause = _crash_in_words(code)

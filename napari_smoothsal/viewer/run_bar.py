@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoothsal.viewer.controls import restyle
 from napari_smoothsal.viewer.told import Estimated, Progressed
 
 PROBLEM = "color: #ff922b;"
@@ -113,7 +114,7 @@ class RunBar(QWidget):
 
     def say(self, text: str) -> None:
         """Say how things stand."""
-        self._status.setStyleSheet("")
+        restyle(self._status, "")
         self._status.setText(text)
         self._said = text
 
@@ -121,7 +122,7 @@ class RunBar(QWidget):
         """Say what went wrong, here and, aloud, as a notification of napari's."""
         from napari.utils.notifications import show_warning
 
-        self._status.setStyleSheet(PROBLEM)
+        restyle(self._status, PROBLEM)
         self._status.setText(sentence(text))
         if aloud:
             show_warning(text)
@@ -154,10 +155,15 @@ class RunBar(QWidget):
         """It is this far; what is kept can be paused."""
         self._clock.stop()
         self.pause.setEnabled(kept)
-        self.progress_bar.show()
-        self.progress_bar.setRange(0, max(1, news.total))
-        self.progress_bar.setValue(news.done)
-        self.progress_bar.setFormat(f"{news.done} of {news.total} tiles")
+        bar = self.progress_bar
+        bar.show()
+        # Qt paints a bar within `setValue`, and all of the window with it, canvas included; so it
+        # is painted with the next frame.
+        bar.setUpdatesEnabled(False)
+        bar.setRange(0, max(1, news.total))
+        bar.setValue(news.done)
+        bar.setFormat(f"{news.done} of {news.total} tiles")
+        bar.setUpdatesEnabled(True)
         if news.seconds_left is None:
             self.say(f"{news.total} tiles to explain ...")
         else:

@@ -35,7 +35,7 @@ from napari_smoothsal.viewer.saving import Saving
 from napari_smoothsal.viewer.slide_form import SlideForm
 from napari_smoothsal.viewer.slide_source import source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
-from napari_smoothsal.viewer.tissue_layer import remove_tissue
+from napari_smoothsal.viewer.tissue_layer import hide_tissue
 from napari_smoothsal.viewer.told import (
     Answer,
     Described,
@@ -51,6 +51,7 @@ from napari_smoothsal.viewer.told import (
     Stopped,
     TissueFound,
 )
+from napari_smoothsal.viewer.turns import Turns
 
 if TYPE_CHECKING:
     import napari
@@ -81,6 +82,8 @@ class SaliencyDock(LeavingDock):
         self._waiting: Callable[[], None] | None = None
         self._remembered = remembered()
         self._shown_last: object = None
+        self._shown: Job | None = None
+        self._turns = Turns(self)
 
         self.slides = SlideForm(viewer)
         self.form = SpecForm()
@@ -128,6 +131,7 @@ class SaliencyDock(LeavingDock):
         engine = self.session.engine
         self.hear(engine.answered, self._on_answer)
         self.hear(engine.died, self._on_death)
+        self.at_end(self._turns.clear)
         self.at_end(self._asking.abandon)
         self.at_end(self.slides.disconnect_viewer)
         self.at_end(self._moving.disconnect_viewer)
@@ -233,7 +237,7 @@ class SaliencyDock(LeavingDock):
             return
         assert self._model is not None  # of every job
         remember({"model": self._model.model, "spec": self.form.values()})
-        remove_tissue(self.viewer)
+        hide_tissue(self.viewer)
         self.bar.begin("Reading the view ..." if job.view else "Looking for tissue ...")
         self._asking.begin(job)
 
@@ -395,7 +399,7 @@ class SaliencyDock(LeavingDock):
                 self._read_out(job, answer.reading, answer.classes)
 
     def _on_end(self, job: Job, answer: Finished | InputShown | Failed | Stopped) -> None:
-        remove_tissue(self.viewer)
+        hide_tissue(self.viewer)
         if isinstance(answer, Finished):
             self._on_finished(job, answer)
         elif isinstance(answer, InputShown):
@@ -418,9 +422,18 @@ class SaliencyDock(LeavingDock):
         picture = answer.pictures[0]
         complete = isinstance(answer, Finished) and answer.status != "running"
         job.overlay.show(picture, answer.classes, complete=complete)
+        self.colours.bring_up_to_date(job.overlay.layer)
+        self._shown = job
         if isinstance(answer, Finished):
-            # Where it decides per pixel its class map says where.
-            job.overlay.hatch(picture.target, () if answer.classes else job.classes, answer.tiles)
+            self._turns.add(partial(self._hatch, job, answer))
+
+    def _hatch(self, job: Job, answer: Finished) -> None:
+        assert job.overlay is not None, "it is shown"
+        if self._shown is not job:
+            return  # the layer shows the next map already
+        # Where it decides per pixel its class map says where.
+        classes = () if answer.classes else job.classes
+        job.overlay.hatch(answer.pictures[0].target, classes, answer.tiles)
         self.colours.bring_up_to_date(job.overlay.layer)
 
     def _read_out(

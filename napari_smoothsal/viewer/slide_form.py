@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoothsal.viewer.controls import MARK, mark, set_choices
+from napari_smoothsal.viewer.controls import MARK, mark, restyle, set_choices
 from napari_smoothsal.viewer.placement import resolution_of
 from napari_smoothsal.viewer.requests import NotExplainableError, explained_slide, result_folder
 from napari_smoothsal.viewer.run_bar import PROBLEM
@@ -48,6 +48,7 @@ class SlideForm(QWidget):
         self._viewer = viewer
         self._folders: list[str] = []
         self._built_in: tuple[str, ...] = ()
+        self._listed: list[tuple[str, str]] | None = None
         self._filling = False
         self._slide = ComboBox(name="slide", tooltip="Any RGB image layer.")
         self._mpp = FloatSpinBox(
@@ -181,8 +182,11 @@ class SlideForm(QWidget):
     def _list_slides(self, _event: Any = None) -> None:
         # Newest first: what was opened last is what one wants to explain.
         slides = [layer for layer in reversed(self._viewer.layers) if _is_slide(layer)]
-        set_choices(self._slide, [(layer.name, str(layer.unique_id)) for layer in slides])
-        self._on_slide()
+        choices = [(layer.name, str(layer.unique_id)) for layer in slides]
+        if choices != self._listed:
+            self._listed = choices
+            set_choices(self._slide, choices)
+            self._on_slide()
 
     def _on_slide(self, _value: Any = None) -> None:
         layer = self.layer
@@ -215,7 +219,7 @@ class SlideForm(QWidget):
             folder = str(error)
         mark(self._mpp, resolution)
         mark(self._model, self._model_problem)
-        self._folder.setStyleSheet(MARK if folder else "")
+        restyle(self._folder, MARK if folder else "")
         told = [text for text in (resolution, self._model_problem, folder) if text]
         self._problem.setText("\n".join(told))
         self._problem.setVisible(bool(told))

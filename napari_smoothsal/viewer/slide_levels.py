@@ -106,14 +106,16 @@ class TilePyramid:
         missing
             The tiles that are not there.
         """
-        result = np.empty((len(rows), len(columns), 3), np.uint8)
-        missing: list[Key] = []
-        for key in _keys(level, rows, columns):
-            tile = self._cached(key)
-            if tile is None:
-                missing.append(key)
-                tile = self._rough(key)
-            self._paste(result, rows, columns, key, tile)
+        tiles = {key: self._cached(key) for key in _keys(level, rows, columns)}
+        missing = [key for key, tile in tiles.items() if tile is None]
+        if missing:
+            result = self._roughest(level, rows, columns)
+        else:
+            result = np.empty((len(rows), len(columns), 3), np.uint8)
+        for key, cached in tiles.items():
+            tile = self._rough(key) if cached is None else cached
+            if tile is not None:
+                self._paste(result, rows, columns, key, tile)
         return result, missing
 
     def tile(self, key: Key) -> Pixels:
@@ -148,24 +150,25 @@ class TilePyramid:
             y0 - top : y1 - top, x0 - left : x1 - left
         ]
 
-    def _rough(self, key: Key) -> Pixels:
-        """A tile enlarged from the finest coarser level that is there."""
+    def _roughest(self, level: int, rows: range, columns: range) -> Pixels:
+        """A region enlarged from the last level: at once, not tile by tile."""
+        shift = len(self.shapes) - 1 - level
+        top, left = rows.start >> shift, columns.start >> shift
+        part = self.coarsest[top : -(-rows.stop >> shift), left : -(-columns.stop >> shift)]
+        y, x = rows.start - (top << shift), columns.start - (left << shift)
+        return _enlarged(part, 1 << shift)[y : y + len(rows), x : x + len(columns)]
+
+    def _rough(self, key: Key) -> Pixels | None:
+        """A tile enlarged from the finest tile that is there; None if that is of the last level."""
         level, i, j = key
         top, left, h, w = self._box(key)
-        last = len(self.shapes) - 1
-        for coarser in range(level + 1, last + 1):
+        for coarser in range(level + 1, len(self.shapes) - 1):
             shift = coarser - level
-            y, x = top >> shift, left >> shift
-            if coarser == last:
-                source: Pixels | None = self.coarsest
-            else:
-                source = self._cached((coarser, i >> shift, j >> shift))
-                y, x = y % TILE_PX, x % TILE_PX
+            source = self._cached((coarser, i >> shift, j >> shift))
             if source is not None:
-                part = source[y : y + (h >> shift), x : x + (w >> shift)]
-                enlarged = Image.fromarray(part).resize((w, h), Image.Resampling.NEAREST)
-                return np.asarray(enlarged)
-        return self.tile(key)
+                y, x = (top >> shift) % TILE_PX, (left >> shift) % TILE_PX
+                return _enlarged(source[y : y + (h >> shift), x : x + (w >> shift)], 1 << shift)
+        return None
 
     @cached_property
     def coarsest(self) -> Pixels:
@@ -231,6 +234,15 @@ def slide_levels(slide: Slide, correct: Correction | None = None) -> list[SlideL
     last = len(pyramid.shapes) - 1
     levels: list[SlideLevel | Pixels] = [SlideLevel(pyramid, k) for k in range(last)]
     return [*levels, pyramid.coarsest]
+
+
+def _enlarged(part: Pixels, by: int) -> Pixels:
+    """Every pixel as a square: across by Pillow, down as copies of rows, each the faster way."""
+    height, width = part.shape[:2]
+    wide = Image.fromarray(part).resize((width * by, height), Image.Resampling.NEAREST)
+    tall = np.empty((height, by, width * by, 3), np.uint8)
+    tall[:] = np.asarray(wide)[:, None]
+    return tall.reshape(height * by, width * by, 3)
 
 
 def _keys(level: int, rows: range, columns: range) -> Iterator[Key]:

@@ -17,7 +17,7 @@ NAME = "tissue that is explained"
 
 
 def show_tissue(viewer: Any, slide_layer: Any, mpp: Pair, found: TissueFound) -> Any:
-    """Outline the tissue on its slide; an earlier outline is brought up to date.
+    """Outline the tissue on its slide; an earlier outline is used again.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ def show_tissue(viewer: Any, slide_layer: Any, mpp: Pair, found: TissueFound) ->
             layer.data = outline
             for name, value in placement.items():
                 setattr(layer, name, value)
+            layer.visible = True
             return layer
     # Not Labels: the first such layer holds the window for half a second, an image for a sixth.
     active = viewer.layers.selection.active
@@ -57,10 +58,15 @@ def show_tissue(viewer: Any, slide_layer: Any, mpp: Pair, found: TissueFound) ->
     return layer
 
 
-def remove_tissue(viewer: Any) -> None:
-    """Take the outline away: what was to be explained is, or is not to be any more."""
-    for layer in [x for x in viewer.layers if x.name == NAME]:
-        viewer.layers.remove(layer)
+def hide_tissue(viewer: Any) -> None:
+    """Take the outline off: what was to be explained is, or is not to be any more.
+
+    Its layer stays in the list for the next one. Where a layer is removed napari looks through all
+    of Python's memory for what nobody needs, which holds the window for a fifth of a second.
+    """
+    for layer in viewer.layers:
+        if layer.name == NAME and layer.visible:
+            layer.visible = False
 
 
 def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -152,13 +152,14 @@ def test_explain_slide_keeps_its_store_and_grows(
     finish(ready, qtbot)
     assert ready.bar.status.startswith("Done.")
     (store,) = tiff_slide.parent.glob("case.layer2.centred_hook.*.smoothsal.zarr")
-    (_, layer) = viewer.layers  # the outline has gone
+    (slide, outline, layer) = viewer.layers
+    assert outline is tissue_layer and not outline.visible
     # The slide is 450 x 350 um; its map ends where it does.
     np.testing.assert_allclose(layer.extent.world[1], (350, 450), atol=8)
     ready.explain_slide()  # finished: opened, not computed again
     finish(ready, qtbot)
     assert len(list(tiff_slide.parent.glob("*.smoothsal.zarr"))) == 1
-    assert list(viewer.layers) == [viewer.layers[0], layer]
+    assert list(viewer.layers) == [slide, outline, layer] and not outline.visible
     # And it opens by itself.
     from napari_smoothsal.viewer.readers import get_store_reader
 

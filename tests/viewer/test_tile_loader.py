@@ -64,6 +64,33 @@ def test_napari_is_answered_at_once_and_drawn_again_with_the_true_pixels(
     assert not drawn, "nothing is drawn anew once all is there"
 
 
+def test_what_is_drawn_again_was_put_together_beside_the_window(
+    viewer: Any, picture: NDArray[np.uint8], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide = WaitingSlide(picture)
+    levels = slide_levels(slide)
+    load_beside(viewer)
+    layer = viewer.add_image(levels, rgb=True, multiscale=True, contrast_limits=(0, 255))
+    pyramid = levels[0].pyramid
+    pyramid._cache.clear()
+    threads: list[Any] = []
+    put_together = pyramid.at_once
+
+    def watched(*region: Any) -> Any:
+        threads.append(threading.current_thread())
+        return put_together(*region)
+
+    monkeypatch.setattr(pyramid, "at_once", watched)
+    drawn: list[NDArray[np.uint8]] = []
+    monkeypatch.setattr(layer, "refresh", lambda **_: drawn.append(as_napari(levels[0])))
+    slide.may.clear()
+    as_napari(levels[0])
+    assert threads == [threading.main_thread()]
+    slide.may.set()
+    qtbot.waitUntil(lambda: bool(drawn) and bool((drawn[-1] == picture[BOX]).all()), timeout=30_000)
+    assert len(threads) > 1 and threading.main_thread() not in threads[1:]
+
+
 def test_whoever_else_asks_gets_the_true_pixels(
     viewer: Any, picture: NDArray[np.uint8], qtbot: Any
 ) -> None:
@@ -89,3 +116,11 @@ def test_what_is_missing_is_shown_by_the_finest_tile_that_is_there(
     assert missing == [(0, 0, 1)]
     part = half[: TILE_PX // 2, TILE_PX // 2 :]
     np.testing.assert_array_equal(pixels, part.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_what_is_missing_may_begin_anywhere(picture: NDArray[np.uint8]) -> None:
+    pyramid = TilePyramid(ArraySlide([picture], (0.5, 0.5)))
+    enlarged = pyramid.coarsest.repeat(4, axis=0).repeat(4, axis=1)
+    pyramid._cache.clear()
+    pixels, _ = pyramid.at_once(0, range(3, 701), range(514, 1501))
+    np.testing.assert_array_equal(pixels, enlarged[3:701, 514:1501])
