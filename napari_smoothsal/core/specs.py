@@ -49,7 +49,7 @@ class SaliencySpec(Settings):
         min_length=1,
         description="How the attribution is computed at the layer: `gradient` says what more "
         "activity there would do to the score, `activation_x_gradient` what the activity there "
-        "contributes to it, `deeplift` and `integrated_gradients` what it contributes compared with "
+        "contributes to it, `deeplift` and `integrated_gradients` what it does compared with "
         "a baseline image. `smoothsal methods` lists all.",
     )
     samples: int | Literal["auto"] = Field(
