@@ -65,6 +65,13 @@ def rename(layer: Any) -> None:
     own["name"] = layer.name
 
 
+def hide_hatching(layer: Any) -> None:
+    """Of a map that is about to change."""
+    hatching = layer.metadata[METADATA].get("hatching")
+    if hatching is not None:
+        hatching.hide()
+
+
 def unhatch(layer: Any) -> None:
     """Take away the hatching that was drawn for a map."""
     hatching = layer.metadata[METADATA].pop("hatching", None)

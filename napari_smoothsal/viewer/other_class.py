@@ -95,36 +95,53 @@ def hatching_options(found: OtherClass) -> dict[str, Any]:
 class Hatching:
     """The hatching of one map layer: it is drawn over it, and hidden and removed with it.
 
+    The layer is made once, and hidden where nothing is hatched: napari takes a fifth of a second
+    to remove one.
+
     Parameters
     ----------
     viewer, map_layer
         Where, and of which map.
-    found
-        The tiles.
-    placement
-        Options of the layer that say where.
     """
 
-    def __init__(
-        self, viewer: Any, map_layer: Any, found: OtherClass, placement: dict[str, Any]
-    ) -> None:
+    def __init__(self, viewer: Any, map_layer: Any) -> None:
         self._viewer = viewer
         self._map = map_layer
-        active = viewer.layers.selection.active
-        options = hatching_options(found) | placement
-        self._layer = viewer.add_image(found.levels, **options, visible=map_layer.visible)
-        if active in viewer.layers:
-            viewer.layers.selection.active = active
+        self._layer: Any = None
+        self._wanted = False
         map_layer.events.visible.connect(self._follow)
 
+    def show(self, found: OtherClass, placement: dict[str, Any]) -> None:
+        """Hatch what was found; ``placement`` are options of the layer that say where."""
+        self._wanted = True
+        options = hatching_options(found) | placement
+        if self._layer is None or self._layer not in self._viewer.layers:
+            active = self._viewer.layers.selection.active
+            self._layer = self._viewer.add_image(found.levels, **options, visible=self._map.visible)
+            if active in self._viewer.layers:
+                self._viewer.layers.selection.active = active
+            return
+        self._layer.data = found.levels
+        for name, value in {"name": options["name"], **placement}.items():
+            setattr(self._layer, name, value)
+        self._layer.metadata = options["metadata"]
+        self._follow()
+
+    def hide(self) -> None:
+        """Show none, until there is something to hatch again."""
+        self._wanted = False
+        if self._layer is not None:
+            self._follow()
+
     def remove(self) -> None:
-        """Take it away."""
+        """Take the layer away."""
         self._map.events.visible.disconnect(self._follow)
         if self._layer in self._viewer.layers:
             self._viewer.layers.remove(self._layer)
 
     def _follow(self, _event: Any = None) -> None:
-        self._layer.visible = self._map.visible
+        if self._layer is not None:
+            self._layer.visible = self._wanted and self._map.visible
 
 
 def other_class_at(viewer: Any, position: Any) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 from napari_smoothsal.viewer.class_layer import ClassOverlay, is_class_map_of, set_aside
 from napari_smoothsal.viewer.map_layer import (
     apply_limits,
+    hide_hatching,
     map_layer_options,
     rename,
     told_by,
-    unhatch,
 )
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.other_class import Hatching, OtherClass
@@ -109,12 +109,13 @@ class Overlay:
         """
         if self._layer is None or self._layer not in self._viewer.layers:
             return
-        unhatch(self._layer)
+        hide_hatching(self._layer)
         if target not in classes or all(row.predicted == target for row in rows):
             return
-        found = OtherClass(target, rows, self._mpp)
-        placement = placement_on(self._slide_layer, found, self._mpp)
-        _own(self._layer)["hatching"] = Hatching(self._viewer, self._layer, found, placement)
+        own, found = _own(self._layer), OtherClass(target, rows, self._mpp)
+        if "hatching" not in own:
+            own["hatching"] = Hatching(self._viewer, self._layer)
+        own["hatching"].show(found, placement_on(self._slide_layer, found, self._mpp))
 
     def _hide_all(self, maps: list[Any], slide: str) -> None:
         # First: it brings back the maps that it had taken the place of.
@@ -144,7 +145,7 @@ class Overlay:
                     self._hide_all(others, slide)
                     old.visible = True
                 self._viewer.layers.selection.active = old
-            unhatch(old)
+            hide_hatching(old)
             old.data = pixels.data
             for name, value in placement.items():
                 setattr(old, name, value)

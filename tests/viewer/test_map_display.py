@@ -173,7 +173,11 @@ def test_tiles_of_another_class_are_hatched_and_say_so(
     across = places[:, 1]
     assert not ((across > 63.5 + 51) & (across < 263.5 - 51)).any()  # nothing on the middle tile
     overlay.hatch("tumour", ("normal", "tumour"), rows(["tumour"]))
-    assert not [layer for layer in viewer.layers if layer.name.startswith("hatched")]
+    display.bring_up_to_date(overlay.layer)
+    assert not hatching.visible and "hatched" not in display.text
+    overlay.layer.visible = False
+    overlay.layer.visible = True
+    assert not hatching.visible
 
 
 @pytest.mark.parametrize("target", ["auto", "tumour-normal", "unit:layer3:1"])
@@ -250,7 +254,8 @@ def test_hatching_is_hidden_moved_and_removed_with_its_map(
     viewer: Any, display: MapDisplay, tmp_path: Path
 ) -> None:
     def hatchings() -> list[Any]:
-        return [layer for layer in viewer.layers if layer.name.startswith("hatched")]
+        hatched = [layer for layer in viewer.layers if layer.name.startswith("hatched")]
+        return [layer for layer in hatched if layer.visible]
 
     slide = add_slide(viewer, **PLACES["our slide"])
     view = Overlay(viewer, slide, MPP, part="view")
@@ -258,6 +263,7 @@ def test_hatching_is_hidden_moved_and_removed_with_its_map(
     view.hatch("tumour", ("normal", "tumour"), rows(["normal", "tumour"]))
     (first,) = hatchings()
     assert list(viewer.layers) == [slide, view.layer, first]  # on top of the map
+    before = first.data[0].shape
     # Another map of the slide hides the view's, and its hatching.
     Overlay(viewer, slide, MPP, part="slide").show(stored(tmp_path / "b"))
     assert not first.visible
@@ -266,8 +272,9 @@ def test_hatching_is_hidden_moved_and_removed_with_its_map(
     again.show(stored(tmp_path / "c"), complete=False)
     assert hatchings() == []
     again.hatch("tumour", ("normal", "tumour"), rows(["normal"]))
+    assert hatchings() == [first] and first.data[0].shape != before  # one tile in place of two
     viewer.layers.remove(again.layer)
-    assert hatchings() == []
+    assert first not in viewer.layers
     again.hatch("tumour", ("normal", "tumour"), rows(["normal"]))
     assert hatchings() == []  # of a map that the user has deleted
 
