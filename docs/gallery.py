@@ -51,6 +51,14 @@ def pick(box: Any, text: str) -> None:
     draw(0.2)
 
 
+def fill_in(field: Any, text: str) -> None:
+    """Type into a field, over what stands there."""
+    QTest.mouseClick(field, Qt.MouseButton.LeftButton)
+    field.selectAll()
+    QTest.keyClicks(field, text)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+
+
 def view(viewer: Any, dock: Any) -> None:
     """A view, explained live; the pointer on the strongest place."""
     click(dock.bar.live)
@@ -96,7 +104,7 @@ def estimate(viewer: Any, dock: Any) -> None:
 
 def whole_slide(viewer: Any, dock: Any) -> None:
     """The whole slide, explained."""
-    dock.form.controls["samples"].value = 4
+    fill_in(dock.form.controls["samples"].native, "4")
     estimate(viewer, dock)
     click(dock.bar.start)
     wait(lambda: dock.bar.status.startswith("Done"))
@@ -128,7 +136,7 @@ def model_input(_viewer: Any, dock: Any) -> None:
 def bad_input(_viewer: Any, dock: Any) -> None:
     """A value that cannot work: marked, explained, still there."""
     pick(dock.form.controls["denoising"].native, "gaussian blur")
-    dock.form.controls["samples"].value = "-3"
+    fill_in(dock.form.controls["samples"].native, "-3")
     click(dock.bar.explain_view)
     draw(0.5)
 
@@ -138,7 +146,7 @@ def nuclei(viewer: Any, dock: Any) -> None:
     pick(dock.slides._model.native, "demo-segmenter")
     wait(lambda: "encoder.layer2" in dock.form.controls["layer"].choices)
     pick(dock.form.controls["layer"].native, "encoder.layer2")
-    dock.form.controls["samples"].value = 4
+    fill_in(dock.form.controls["samples"].native, "4")
     viewer.scene.camera.zoom *= 2
     explain_drawn(viewer, dock, "rectangle", 70, 90)
 
@@ -181,10 +189,8 @@ def total_variation(viewer: Any, dock: Any) -> None:
 
 def predictions(viewer: Any, dock: Any) -> None:
     """What is predicted of the view under the forward hook, and the tiles of the slide."""
-    dock.form.controls["samples"].value = 2
-    dock.explain_slide()
-    wait(lambda: not dock.busy)
-    dock.form.controls["denoising"].value = "forward_hook"
+    whole_slide(viewer, dock)
+    pick(dock.form.controls["denoising"].native, "forward hook")
     frame, other = viewer.window.add_plugin_dock_widget(
         "napari-smoothsal", "Predictions", tabify=True
     )
@@ -193,6 +199,58 @@ def predictions(viewer: Any, dock: Any) -> None:
     click(other.next)
     click(other.predict)
     wait(lambda: not other.busy)
+
+
+def prediction_layer(viewer: Any, dock: Any) -> None:
+    """What is predicted, in place of the map."""
+    whole_slide(viewer, dock)
+    frame, other = viewer.window.add_plugin_dock_widget(
+        "napari-smoothsal", "Predictions", tabify=True
+    )
+    frame.raise_()
+    draw(0.5)
+    click(other.as_layer)
+    draw(0.5)
+
+
+def stretched(_viewer: Any, dock: Any) -> None:
+    """A view whose full colour is of its own largest values."""
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    click(dock.colours.stretched)
+
+
+def paused(_viewer: Any, dock: Any) -> None:
+    """The whole slide, explained in part, waiting to go on."""
+    viewer = dock.viewer
+    viewer.reset_view()
+    click(dock.bar.explain_slide)
+    wait(dock.bar.start.isEnabled)
+    click(dock.bar.start)
+    wait(lambda: any("partial" in layer.name for layer in viewer.layers))
+    draw(3.0)
+    click(dock.bar.pause)
+    wait(lambda: "aused" in dock.bar.status)
+
+
+def dropped_store(viewer: Any, dock: Any) -> None:
+    """A result of another day, opened without its slide's dock."""
+    whole_slide(viewer, dock)
+    (store,) = Path(dock.slides.folder).glob("*.smoothsal.zarr")
+    viewer.layers.clear()
+    draw(0.5)
+    viewer.open(str(store), plugin="napari-smoothsal")
+    viewer.reset_view()
+    frame, _ = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Predictions", tabify=True)
+    frame.raise_()
+    draw(2.0)
+
+
+def other_method(_viewer: Any, dock: Any) -> None:
+    """Another method, and what it can be told."""
+    pick(dock.form.controls["method"].native, "integrated gradients")
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
 
 
 FILES = {"saved_figure"}
@@ -209,7 +267,12 @@ SCENES: dict[str, Callable[[Any, Any], None]] = {
         estimate,
         whole_slide,
         total_variation,
+        paused,
+        stretched,
+        other_method,
         predictions,
+        prediction_layer,
+        dropped_store,
         bad_input,
         real_slide,
         saved_figure,

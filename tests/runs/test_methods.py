@@ -1,0 +1,118 @@
+"""Every method, over a slide: stitched, resumable, refined and named like the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import every_model
+from small_runs import ALL, assert_same_bits, explained
+from unets import small_segmenter
+
+from napari_smoothsal import Compute, SaliencySpec, Tiling
+from napari_smoothsal.attribution import METHODS
+from napari_smoothsal.attribution.base import PerturbationMethod
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.estimate import estimate_run
+from napari_smoothsal.runs.refine import refine_region
+from napari_smoothsal.slides import ArraySlide
+
+QUICK: dict[str, dict[str, object]] = {
+    "integrated_gradients": {"steps": 3},
+    "gradient_shap": {"baseline": "white", "draws": 2},
+    "rise": {"masks": 24},
+    "occlusion": {"size_px": 32, "stride_px": 32},
+    "lime": {"samples": 24, "segment_px": 24},
+    "kernel_shap": {"samples": 24, "segment_px": 24},
+    "shapley_sampling": {"permutations": 2, "segment_px": 32},
+}
+"""Enough to see that they run."""
+REGION = (20, 20, 90, 90)
+
+
+def spec_of(method: str, **fields: object) -> SaliencySpec:
+    at_the_image = isinstance(METHODS[method], PerturbationMethod)
+    return SaliencySpec(
+        layer="input" if at_the_image else "layer2",
+        method=method,
+        method_options=QUICK.get(method, {}),
+        samples=2,
+        target=0,
+        **fields,
+    )
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Model:
+    return every_model()["resnet"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_slide_is_explained_by_every_method(
+    method: str, resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    run = explained(noisy, resnet, tmp_path / "a.zarr", [spec_of(method)], region=REGION)
+    (run_map,) = run.maps.values()
+    values = np.asarray(run_map.levels[0])
+    assert np.isfinite(values).mean() > 0.5 and np.nanmax(np.abs(values)) > 0
+    assert run_map.spec.method == method
+    uses = METHODS[method].uses_gradients
+    assert run_map.spec.denoising == ("centred_hook" if uses else "original")
+
+
+@pytest.mark.parametrize("method", ["rise", "occlusion", "gradient_shap", "lrp_epsilon"])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    method: str, resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    calls = iter(range(10_000))
+    settings = {"compute": Compute(batch_size=3), "region": REGION}
+    whole = explained(noisy, resnet, tmp_path / "b.zarr", [spec_of(method)], **settings)
+    path = tmp_path / "c.zarr"
+    explained(noisy, resnet, path, [spec_of(method)], stop=lambda: next(calls) > 5, **settings)
+    again = explained(noisy, resnet, path, [spec_of(method)], **settings)
+    assert_same_bits(whole, again)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_segmenter_is_explained_by_every_method(
+    method: str, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    spec = spec_of(method)
+    if spec.layer != "input":
+        spec = spec.model_copy(update={"layer": "stem"})
+    run = explained(noisy, small_segmenter(), tmp_path / "a.zarr", [spec], region=REGION)
+    (run_map,) = run.maps.values()
+    assert np.isfinite(np.asarray(run_map.levels[0])).mean() > 0.5
+
+
+@pytest.mark.parametrize("method", ["rise", "occlusion", "integrated_gradients"])
+def test_a_region_is_refined_and_ends_as_it_would_at_once(
+    method: str, resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    rounds = []
+    spec, region = spec_of(method), REGION
+    run = refine_region(
+        noisy, resnet, [spec], tmp_path / "rounds", region=region, tiling=ALL,
+        on_round=lambda run: rounds.append(run.path),
+    )  # fmt: skip
+    assert run is not None
+    at_once = explained(noisy, resnet, tmp_path / "a.zarr", [spec], region=region)
+    for one, two in zip(run.maps.values(), at_once.maps.values(), strict=True):
+        a, b = np.asarray(one.levels[0]), np.asarray(two.levels[0])
+        assert np.allclose(a, b, rtol=1e-3, atol=1e-5 * float(np.nanmax(np.abs(b))), equal_nan=True)
+
+
+def test_an_estimate_waits_for_no_whole_tile(resnet: Model, noisy: ArraySlide) -> None:
+    """Of RISE with masks for hours it is told from the first seconds."""
+    import time
+
+    few, many = (
+        SaliencySpec(layer="input", method="rise", method_options={"masks": count})
+        for count in (200, 20_000)
+    )
+    tiling = Tiling(tissue="all", tile_px=64)
+    began = time.monotonic()
+    long = estimate_run(noisy, resnet, [many], tiling=tiling).seconds
+    short = estimate_run(noisy, resnet, [few], tiling=tiling).seconds
+    assert short is not None and long is not None
+    assert time.monotonic() - began < long / 2
+    assert 10 < long / short < 1000
