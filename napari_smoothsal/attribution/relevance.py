@@ -1,0 +1,287 @@
+"""Layer-wise relevance propagation, carried by autograd as a multiplier m: R = activation * m.
+
+A value's relevance is what it was given a share of by each function that read it. Written as a
+multiple of the value, that share is a gradient wherever a function is linear without a constant:
+sums, skips, concatenations, poolings, upsampling and ReLU need no rule, and each share goes in
+proportion to what it contributed. What needs a rule is the weighted sums, which have biases and
+may cancel, and nonlinear functions other than ReLU.
+
+Source: Bach et al. 2015; Montavon et al. 2019, "Layer-Wise Relevance Propagation: An Overview".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.autograd.graph import get_gradient_edge
+
+from napari_smoothsal.attribution.base import Box
+from napari_smoothsal.attribution.functions import (
+    MATRICES,
+    WEIGHTED,
+    Elementwise,
+    Function,
+    linear_name,
+    out_of_place,
+)
+from napari_smoothsal.attribution.interception import Interception
+from napari_smoothsal.core.errors import ModelError
+
+
+class Relevance(Interception):
+    """What all of its rules have in common: nonlinear functions hand relevance on as a whole.
+
+    A maximum hands it to the winner, as its gradient does.
+    """
+
+    def bent(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        f, x, in_place = out_of_place(function, args, kwargs)
+        if f.name == "relu":  # whose gradient is the same, and cheaper
+            return function(*args, **kwargs)
+        return _Whole.apply(x, f, in_place)
+
+
+class EpsilonRule(Relevance):
+    """R_i = sum_j a_i w_ij R_j / (z_j + epsilon sign(z_j)): m_j is multiplied by z / (z + ...).
+
+    Biases keep their share. Bach et al. 2015, equation 58.
+    """
+
+    def __init__(self, method: str, epsilon: float) -> None:
+        super().__init__(method)
+        self._epsilon = epsilon
+
+    def linear(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        y = function(*args, **kwargs)
+        if linear_name(function) in WEIGHTED | MATRICES | {"batch_norm"}:
+            return _Stabilised.apply(y, self._epsilon)
+        return y
+
+
+class AlphaBetaRule(Relevance):
+    """R_i = sum_j (alpha z+_ij / z+_j - beta z-_ij / z-_j) R_j: what speaks for a sum and what
+    against it share its relevance apart.
+
+    z+_ij is a_i w_ij where that is positive, of whatever sign a_i is. Bach et al. 2015, eq. 60.
+
+    Parameters
+    ----------
+    biases
+        Whether positive biases are among what speaks for a sum, and negative ones among what
+        speaks against it; else the inputs share all of its relevance.
+    from_one
+        Whether the explained scores have a relevance of 1 each, in place of their value.
+    """
+
+    def __init__(
+        self, method: str, alpha: float, beta: float, *, biases: bool, from_one: bool = False
+    ) -> None:
+        super().__init__(method)
+        self._alpha, self._beta = alpha, beta
+        self._biases, self._from_one = biases, from_one
+
+    def linear(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name = linear_name(function)
+        if name == "batch_norm":  # one that is not folded: each value has one input, its own
+            apply = Elementwise(name, lambda x: function(x, *args[1:], **kwargs))
+            return _Whole.apply(args[0], apply, False)
+        if name in MATRICES:
+            raise self.refusal(function)
+        if name not in WEIGHTED:
+            return function(*args, **kwargs)
+        return self.shared(_WeightedSum.of(function, args, kwargs))
+
+    def shared(self, call: _WeightedSum) -> torch.Tensor:
+        """A weighted sum, and how its inputs share its relevance."""
+        if self._from_one:
+            for below in _rules_below(call.x)[0]:
+                below.at_the_score = False
+        plus = call.part(1, self._biases)
+        minus = call.part(-1, self._biases) if self._beta else None
+        weights = (self._alpha, -self._beta)
+        result: torch.Tensor = _Shared.apply(call, weights, self._from_one, plus, minus)
+        return result
+
+
+class BoxedRule(AlphaBetaRule):
+    """The z+ rule, and at the image the z^B rule, which hands down R in place of m.
+
+    R_i = sum_j (x_i w_ij - l_i w+_ij - h_i w-_ij) / (the sum of these over i) R_j, where the
+    values of x lie between l and h. Montavon et al. 2017, equation 14.
+
+    Parameters
+    ----------
+    box
+        Of the image; None where nothing is handed down to it.
+    """
+
+    def __init__(self, method: str, box: Box | None) -> None:
+        super().__init__(method, 1, 0, biases=False)
+        self._box = box
+
+    def shared(self, call: _WeightedSum) -> torch.Tensor:
+        if self._box is None:
+            return super().shared(call)
+        rules, between, at_the_image = _rules_below(call.x)
+        if not at_the_image:
+            return super().shared(call)
+        if rules or not between <= _UNCHANGED:
+            raise ModelError(
+                f"method {self.method!r} at layer 'input' needs convolutions that see the image "
+                "itself, and the model changes it first, or joins it with feature maps; choose a "
+                "hidden layer, or method 'lrp_epsilon'"
+            )
+        x, weight = call.x, call.weight
+        low, high = (v.to(x.dtype).expand_as(x) for v in (self._box.low, self._box.high))
+        parts = ((x.detach(), weight), (-low, weight.clamp(min=0)), (-high, weight.clamp(max=0)))
+        z = sum(call.run(_Handed.apply(x, value), part, None) for value, part in parts)
+        result: torch.Tensor = _Shared.apply(call, (1, 0), False, z, None)
+        return result
+
+
+_UNCHANGED = {f"{name}Backward0" for name in ("Clone", "Alias", "View", "ToCopy", "ConstantPadNd")}
+"""What may stand between an image and the first convolution; a border of zeros adds nothing."""
+
+
+def _rules_below(x: torch.Tensor) -> tuple[list[Any], set[str], bool]:
+    """What a tensor is made from: the next weighted sums, as nodes of autograd's graph; names of
+    the nodes between; and whether a way that meets none of them leads to the lowest layer."""
+    rules, between, to_the_layer = [], set[str](), False
+    seen, waiting = set[Any](), [get_gradient_edge(x).node]
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "at_the_score"):
+            rules.append(node)
+        elif hasattr(node, "variable"):
+            to_the_layer = True
+        else:
+            between.add(node.name())
+            waiting += [below for below, _ in node.next_functions if below is not None]
+    return rules, between, to_the_layer
+
+
+@dataclass(frozen=True)
+class _WeightedSum:
+    """One call of a convolution or of a linear layer."""
+
+    function: Function
+    x: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    others: tuple[Any, ...]
+    named: dict[str, Any]
+
+    @classmethod
+    def of(cls, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _WeightedSum:
+        names = ("input", "weight", "bias")
+        given = {"bias": None} | dict(zip(names, args, strict=False)) | kwargs
+        x, weight, bias = (given.pop(name) for name in names)
+        return cls(function, x, weight, bias, args[3:], given)
+
+    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """The same sum, of something else."""
+        result: torch.Tensor = self.function(x, weight, bias, *self.others, **self.named)
+        return result
+
+    def part(self, sign: int, biases: bool) -> torch.Tensor:
+        """What is positive (``sign`` 1) or negative (-1) among the summands, summed up."""
+        high, low = self.weight.clamp(min=0), self.weight.clamp(max=0)
+        bias = self.bias if biases else None
+        if sign < 0:
+            high, low = low, high
+        if bias is not None:
+            bias = bias.clamp(min=0) if sign > 0 else bias.clamp(max=0)
+        if not (self.x < 0).any():  # as after a ReLU
+            return self.run(self.x, high, bias)
+        return self.run(self.x.clamp(min=0), high, bias) + self.run(self.x.clamp(max=0), low, None)
+
+
+class _Shared(torch.autograd.Function):
+    """A weighted sum whose relevance is shared among its parts, so much of it to each."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: _WeightedSum,
+        shares: tuple[float, float],
+        from_one: bool,
+        *parts: torch.Tensor | None,
+    ) -> torch.Tensor:
+        z = call.run(call.x, call.weight, call.bias)
+        ctx.shares, ctx.from_one = shares, from_one
+        # Until a sum above, whose relevance is shared the same way, says that it is not.
+        ctx.at_the_score = True
+        # A copy: a ReLU may overwrite the other.
+        ctx.save_for_backward(z.clone(), *parts)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        z, *parts = ctx.saved_tensors
+        relevance = gradients[0]
+        if not (ctx.from_one and ctx.at_the_score):
+            relevance = relevance * z
+        given = [
+            None if part is None else _quotient(relevance, part).mul_(share)
+            for part, share in zip(parts, ctx.shares, strict=True)
+        ]
+        return None, None, None, *given
+
+
+class _Handed(torch.autograd.Function):
+    """A value in place of x that hands its relevance, not the multiplier, on to x."""
+
+    @staticmethod
+    def forward(ctx: Any, _x: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(value)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (value,) = ctx.saved_tensors
+        return gradients[0] * value, None
+
+
+class _Stabilised(torch.autograd.Function):
+    """y itself, whose gradient is multiplied with y / (y + epsilon sign(y))."""
+
+    @staticmethod
+    def forward(ctx: Any, y: torch.Tensor, epsilon: float) -> torch.Tensor:
+        size = y.abs()
+        ctx.save_for_backward(size.div_(size + max(epsilon, torch.finfo(y.dtype).tiny)))
+        ctx.mark_dirty(y)  # nothing is written, and nothing copied
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        return gradients[0] * kept, None
+
+
+class _Whole(torch.autograd.Function):
+    """f(x), whose relevance is that of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, f: Elementwise, in_place: bool) -> torch.Tensor:
+        y = f.apply(x)
+        ctx.save_for_backward(_quotient(y, x))
+        if in_place:
+            ctx.mark_dirty(x)
+            return x.copy_(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        return gradients[0] * slope, None, None
+
+
+def _quotient(values: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """Values as multiples of a whole; 0 where that is, to the number format, nothing."""
+    least = torch.finfo(whole.dtype).tiny ** 0.5
+    return torch.where(whole.abs() > least, values / whole, 0)
