@@ -252,8 +252,9 @@ class _Stabilised(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, y: torch.Tensor, epsilon: float) -> torch.Tensor:
-        size = y.abs()
-        ctx.save_for_backward(size.div_(size + max(epsilon, torch.finfo(y.dtype).tiny)))
+        least = y.new_tensor(max(epsilon, torch.finfo(y.dtype).tiny))
+        whole = torch.copysign(least, y).add_(y)
+        ctx.save_for_backward(torch.div(y, whole, out=whole))
         ctx.mark_dirty(y)  # nothing is written, and nothing copied
         return y
 

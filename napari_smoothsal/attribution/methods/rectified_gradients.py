@@ -57,7 +57,8 @@ class _Rectified(torch.autograd.Function):
     ) -> torch.Tensor:
         y = f.apply(x)
         if guided:
-            ctx.save_for_backward((x > 0) & (x == y))
+            # Where an upper limit holds y, no change of x is seen.
+            ctx.save_for_backward(y if f.name == "relu" else y.where(x == y, 0))
         if in_place:
             ctx.mark_dirty(x)
             return x.copy_(y)
@@ -65,10 +66,10 @@ class _Rectified(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        positive = gradients[0].clamp(min=0)
-        for passed in ctx.saved_tensors:
-            positive = positive.mul_(passed)
-        return positive, None, None, None
+        (gradient,) = gradients
+        for seen in ctx.saved_tensors:
+            gradient = torch.ops.aten.threshold_backward(gradient, seen, 0)
+        return gradient.clamp(min=0), None, None, None
 
 
 def _gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
