@@ -95,13 +95,10 @@ class AlphaBetaRule(Relevance):
 
     def shared(self, call: _WeightedSum) -> torch.Tensor:
         """A weighted sum, and how its inputs share its relevance."""
-        if self._from_one:
-            for below in _rules_below(call.x)[0]:
-                below.at_the_score = False
+        below = _sums_below(call.x)[0] if self._from_one else None
         plus = call.part(1, self._biases)
         minus = call.part(-1, self._biases) if self._beta else None
-        weights = (self._alpha, -self._beta)
-        result: torch.Tensor = _Shared.apply(call, weights, self._from_one, plus, minus)
+        result: torch.Tensor = _Shared.apply(call, (self._alpha, -self._beta), below, plus, minus)
         return result
 
 
@@ -124,10 +121,10 @@ class BoxedRule(AlphaBetaRule):
     def shared(self, call: _WeightedSum) -> torch.Tensor:
         if self._box is None:
             return super().shared(call)
-        rules, between, at_the_image = _rules_below(call.x)
+        sums, between, at_the_image = _sums_below(call.x)
         if not at_the_image:
             return super().shared(call)
-        if rules or not between <= _UNCHANGED:
+        if sums or not between <= _UNCHANGED:
             raise ModelError(
                 f"method {self.method!r} at layer 'input' needs convolutions that see the image "
                 "itself, and the model changes it first, or joins it with feature maps; choose a "
@@ -137,7 +134,7 @@ class BoxedRule(AlphaBetaRule):
         low, high = (v.to(x.dtype).expand_as(x) for v in (self._box.low, self._box.high))
         parts = ((x.detach(), weight), (-low, weight.clamp(min=0)), (-high, weight.clamp(max=0)))
         z = sum(call.run(_Handed.apply(x, value), part, None) for value, part in parts)
-        result: torch.Tensor = _Shared.apply(call, (1, 0), False, z, None)
+        result: torch.Tensor = _Shared.apply(call, (1, 0), None, z, None)
         return result
 
 
@@ -145,24 +142,24 @@ _UNCHANGED = {f"{name}Backward0" for name in ("Clone", "Alias", "View", "ToCopy"
 """What may stand between an image and the first convolution; a border of zeros adds nothing."""
 
 
-def _rules_below(x: torch.Tensor) -> tuple[list[Any], set[str], bool]:
+def _sums_below(x: torch.Tensor) -> tuple[list[Any], set[str], bool]:
     """What a tensor is made from: the next weighted sums, as nodes of autograd's graph; names of
     the nodes between; and whether a way that meets none of them leads to the lowest layer."""
-    rules, between, to_the_layer = [], set[str](), False
+    sums, between, to_the_layer = [], set[str](), False
     seen, waiting = set[Any](), [get_gradient_edge(x).node]
     while waiting:
         node = waiting.pop()
         if node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "at_the_score"):
-            rules.append(node)
+        if hasattr(node, "handed"):
+            sums.append(node)
         elif hasattr(node, "variable"):
             to_the_layer = True
         else:
             between.add(node.name())
             waiting += [below for below, _ in node.next_functions if below is not None]
-    return rules, between, to_the_layer
+    return sums, between, to_the_layer
 
 
 @dataclass(frozen=True)
@@ -202,20 +199,22 @@ class _WeightedSum:
 
 
 class _Shared(torch.autograd.Function):
-    """A weighted sum whose relevance is shared among its parts, so much of it to each."""
+    """A weighted sum whose relevance is shared among its parts, so much of it to each.
+
+    With a list of the next sums below, those that no sum above hands anything are at the score,
+    and their relevance is what the score's gradient is: 1.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         call: _WeightedSum,
         shares: tuple[float, float],
-        from_one: bool,
+        below: list[Any] | None,
         *parts: torch.Tensor | None,
     ) -> torch.Tensor:
         z = call.run(call.x, call.weight, call.bias)
-        ctx.shares, ctx.from_one = shares, from_one
-        # Until a sum above, whose relevance is shared the same way, says that it is not.
-        ctx.at_the_score = True
+        ctx.shares, ctx.below, ctx.handed = shares, below, False
         # A copy: a ReLU may overwrite the other.
         ctx.save_for_backward(z.clone(), *parts)
         return z
@@ -224,8 +223,11 @@ class _Shared(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         z, *parts = ctx.saved_tensors
         relevance = gradients[0]
-        if not (ctx.from_one and ctx.at_the_score):
+        if ctx.below is None or ctx.handed:
             relevance = relevance * z
+        ctx.handed = False  # the next target begins anew
+        for node in ctx.below or ():
+            node.handed = True
         given = [
             None if part is None else _quotient(relevance, part).mul_(share)
             for part, share in zip(parts, ctx.shares, strict=True)

@@ -50,7 +50,7 @@ def one_pass(
         logits = network.output(x)[:, target]
     gradients = torch.autograd.grad(logits.sum(), [activations[name] for name in layers])
     maps = {
-        name: kind.attribute(AtLayer(activations[name].detach(), g, layer=name), settings)
+        name: kind.attribute(AtLayer(activations[name].detach(), g, name), settings)
         for name, g in zip(layers, gradients, strict=True)
     }
     return Pass(maps, logits.detach(), x)
