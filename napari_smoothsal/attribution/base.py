@@ -110,6 +110,8 @@ class LayerMethod(Method):
         By the options, rules by which functions pass gradients on in a pass, forth and back, that
         the context holds; None: as autograd does. The box is that of the image, where the image
         is among the layers that are looked at, else None.
+    from_one
+        Whether each value that the score sums up begins with a relevance of 1, not with itself.
     rescales
         Whether nonlinear functions pass gradients on by the rescale rule, against a baseline
         that the options name. A map's values then add up to the score less the baseline's.
@@ -119,6 +121,7 @@ class LayerMethod(Method):
 
     attribute: Callable[[AtLayer, Any], torch.Tensor]
     backward: Callable[[Any, Box | None], AbstractContextManager[object]] | None = None
+    from_one: bool = False
     rescales: bool = False
     moves: bool = False
 

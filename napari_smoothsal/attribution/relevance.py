@@ -30,6 +30,11 @@ from napari_smoothsal.attribution.interception import Interception
 from napari_smoothsal.core.errors import ModelError
 
 
+def as_ones(values: torch.Tensor) -> torch.Tensor:
+    """1 for every value, with a gradient that gives each a relevance of 1 (0 for a value of 0)."""
+    return values * _quotient(torch.ones_like(values), values.detach())
+
+
 class Relevance(Interception):
     """What all of its rules have in common: nonlinear functions hand relevance on as a whole.
 
@@ -71,16 +76,11 @@ class AlphaBetaRule(Relevance):
     biases
         Whether positive biases are among what speaks for a sum, and negative ones among what
         speaks against it; else the inputs share all of its relevance.
-    from_one
-        Whether the explained scores have a relevance of 1 each, in place of their value.
     """
 
-    def __init__(
-        self, method: str, alpha: float, beta: float, *, biases: bool, from_one: bool = False
-    ) -> None:
+    def __init__(self, method: str, alpha: float, beta: float, *, biases: bool) -> None:
         super().__init__(method)
-        self._alpha, self._beta = alpha, beta
-        self._biases, self._from_one = biases, from_one
+        self._alpha, self._beta, self._biases = alpha, beta, biases
 
     def linear(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = linear_name(function)
@@ -95,10 +95,9 @@ class AlphaBetaRule(Relevance):
 
     def shared(self, call: _WeightedSum) -> torch.Tensor:
         """A weighted sum, and how its inputs share its relevance."""
-        below = _sums_below(call.x)[0] if self._from_one else None
         plus = call.part(1, self._biases)
         minus = call.part(-1, self._biases) if self._beta else None
-        result: torch.Tensor = _Shared.apply(call, (self._alpha, -self._beta), below, plus, minus)
+        result: torch.Tensor = _Shared.apply(call, (self._alpha, -self._beta), plus, minus)
         return result
 
 
@@ -121,10 +120,10 @@ class BoxedRule(AlphaBetaRule):
     def shared(self, call: _WeightedSum) -> torch.Tensor:
         if self._box is None:
             return super().shared(call)
-        sums, between, at_the_image = _sums_below(call.x)
+        between, at_the_image = _made_of(call.x)
         if not at_the_image:
             return super().shared(call)
-        if sums or not between <= _UNCHANGED:
+        if not between <= _UNCHANGED:
             raise ModelError(
                 f"method {self.method!r} at layer 'input' needs convolutions that see the image "
                 "itself, and the model changes it first, or joins it with feature maps; choose a "
@@ -134,7 +133,7 @@ class BoxedRule(AlphaBetaRule):
         low, high = (v.to(x.dtype).expand_as(x) for v in (self._box.low, self._box.high))
         parts = ((x.detach(), weight), (-low, weight.clamp(min=0)), (-high, weight.clamp(max=0)))
         z = sum(call.run(_Handed.apply(x, value), part, None) for value, part in parts)
-        result: torch.Tensor = _Shared.apply(call, (1, 0), None, z, None)
+        result: torch.Tensor = _Shared.apply(call, (1, 0), z, None)
         return result
 
 
@@ -142,24 +141,23 @@ _UNCHANGED = {f"{name}Backward0" for name in ("Clone", "Alias", "View", "ToCopy"
 """What may stand between an image and the first convolution; a border of zeros adds nothing."""
 
 
-def _sums_below(x: torch.Tensor) -> tuple[list[Any], set[str], bool]:
-    """What a tensor is made from: the next weighted sums, as nodes of autograd's graph; names of
-    the nodes between; and whether a way that meets none of them leads to the lowest layer."""
-    sums, between, to_the_layer = [], set[str](), False
+def _made_of(x: torch.Tensor) -> tuple[set[str], bool]:
+    """What a tensor is made from: names of autograd's nodes, down to the next weighted sums, and
+    whether a way that meets none of these leads to the image."""
+    names, to_the_image = set[str](), False
     seen, waiting = set[Any](), [get_gradient_edge(x).node]
     while waiting:
         node = waiting.pop()
         if node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "handed"):
-            sums.append(node)
-        elif hasattr(node, "variable"):
-            to_the_layer = True
-        else:
-            between.add(node.name())
+        if hasattr(node, "variable"):
+            to_the_image = True
+            continue
+        names.add(node.name())
+        if not hasattr(node, "shares"):
             waiting += [below for below, _ in node.next_functions if below is not None]
-    return sums, between, to_the_layer
+    return names, to_the_image
 
 
 @dataclass(frozen=True)
@@ -199,22 +197,17 @@ class _WeightedSum:
 
 
 class _Shared(torch.autograd.Function):
-    """A weighted sum whose relevance is shared among its parts, so much of it to each.
-
-    With a list of the next sums below, those that no sum above hands anything are at the score,
-    and their relevance is what the score's gradient is: 1.
-    """
+    """A weighted sum whose relevance is shared among its parts, so much of it to each."""
 
     @staticmethod
     def forward(
         ctx: Any,
         call: _WeightedSum,
         shares: tuple[float, float],
-        below: list[Any] | None,
         *parts: torch.Tensor | None,
     ) -> torch.Tensor:
         z = call.run(call.x, call.weight, call.bias)
-        ctx.shares, ctx.below, ctx.handed = shares, below, False
+        ctx.shares = shares
         # A copy: a ReLU may overwrite the other.
         ctx.save_for_backward(z.clone(), *parts)
         return z
@@ -222,17 +215,12 @@ class _Shared(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         z, *parts = ctx.saved_tensors
-        relevance = gradients[0]
-        if ctx.below is None or ctx.handed:
-            relevance = relevance * z
-        ctx.handed = False  # the next target begins anew
-        for node in ctx.below or ():
-            node.handed = True
+        relevance = gradients[0] * z
         given = [
             None if part is None else _quotient(relevance, part).mul_(share)
             for part, share in zip(parts, ctx.shares, strict=True)
         ]
-        return None, None, None, *given
+        return None, None, *given
 
 
 class _Handed(torch.autograd.Function):

@@ -11,6 +11,7 @@ from napari_smoothsal.attribution.base import METHODS, AtLayer, Box, LayerMethod
 from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.device import resolve_device
 from napari_smoothsal.attribution.network import Network
+from napari_smoothsal.attribution.relevance import as_ones
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.models import Model
 
@@ -48,7 +49,8 @@ def one_pass(
     x = network.normalised(images)
     with captured(network.module, layers) as activations, rules:
         logits = network.output(x)[:, target]
-    gradients = torch.autograd.grad(logits.sum(), [activations[name] for name in layers])
+    scored = as_ones(logits) if kind.from_one else logits
+    gradients = torch.autograd.grad(scored.sum(), [activations[name] for name in layers])
     maps = {
         name: kind.attribute(AtLayer(activations[name].detach(), g, name), settings)
         for name, g in zip(layers, gradients, strict=True)

@@ -116,9 +116,8 @@ EXCITATION_BACKPROP = METHODS.register(
         positive="supports",
         negative="speaks against",
         attribute=_relevance,
-        backward=lambda _options, _box: AlphaBetaRule(
-            "excitation_backprop", 1, 0, biases=False, from_one=True
-        ),
+        backward=lambda _options, _box: AlphaBetaRule("excitation_backprop", 1, 0, biases=False),
+        from_one=True,
     )
 )
 """P(i) = sum_j a_i w+_ij / (sum of these over i) P(j), from P = 1 for the class (Zhang et al.
