@@ -24,7 +24,7 @@ def tiles(model: Model) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("method", "oracle"), [(BOTH[0], GuidedBackprop), (BOTH[1], Deconvolution)]
+    ("method", "oracle"), list(zip(BOTH, (GuidedBackprop, Deconvolution), strict=True))
 )
 def test_the_image_is_seen_as_captum_sees_it(method: str, oracle) -> None:
     model = every_model()["plain"]
