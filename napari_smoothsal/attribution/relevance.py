@@ -123,22 +123,25 @@ class BoxedRule(AlphaBetaRule):
         between, at_the_image = _made_of(call.x)
         if not at_the_image:
             return super().shared(call)
-        if not between <= _UNCHANGED:
+        x, weight, box = call.x, call.weight, self._box
+        if not between <= _UNCHANGED or x.shape[1:2] != box.low.shape[1:2]:
             raise ModelError(
                 f"method {self.method!r} at layer 'input' needs convolutions that see the image "
                 "itself, and the model changes it first, or joins it with feature maps; choose a "
                 "hidden layer, or method 'lrp_epsilon'"
             )
-        x, weight = call.x, call.weight
-        low, high = (v.to(x.dtype).expand_as(x) for v in (self._box.low, self._box.high))
-        parts = ((x.detach(), weight), (-low, weight.clamp(min=0)), (-high, weight.clamp(max=0)))
+        low, high = (v.to(x.dtype).expand_as(x) for v in (box.low, box.high))
+        parts = ((x.detach(), weight), (-low, _clamped(weight, 1)), (-high, _clamped(weight, -1)))
         z = sum(call.run(_Handed.apply(x, value), part, None) for value, part in parts)
         result: torch.Tensor = _Shared.apply(call, (1, 0), z, None)
         return result
 
 
-_UNCHANGED = {f"{name}Backward0" for name in ("Clone", "Alias", "View", "ToCopy", "ConstantPadNd")}
-"""What may stand between an image and the first convolution; a border of zeros adds nothing."""
+_UNCHANGED = {
+    f"{name}Backward0"
+    for name in ("Clone", "Alias", "View", "ToCopy", "ReflectionPad2D", "ReplicationPad2D")
+}
+"""What may stand between an image and the first convolution: each value is one of the image's."""
 
 
 def _made_of(x: torch.Tensor) -> tuple[set[str], bool]:
@@ -185,15 +188,15 @@ class _WeightedSum:
 
     def part(self, sign: int, biases: bool) -> torch.Tensor:
         """What is positive (``sign`` 1) or negative (-1) among the summands, summed up."""
-        high, low = self.weight.clamp(min=0), self.weight.clamp(max=0)
-        bias = self.bias if biases else None
-        if sign < 0:
-            high, low = low, high
-        if bias is not None:
-            bias = bias.clamp(min=0) if sign > 0 else bias.clamp(max=0)
+        bias = _clamped(self.bias, sign) if biases and self.bias is not None else None
         if not (self.x < 0).any():  # as after a ReLU
-            return self.run(self.x, high, bias)
-        return self.run(self.x.clamp(min=0), high, bias) + self.run(self.x.clamp(max=0), low, None)
+            return self.run(self.x, _clamped(self.weight, sign), bias)
+        z = self.run(_clamped(self.x, 1), _clamped(self.weight, sign), bias)
+        return z + self.run(_clamped(self.x, -1), _clamped(self.weight, -sign), None)
+
+
+def _clamped(values: torch.Tensor, sign: int) -> torch.Tensor:
+    return values.clamp(min=0) if sign > 0 else values.clamp(max=0)
 
 
 class _Shared(torch.autograd.Function):

@@ -64,7 +64,7 @@ class Generous(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a = nn.Conv2d(3, 16, 4, 2)
+        self.a = nn.Conv2d(3, 16, 4, 2, 1, padding_mode="reflect")
         self.b = nn.Conv2d(16, 16, 3, 1, 1, padding_mode="reflect")
         self.c = nn.ConvTranspose2d(16, 16, 2, 2)
         self.d = nn.Conv2d(16, 16, 3, 2, groups=2)
@@ -184,11 +184,15 @@ def test_an_image_that_no_convolution_sees_itself_has_no_box() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(2 * x - 1)
 
+    class Bordered(Head):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(F.pad(x, (1, 1, 1, 1)))
+
     class Joined(Head):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(torch.cat([F.relu(self.low(x)[:, :2]), x], 1)).sum((2, 3))
 
-    for module in (Rescaled(), Joined()):
+    for module in (Rescaled(), Bordered(), Joined()):
         model = wrapped(module, "a", "b", size=8)
         with pytest.raises(ModelError, match=r"'deep_taylor' at layer 'input'.*hidden layer"):
             one_pass(model, tiles(model), ("input",), "deep_taylor")
