@@ -42,13 +42,30 @@ class AtLayer:
     gradient
         (B, C, h, w) of the explained scalar with respect to it; for a method with backward rules
         of its own, what these make of it.
+    layer
+        Its name.
     reference
         (B or 1, C, h, w) the layer's output for the baseline images; None for a method without.
     """
 
     activation: torch.Tensor
     gradient: torch.Tensor
+    layer: str
     reference: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Box:
+    """What the values of an image lie between, as the network sees it.
+
+    Attributes
+    ----------
+    low, high
+        (1, C, 1, 1) black and white, normalised.
+    """
+
+    low: torch.Tensor
+    high: torch.Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +108,10 @@ class LayerMethod(Method):
         or (B, 1, h, w), where it has no channels.
     backward
         By the options, rules by which functions pass gradients on in a pass, forth and back, that
-        the context holds; None: as autograd does.
+        the context holds; None: as autograd does. The box is that of the image, where the image
+        is among the layers that are looked at, else None.
+    from_one
+        Whether each value that the score sums up begins with a relevance of 1, not with itself.
     rescales
         Whether nonlinear functions pass gradients on by the rescale rule, against a baseline
         that the options name. A map's values then add up to the score less the baseline's.
@@ -100,7 +120,8 @@ class LayerMethod(Method):
     """
 
     attribute: Callable[[AtLayer, Any], torch.Tensor]
-    backward: Callable[[Any], AbstractContextManager[None]] | None = None
+    backward: Callable[[Any, Box | None], AbstractContextManager[object]] | None = None
+    from_one: bool = False
     rescales: bool = False
     moves: bool = False
 

@@ -20,10 +20,18 @@ _ELEMENTWISE = {
     *("exp", "log", "log1p", "sqrt", "rsqrt", "square", "abs", "erf", "sin", "cos", "reciprocal"),
 }
 
+WEIGHTED = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"})
+"""Weighted sums whose first arguments are the input, the weights and the biases."""
+
+MATRICES = frozenset(
+    ("einsum", "matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "addmm", "baddbmm", "addbmm")
+)
+"""Weighted sums whose weights may be any of the arguments."""
+
 _PRODUCTS = {
-    *("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear", "einsum", "lerp"),
-    *("matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "addmm", "baddbmm", "addbmm"),
-    *("mul", "multiply", "__mul__", "__rmul__", "__imul__"),
+    *WEIGHTED,
+    *MATRICES,
+    *("mul", "multiply", "__mul__", "__rmul__", "__imul__", "lerp"),
 }
 """Linear in each argument: in all as long as one of them carries a gradient."""
 
@@ -59,6 +67,11 @@ class Elementwise:
 def name_of(function: Function) -> str:
     """As messages call it."""
     return getattr(function, "__name__", repr(function))
+
+
+def linear_name(function: Function) -> str | None:
+    """The name of a function that `is_linear` may call linear, whichever variant it is."""
+    return _table()[1].get(function)
 
 
 def carry_gradients(values: list[Any]) -> list[torch.Tensor]:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from napari_smoothsal.attribution.aggregation import Aggregation
-from napari_smoothsal.attribution.base import AtLayer, LayerMethod
+from napari_smoothsal.attribution.base import AtLayer, Box, LayerMethod
 from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.reference import reference_of
+from napari_smoothsal.attribution.relevance import as_ones
 from napari_smoothsal.attribution.rescale import Reference, rescaled
 from napari_smoothsal.attribution.sample_images import SampleImages
 from napari_smoothsal.attribution.walk import Walk
@@ -60,10 +61,13 @@ class LayerWalker(Walker[Attributions]):
             ):
                 output = network.output(images)
             found: Attributions = {}
+            scored = (output, activations)
+            if self._from_one:
+                scored = (as_ones(output), {name: as_ones(a) for name, a in activations.items()})
             targets = list(dict.fromkeys(self.plan(i).target for i in self.members))
             for target in targets:
                 question = self._samples.question(batch.questions[target], rows)
-                scores = question.scores(output, activations)
+                scores = question.scores(*scored)
                 asked = [i for i in self.members if self.plan(i).target == target]
                 names = list(dict.fromkeys(self.plan(i).spec.layer for i in asked))
                 gradients = torch.autograd.grad(
@@ -78,6 +82,7 @@ class LayerWalker(Walker[Attributions]):
                     at = AtLayer(
                         activations[name].detach(),
                         by_name[name],
+                        name,
                         None if reference is None else reference.activations[name],
                     )
                     found[i] = self._attribute(i, at, rise)
@@ -114,14 +119,25 @@ class LayerWalker(Walker[Attributions]):
 
     def _backward_rules(
         self, reference: Reference | None
-    ) -> contextlib.AbstractContextManager[None]:
+    ) -> contextlib.AbstractContextManager[object]:
         if reference is not None:
             return rescaled(reference)
         way = self.walk.way
         if way is None:
             return contextlib.nullcontext()
         assert isinstance(way.method, LayerMethod) and way.method.backward is not None
-        return way.method.backward(way.options)
+        return way.method.backward(way.options, self._box if "input" in self._layers else None)
+
+    @property
+    def _from_one(self) -> bool:
+        way = self.walk.way
+        return way is not None and isinstance(way.method, LayerMethod) and way.method.from_one
+
+    @property
+    def _box(self) -> Box:
+        network = self.batch.network
+        pixel = torch.zeros(1, self.batch.images.shape[1], 1, 1)
+        return Box(network.normalised(pixel), network.normalised(pixel + 1))
 
     @torch.no_grad()
     def _attribute(

@@ -3,9 +3,8 @@
 For a nonlinear function y = f(x) the multiplier is (f(x) - f(x0)) / (x - x0) in place of f'(x),
 where x0 is what the same call saw for the baseline image (Shrikumar et al. 2017, section 3.5.1).
 
-*Functions* are intercepted, not modules: a ReLU that is shared between places, or called as a
-function, is one call after the other here, and the network stays as it is. What is neither
-linear nor has a rule is refused: its plain gradient would be a silently wrong multiplier.
+The calls are those that `Interception` finds; the n-th of the image's pass is compared with the
+n-th of the baseline's.
 """
 
 from __future__ import annotations
@@ -18,18 +17,9 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
-from napari_smoothsal.attribution.functions import (
-    Elementwise,
-    Function,
-    carry_gradients,
-    is_elementwise,
-    is_linear,
-    name_of,
-    out_of_place,
-)
+from napari_smoothsal.attribution.functions import Elementwise, Function, out_of_place
+from napari_smoothsal.attribution.interception import Interception
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.readout import Question
 
@@ -95,41 +85,39 @@ _MAX_POOLING = "max_pool2d"
 @contextmanager
 def recorded(reference: Reference) -> Iterator[None]:
     """Record the nonlinear calls of a pass of the baseline, which the block runs."""
-    with _Recording(reference):
+    with _Recording(reference.calls):
         yield
 
 
 @contextmanager
 def rescaled(reference: Reference) -> Iterator[None]:
     """Rescale the gradients of a pass, which the block runs, against a reference."""
-    mode = _Rescaling(reference)
+    mode = _Rescaling(reference.calls)
     with mode:
         yield
     if mode.position != len(reference.calls):
         raise _another_path(f"{mode.position} nonlinear calls, not {len(reference.calls)}")
 
 
-class _Interception(TorchFunctionMode):
-    """Finds the calls that decide about the gradient, and lets linear ones through."""
+class _Comparison(Interception):
+    """Takes the nonlinear calls apart."""
 
-    def __torch_function__(
-        self, function: Function, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        gradients = len(carry_gradients(tree_leaves((args, kwargs))))
-        if not gradients:
-            return function(*args, **kwargs)
-        if function is F.max_pool2d:
-            return self.pooled(*_pooling(args, kwargs))
-        if is_elementwise(function) and gradients == 1:
-            return self.bent(*out_of_place(function, args, kwargs))
-        result = function(*args, **kwargs)
-        carries = carry_gradients(tree_leaves(result))
-        if carries and not is_linear(function, args, kwargs, gradients):
-            raise _refused(function)
-        return result
+    maxima = frozenset({F.max_pool2d})
 
-    def bent(self, f: Elementwise, x: torch.Tensor, in_place: bool) -> torch.Tensor:
+    def __init__(self, calls: list[_Call]) -> None:
+        super().__init__("deeplift")
+        self._calls = calls
+
+    def bent(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.elementwise(*out_of_place(function, args, kwargs))
+
+    def maximum(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        x, window, indices = _pooling(args, kwargs)
+        if indices:
+            raise self.refusal(function)
+        return self.pooled(x, window)
+
+    def elementwise(self, f: Elementwise, x: torch.Tensor, in_place: bool) -> torch.Tensor:
         """A function of single values."""
         raise NotImplementedError
 
@@ -138,12 +126,8 @@ class _Interception(TorchFunctionMode):
         raise NotImplementedError
 
 
-class _Recording(_Interception):
-    def __init__(self, reference: Reference) -> None:
-        super().__init__()
-        self._calls = reference.calls
-
-    def bent(self, f: Elementwise, x: torch.Tensor, in_place: bool) -> torch.Tensor:
+class _Recording(_Comparison):
+    def elementwise(self, f: Elementwise, x: torch.Tensor, in_place: bool) -> torch.Tensor:
         # Copies, once for all samples: whatever follows may overwrite either.
         seen, y = x.detach().clone(), f.apply(x)
         self._calls.append(_Call(f.name, seen, y.detach().clone()))
@@ -155,13 +139,12 @@ class _Recording(_Interception):
         return y
 
 
-class _Rescaling(_Interception):
-    def __init__(self, reference: Reference) -> None:
-        super().__init__()
-        self._calls = reference.calls
+class _Rescaling(_Comparison):
+    def __init__(self, calls: list[_Call]) -> None:
+        super().__init__(calls)
         self.position = 0
 
-    def bent(self, f: Elementwise, x: torch.Tensor, in_place: bool) -> torch.Tensor:
+    def elementwise(self, f: Elementwise, x: torch.Tensor, in_place: bool) -> torch.Tensor:
         return _Secant.apply(x, f, self._next(f.name, x), in_place)  # type: ignore[no-any-return]
 
     def pooled(self, x: torch.Tensor, window: _Window) -> torch.Tensor:
@@ -282,21 +265,13 @@ def _two(value: Any) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value)
 
 
-def _pooling(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[torch.Tensor, _Window]:
+def _pooling(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[torch.Tensor, _Window, bool]:
+    """A call's image and window, and whether it asks for the winners' indices as well."""
     names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
     defaults = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
     given: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
-    if given.get("return_indices"):
-        raise _refused(F.max_pool2d_with_indices)
-    x = given.pop("input")
-    return x, _Window(*(given[name] for name in names[1:6]))
-
-
-def _refused(function: Function) -> ModelError:
-    return ModelError(
-        f"method 'deeplift' has no rule for {name_of(function)!r}, which the model applies above "
-        "the layer; choose 'gradient' or 'activation_x_gradient', or a layer above it"
-    )
+    window = _Window(*(given[name] for name in names[1:6]))
+    return given["input"], window, bool(given.get("return_indices"))
 
 
 def _another_path(what: str) -> ModelError:

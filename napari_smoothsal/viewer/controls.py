@@ -65,9 +65,9 @@ def control_for(
     if kind is int:
         return SpinBox(value=field.default, min=-WIDEST, max=2**31 - 1, **options)
     if kind is float:
-        return FloatSpinBox(
-            value=field.default, min=-WIDEST, max=WIDEST, step=DECIMALS_STEP, **options
-        )
+        # It holds no more decimals than its step has: not even a default that is finer.
+        step = min(DECIMALS_STEP, abs(field.default) or DECIMALS_STEP)
+        return FloatSpinBox(value=field.default, min=-WIDEST, max=WIDEST, step=step, **options)
     union = get_origin(kind) in (Union, types.UnionType)
     if kind is str or (union and (_takes_words(get_args(kind)) or _may_be_unset(get_args(kind)))):
         line = LineEdit(value="" if field.default is None else str(field.default), **options)

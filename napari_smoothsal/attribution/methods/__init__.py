@@ -5,5 +5,7 @@ from napari_smoothsal.attribution.methods import gradient
 from napari_smoothsal.attribution.methods import deeplift
 from napari_smoothsal.attribution.methods import integrated_gradients
 from napari_smoothsal.attribution.methods import gradient_shap
+from napari_smoothsal.attribution.methods import relevance_propagation
+from napari_smoothsal.attribution.methods import rectified_gradients
 from napari_smoothsal.attribution.methods import cams
 from napari_smoothsal.attribution.methods import activation

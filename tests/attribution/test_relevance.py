@@ -1,0 +1,366 @@
+"""Relevance propagation: conservation, closed forms, what is refused. (zennit: a file beside.)"""
+
+import copy
+
+import pytest
+import torch
+from networks import Functional, every_model, wrapped
+from one_pass import one_pass
+from torch import nn
+from torch.nn import functional as F
+from unets import SmallUNet, segmenter
+
+from napari_smoothsal import Compute, SaliencySpec, explain_tiles
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.errors import ModelError, SettingError
+from napari_smoothsal.denoise.filters import mean_of_four_rolls
+from napari_smoothsal.models import Model
+
+RULES = ("lrp_epsilon", "lrp_alpha_beta", "lrp_z_plus", "excitation_backprop", "deep_taylor")
+FP64 = Compute(precision="fp64", device="cpu")
+THROUGH = {
+    "plain": ("input", "0", "1", "2", "3", "4"),
+    "resnet": ("input", "conv1", "bn1", "maxpool", "layer1", "layer2.0", "layer3", "layer4"),
+    "functional": ("input", "a", "c", "d"),
+    "single_logit": ("input", "features.0", "features.1", "features"),
+    "unet": ("input", "stem", "decode.0", "decode"),
+}
+"""Layers that every way from the image to the score leads through."""
+
+
+def models() -> dict[str, Model]:
+    found = every_model()
+    torch.manual_seed(2)
+    found["unet"] = segmenter(SmallUNet(), "n", "s", "t", mean=(0.4,) * 3, std=(0.2,) * 3)
+    return found
+
+
+MODELS = models()
+
+
+def without_biases(model: Model) -> Model:
+    model = copy.deepcopy(model)
+    for name, value in (*model.module.named_parameters(), *model.module.named_buffers()):
+        if name.endswith(("bias", "running_mean")):
+            value.data.zero_()
+    return model
+
+
+def tiles(model: Model, n: int = 2) -> torch.Tensor:
+    size = model.card.input_size
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(n))
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_without_biases_every_layer_has_all_of_the_score(name: str) -> None:
+    model = without_biases(MODELS[name])
+    found = one_pass(model, tiles(model), THROUGH[name], "lrp_epsilon", epsilon=0)
+    for layer in THROUGH[name]:
+        assert torch.allclose(found.sums(layer), found.scores, rtol=1e-9)
+
+
+class Generous(nn.Module):
+    """Every unit sees summands of both signs: nothing that is to be shared finds nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 16, 4, 2, 1, padding_mode="reflect")
+        self.b = nn.Conv2d(16, 16, 3, 1, 1, padding_mode="reflect")
+        self.c = nn.ConvTranspose2d(16, 16, 2, 2)
+        self.d = nn.Conv2d(16, 16, 3, 2, groups=2)
+        self.out = nn.Linear(16, 3)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.a(x))
+        x = F.max_pool2d(F.relu(F.relu(self.b(x), inplace=True) + x), 2)
+        x = F.relu(self.d(F.relu(self.c(x))))
+        return self.out(F.adaptive_max_pool2d(x, 2).mean((2, 3)))
+
+
+@pytest.mark.parametrize("rule", RULES[1:])
+def test_rules_that_let_biases_take_nothing_keep_all_of_the_score(rule: str) -> None:
+    torch.manual_seed(3)
+    model = wrapped(Generous(), "a", "b", "c")
+    options = {"biases": False} if rule.startswith("lrp") else {}
+    layers = ("input", "a", "c", "d")
+    found = one_pass(model, tiles(model, 4), layers, rule, **options)
+    expected = torch.ones(4).double() if rule == "excitation_backprop" else found.scores
+    for layer in layers:
+        assert torch.allclose(found.sums(layer), expected, rtol=1e-9), layer
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_biases_take_their_share(name: str) -> None:
+    # With epsilon = 0 it is activation x gradient: biases are what is missing.
+    model = MODELS[name]
+    layers = THROUGH[name]
+    found = one_pass(model, tiles(model), layers, "lrp_epsilon", epsilon=0)
+    expected = one_pass(model, tiles(model), layers, "activation_x_gradient")
+    for layer in layers:
+        scale = expected.maps[layer].abs().max()
+        assert (found.maps[layer] - expected.maps[layer]).abs().max() < 1e-9 * scale
+    assert not torch.allclose(found.sums("input"), found.scores, rtol=1e-3)
+
+
+class Head(nn.Module):
+    """One weighted sum between what is looked at and the score."""
+
+    def __init__(self, between=None) -> None:
+        super().__init__()
+        self.low, self.between = nn.Conv2d(3, 5, 1), between or nn.Identity()
+        self.head = nn.Conv2d(5, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.between(self.low(x))).sum((2, 3))
+
+
+def summands(model: Model, images: torch.Tensor, layer: str = "low"):
+    """a_i (B, 5, H, W) and a_i w_i, of either sign, and the bias of target 0's score."""
+    network = copy.deepcopy(model.module).double()
+    a = one_pass(model, images, (layer,), "activation")
+    weight = network.head.weight[0, :, 0, 0].reshape(1, 5, 1, 1).detach()
+    return a.maps[layer], a.maps[layer] * weight, network.head.bias[0].detach()
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 0.3])
+def test_epsilon_lets_go_of_what_is_small_beside_it(epsilon: float) -> None:
+    torch.manual_seed(0)
+    model = wrapped(Head(), "a", "b", size=8)
+    _, parts, bias = summands(model, tiles(model))
+    z = parts.sum(1, keepdim=True) + bias
+    found = one_pass(model, tiles(model), ("low",), "lrp_epsilon", epsilon=epsilon)
+    expected = parts * z / (z + epsilon * z.sign())
+    assert torch.allclose(found.maps["low"], expected)
+
+
+@pytest.mark.parametrize("biases", [True, False])
+@pytest.mark.parametrize(("alpha", "beta"), [(2, 1), (1, 0), (1.25, 0.25), (1, 1)])
+def test_alpha_and_beta_share_what_is_for_and_against_apart(alpha, beta, biases) -> None:
+    torch.manual_seed(1)
+    model = wrapped(Head(), "a", "b", size=8)
+    _, parts, bias = summands(model, tiles(model))
+    absorbing = bias if biases else torch.zeros_like(bias)
+    for_it = parts.clamp(min=0).sum(1, keepdim=True) + absorbing.clamp(min=0)
+    against = parts.clamp(max=0).sum(1, keepdim=True) + absorbing.clamp(max=0)
+    z = parts.sum(1, keepdim=True) + bias
+    some = (for_it > 0) & (against < 0)
+    shares = alpha * parts.clamp(min=0) / for_it - beta * parts.clamp(max=0) / against
+    options = {"alpha": alpha, "beta": beta, "biases": biases, "conserve": alpha - beta == 1}
+    found = one_pass(model, tiles(model), ("low",), "lrp_alpha_beta", **options).maps["low"]
+    assert some.double().mean() > 0.5
+    assert torch.allclose(torch.where(some, found, 0), torch.where(some, shares * z, 0))
+    if beta == 0:
+        plus = one_pass(model, tiles(model), ("low",), "lrp_z_plus", biases=biases)
+        assert torch.equal(found, plus.maps["low"])
+
+
+def test_an_image_is_looked_at_within_its_box() -> None:
+    torch.manual_seed(0)
+    model = wrapped(nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1)), "a", "b", size=8)
+    # A pixel of the mean colour is 0 to the network; one that is black has relevance, too.
+    images = tiles(model)
+    images[0, :, :2, :2] = torch.tensor(model.card.mean).reshape(3, 1, 1)
+    images[1, :, :2, :2] = 0
+    found = one_pass(model, images, ("input",), "deep_taylor")
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).reshape(1, 3, 1, 1)
+        for v in (model.card.mean, model.card.std)
+    )
+    convolution = copy.deepcopy(model.module[0]).double()
+    weight = convolution.weight[0].detach().reshape(1, 3, 1, 1)
+    low, high = -mean / std, (1 - mean) / std
+    x = found.images
+    above = x * weight - low * weight.clamp(min=0) - high * weight.clamp(max=0)
+    relevance = convolution(x)[:, :1].detach() / 64
+    assert (above > -1e-7).all()
+    assert torch.allclose(found.maps["input"], above / above.sum(1, keepdim=True) * relevance)
+    assert found.maps["input"][0, :, 0, 0].abs().min() > 0
+
+
+def test_an_image_that_no_convolution_sees_itself_has_no_box() -> None:
+    class Rescaled(Head):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(2 * x - 1)
+
+    class Bordered(Head):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(F.pad(x, (1, 1, 1, 1)))
+
+    class Joined(Head):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.cat([F.relu(self.low(x)[:, :2]), x], 1)).sum((2, 3))
+
+    for module in (Rescaled(), Bordered(), Joined()):
+        model = wrapped(module, "a", "b", size=8)
+        with pytest.raises(ModelError, match=r"'deep_taylor' at layer 'input'.*hidden layer"):
+            one_pass(model, tiles(model), ("input",), "deep_taylor")
+        # Nothing but the box is missing.
+        assert one_pass(model, tiles(model), ("low",), "deep_taylor").maps["low"].abs().max() > 0
+        assert one_pass(model, tiles(model), ("input",), "lrp_z_plus").sums("input").abs().min() > 0
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "bend", [nn.SiLU(), nn.SiLU(True), nn.GELU(), nn.LeakyReLU(0.1, True), nn.ReLU6(), nn.Sigmoid()]
+)
+def test_other_nonlinear_functions_hand_on_all_they_have(bend: nn.Module, rule: str) -> None:
+    torch.manual_seed(1)
+    model = wrapped(Head(bend), "a", "b", size=8)
+    found = one_pass(model, tiles(model), ("low", "between"), rule)
+    low, between = found.maps["low"], found.maps["between"]
+    assert torch.allclose(low, between, atol=1e-12 * float(between.abs().max()))
+
+
+@pytest.mark.parametrize("rule", RULES[1:])
+def test_a_batch_norm_hands_on_all_it_has(rule: str) -> None:
+    model = MODELS["resnet"]
+    layers = ("conv1", "bn1")
+    found = one_pass(model, tiles(model), layers, rule)
+    assert torch.allclose(found.maps["conv1"], found.maps["bn1"], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_layers_seen_in_one_pass_are_what_they_are_alone(rule: str) -> None:
+    for name in ("functional", "resnet"):
+        model, layers = MODELS[name], THROUGH[name][1:]
+        layers = tuple(layer for layer in layers if layer != "conv1")  # its BatchNorm is folded
+        together = one_pass(model, tiles(model), layers, rule)
+        for layer in layers:
+            alone = one_pass(model, tiles(model), (layer,), rule).maps[layer]
+            scale = alone.abs().max()
+            assert (together.maps[layer] - alone).abs().max() <= 1e-9 * scale, layer
+
+
+class NothingInPlace(Functional):
+    """The same function."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.a(x))
+        y = torch.relu(self.b(x))
+        y = y + y
+        y = self.d(torch.relu(self.c(y))).clamp(min=0)
+        return self.out(F.adaptive_avg_pool2d(y, 1).flatten(1))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_functions_are_seen_whichever_way_they_are_called(rule: str) -> None:
+    model = MODELS["functional"]
+    twin = NothingInPlace()
+    twin.load_state_dict(model.module.state_dict())
+    layers = ("input", "a", "c")
+    ours = one_pass(model, tiles(model), layers, rule)
+    theirs = one_pass(wrapped(twin, "a", "b", "c"), tiles(model), layers, rule)
+    for layer in layers:
+        assert torch.allclose(ours.maps[layer], theirs.maps[layer], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["plain", "resnet", "unet", "single_logit"])
+def test_the_engine_makes_the_same_maps(name: str, rule: str) -> None:
+    model, images = MODELS[name], tiles(MODELS[name])
+    for layer in ("input", THROUGH[name][-1]):
+        options = {"denoising": "original", "samples": 0, "target": model.card.class_names[0]}
+        if name == "unet":
+            options["method_options"] = {"target_pixels": "all"}
+        spec = SaliencySpec(layer=layer, method=rule, **options)
+        ours = explain_tiles(model, images, spec, FP64).maps
+        expected = one_pass(model, images, (layer,), rule).maps[layer]
+        assert (ours - expected).abs().max() <= 2e-6 * expected.abs().max()
+
+
+def test_excitation_begins_with_one_for_each_value_that_is_asked_about() -> None:
+    torch.manual_seed(3)
+    model = wrapped(Generous(), "a", "b", "c")
+    images = tiles(model, 4)
+    specs = [
+        SaliencySpec(
+            layer=layer,
+            method="excitation_backprop",
+            denoising="original",
+            samples=0,
+            target=target,
+        )
+        for target in ("a", "c", "a-b", "unit:d:2")
+        for layer in ("input", "c")
+    ]
+    found = Explainer(model, specs, FP64, "tiles").explain(images, [(i,) for i in range(4)]).specs
+    for spec, at in zip(specs, found, strict=True):
+        alone = explain_tiles(model, images, spec, FP64)
+        assert torch.equal(at.maps, alone.maps)
+        total = at.maps.double().sum((1, 2, 3))
+        expected = torch.full_like(total, 0 if spec.target == "a-b" else 1)
+        assert torch.allclose(total, expected, atol=1e-6), spec
+
+
+def test_a_denoising_filters_the_multiplier() -> None:
+    model = wrapped(
+        nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        *"abcd",
+        size=16,
+    )
+    images = tiles(model)
+    options = {"samples": 0, "target": "a", "layer": "input"}
+    plain = one_pass(model, images, ("input",), "lrp_epsilon")
+    multiplier = plain.maps["input"] / plain.images
+    spec = SaliencySpec(method="lrp_epsilon", denoising="backward_hook", **options)
+    found = explain_tiles(model, images, spec, FP64).maps.double()
+    expected = mean_of_four_rolls(multiplier) * plain.images
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("rule", RULES)
+def test_narrower_formats_hold_the_rules(rule: str, precision: str) -> None:
+    model = MODELS["plain"]
+    options = {"denoising": "original", "samples": 0, "target": "a", "layer": "1"}
+    spec = SaliencySpec(method=rule, **options)
+    exact = explain_tiles(model, tiles(model), spec, FP64).maps
+    rough = explain_tiles(model, tiles(model), spec, Compute(precision=precision, device="cpu"))
+    limit = {"fp32": 1e-4, "bf16": 0.1}[precision]
+    assert (rough.maps - exact).norm() <= limit * exact.norm()
+
+
+@pytest.mark.parametrize(
+    ("between", "named"),
+    [
+        (lambda x: x * torch.sigmoid(x), "mul"),
+        (lambda x: x.softmax(1), "softmax"),
+        (nn.GroupNorm(1, 5), "group_norm"),
+        (lambda x: F.layer_norm(x, x.shape[1:]), "layer_norm"),
+    ],
+)
+@pytest.mark.parametrize("rule", RULES)
+def test_what_has_no_rule_is_refused_and_named(rule: str, between, named: str) -> None:
+    model = wrapped(Head(between), "a", "b", size=8)
+    with pytest.raises(ModelError, match=rf"{rule}.*{named}.*choose 'gradient'"):
+        one_pass(model, tiles(model), ("low",), rule)
+    assert one_pass(model, tiles(model), ("head",), rule).maps["head"].abs().max() > 0
+
+
+def test_a_product_of_matrices_has_an_epsilon_rule_alone() -> None:
+    weight = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).double()
+    mixing = Head(lambda x: torch.einsum("bchw,cd->bdhw", x, weight.to(x.dtype)))
+    model = wrapped(mixing, "a", "b", size=8)
+    found = one_pass(model, tiles(model), ("low",), "lrp_epsilon", epsilon=0)
+    expected = one_pass(model, tiles(model), ("low",), "activation_x_gradient")
+    assert torch.allclose(found.maps["low"], expected.maps["low"])
+    rough = one_pass(model, tiles(model), ("low",), "lrp_epsilon", epsilon=0.5)
+    assert (rough.sums("low").abs() < found.sums("low").abs()).all()
+    with pytest.raises(ModelError, match="einsum"):
+        one_pass(model, tiles(model), ("low",), "lrp_z_plus")
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("lrp_alpha_beta", {"alpha": 1.0, "beta": 1.0}, "difference must be 1.*conserve = false"),
+        ("lrp_alpha_beta", {"alpha": -1.0}, "alpha"),
+        ("lrp_epsilon", {"epsilon": -0.1}, "epsilon"),
+        ("deep_taylor", {"epsilon": 0.1}, "no option 'epsilon'"),
+    ],
+)
+def test_options_that_cannot_work(method: str, options, words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        one_pass(MODELS["plain"], tiles(MODELS["plain"]), ("1",), method, **options)
