@@ -1,8 +1,8 @@
 """What a method is: how it turns passes of the network into an attribution.
 
-There are two kinds so far. A `LayerMethod` needs one pass, forth and back, of each noise sample,
-and looks at what it left at the layer. A `PerturbationMethod` changes the image many times and
-looks at the scores alone.
+There are three kinds. A `LayerMethod` needs one pass, forth and back, of each noise sample, and
+looks at what it left at the layer. A `PathMethod` adds up gradients between a baseline and the
+tile. A `PerturbationMethod` changes the image many times and looks at the scores alone.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class Method:
         Settings model of ``SaliencySpec.method_options``.
     one_map
         Whether, by the options, there is one map in place of one for each of the layer's channels.
+    uses_gradients
+        Whether what is done to gradients changes it.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Method:
     negative: str
     options: type[MethodOptions] = MethodOptions
     one_map: Callable[[Any], bool] = lambda _options: False
+    uses_gradients: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,50 @@ class LayerMethod(Method):
     moves: bool = False
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Where gradients are taken on the ways from baselines to one noise sample of a tile.
+
+    Attributes
+    ----------
+    shares
+        (n,) of the way, 0 at the baseline and 1 at the tile; ascending, where the way is one.
+    weights
+        (n,) of the gradients; they sum to 1.
+    baselines
+        (n,) which baseline each way begins at, of those there are to choose from.
+    """
+
+    shares: torch.Tensor
+    weights: torch.Tensor
+    baselines: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathMethod(Method):
+    """A method that adds up gradients on ways from baselines to the tile.
+
+    Its options have a field ``baseline``.
+
+    Attributes
+    ----------
+    count
+        How many gradients it takes of each noise sample.
+    steps
+        From the options, a seed and the number of baselines to choose from to where those are.
+    pool
+        Whether, by the options, there are many baselines to choose from; else each tile has one.
+    in_the_image
+        Whether, by the options, it goes through images and looks at what the layer makes of
+        them; else it goes through outputs of the layer. The steps are then its corners.
+    """
+
+    count: Callable[[Any], int]
+    steps: Callable[[Any, int, int], Steps]
+    pool: Callable[[Any], bool] = lambda _options: False
+    in_the_image: Callable[[Any], bool] = lambda _options: False
+
+
 @dataclass(frozen=True, kw_only=True)
 class PerturbationMethod(Method):
     """A method that changes the image and looks at the scores: at layer ``"input"`` alone.
@@ -118,6 +165,7 @@ class PerturbationMethod(Method):
     perturb: Callable[[PerturbedTile, Any], Perturbation]
     passes: Callable[[Any, int], int]
     one_map: Callable[[Any], bool] = lambda _options: True
+    uses_gradients: bool = False
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -50,6 +50,9 @@ BASELINES: Registry[Baseline] = Registry("baseline")
 CUSTOM = "custom"
 """Images of the caller's own; see `explain_tiles`."""
 
+NORMAL_TISSUE = "normal_tissue"
+"""The tiles of normal tissue that a model brings, for methods that choose from many."""
+
 
 def baseline_of(name: str) -> Baseline:
     """A baseline by its name; ``"#rrggbb"`` is one of that colour.

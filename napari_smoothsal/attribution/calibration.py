@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from napari_smoothsal.attribution.base import METHODS, PerturbationMethod
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.network import Networks
 from napari_smoothsal.attribution.reduction import reduce_channels
@@ -44,8 +45,8 @@ def normal_magnitudes(
     Returns
     -------
     list
-        One value for each spec; None where the model brings no normal tissue, or where the map
-        is zero all over it.
+        One value for each spec; None where the model brings no normal tissue, where the map is
+        zero all over it, and of methods that change the image.
 
     Raises
     ------
@@ -58,7 +59,12 @@ def normal_magnitudes(
     quick = [_quick(spec) for spec in specs]
     keys = [f"{spec.model_dump_json()} {compute.model_dump_json()} {scope}" for spec in quick]
     known = _KNOWN.setdefault(model, {})
-    new = {key: spec for key, spec in zip(keys, quick, strict=True) if key not in known}
+    new = {
+        key: spec
+        for key, spec in zip(keys, quick, strict=True)
+        # Thousands of passes for each tile are too much for a legend.
+        if key not in known and not isinstance(METHODS[spec.method], PerturbationMethod)
+    }
     if new:
         explainer = Explainer(
             model, list(new.values()), compute, scope, warn=False, networks=networks
@@ -72,7 +78,7 @@ def normal_magnitudes(
         for index, (key, spec) in enumerate(new.items()):
             parts = [reduce_channels(b.specs[index].maps, spec.reduction) for b in batches]
             known[key] = _percentile(torch.cat(parts))
-    return [known[key] or None for key in keys]
+    return [known.get(key) or None for key in keys]
 
 
 def _quick(spec: SaliencySpec) -> SaliencySpec:

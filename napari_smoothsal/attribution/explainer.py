@@ -8,33 +8,27 @@ from dataclasses import replace
 
 import torch
 
-from napari_smoothsal.attribution.base import LayerMethod
+from napari_smoothsal.attribution.base import LayerMethod, PathMethod, PerturbationMethod
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.device import Device, resolve_device
-from napari_smoothsal.attribution.explanation import Explanation, Walk
-from napari_smoothsal.attribution.jitter import jitter_of
+from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.map_plan import MapPlan, map_plans
 from napari_smoothsal.attribution.memory import RowLimit
-from napari_smoothsal.attribution.methods.deeplift import DeepLiftOptions
 from napari_smoothsal.attribution.network import Network, Networks
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
+from napari_smoothsal.attribution.walk import Walk, walk_of
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import convolutions_of, displacement_of, no_surrogate
-from napari_smoothsal.denoise.base import MovingOptions
 from napari_smoothsal.denoise.original import ORIGINAL
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.targets import Scope, Target
 
 _UNKNOWN = 0
 """Rows of a pass, before the size of a tile is known."""
-
-
-class Stopped(Exception):  # noqa: N818 - a wish that was granted, no error
-    """A batch was given up because ``stop`` answered True."""
 
 
 class Explainer:
@@ -97,16 +91,18 @@ class Explainer:
         self.model = model
         self.plans = map_plans(model, specs, scope)
         own = self.plans[: len(specs)]
-        self.specs = list(specs)
+        self.specs = [plan.spec for plan in own]
         self.layers: list[LayerInfo] = [plan.layer for plan in own]
         self.methods = [plan.method for plan in own]
         self.targets: list[Target] = [plan.target for plan in own]
         self.walks: dict[Walk, list[int]] = {}
         for index, plan in enumerate(self.plans):
+            _check_layer(plan)
             _check_channel(plan)
+            _check_baseline(plan)
             self._check_unit(plan)
             self._check_surrogate(plan, "denoising" if index < len(specs) else "match")
-            walk = self._walk_of(plan)
+            walk = walk_of(model, plan, self._convolutions_of(plan))
             self.walks.setdefault(walk, []).append(index)
             if warn:
                 self._warn_if_nothing_to_do(plan, walk)
@@ -131,11 +127,11 @@ class Explainer:
         self.device: Device = resolve_device(compute)
         self.networks = networks or Networks(model)
         if compute.precision == "auto" and narrow_suffices(
-            self.networks, model, specs, self.device, scope
+            self.networks, model, self.specs, self.device, scope
         ):
             self.device = replace(self.device, precision="bf16")
         self.compute = compute
-        looked_at = {spec.layer for spec in specs}
+        looked_at = {spec.layer for spec in self.specs}
         looked_at |= {target.unit[0] for target in self.targets if target.unit is not None}
         self._looked_at = looked_at
         self.network = self.networks.get(self.device, looked_at)
@@ -207,9 +203,7 @@ class Explainer:
     def finish(self, explanation: Explanation, stop: Callable[[], bool] | None = None) -> BatchMaps:
         """Draw the samples that an explanation still wants; see `explain`."""
         while not explanation.finished:
-            if stop is not None and stop():
-                raise Stopped
-            explanation.step()
+            explanation.step(stop=stop)
         result = explanation.result()
         overflown = ~result.finite & torch.isfinite(result.decision.logits).all(1)
         if explanation.network is self.wide_network or not overflown.any():
@@ -250,31 +244,6 @@ class Explainer:
 
     def _convolutions_of(self, plan: MapPlan) -> tuple[str, ...]:
         return convolutions_of(self.model, plan.layer, plan.denoising, plan.denoising_options)
-
-    def _walk_of(self, plan: MapPlan) -> Walk:
-        spec, denoising, options = plan.spec, plan.denoising, plan.denoising_options
-        if not (denoising.attach or denoising.replaces):
-            # What is done to the finished map changes no pass.
-            denoising, options = ORIGINAL, ORIGINAL.options()
-        if isinstance(options, MovingOptions):
-            options = options.model_copy(update={"compensate": False})
-        jitter = jitter_of(self.model, plan.layer) if spec.jitter else None
-        noisy = spec.samples != 0 and (spec.sigma > 0 or jitter is not None)
-        given = plan.method_options
-        baseline = given.baseline if isinstance(given, DeepLiftOptions) else None
-        if jitter is not None and baseline is not None:
-            _check_uniform(baseline)
-        return Walk(
-            denoising,
-            options,
-            self._convolutions_of(plan) if denoising.changes_network else (),
-            spec.samples if noisy else 0,
-            spec.sigma if noisy else 0.0,
-            spec.seed,
-            spec.layer if noisy and spec.noise_at == "layer" else None,
-            baseline,
-            jitter,
-        )
 
     def _check_surrogate(self, plan: MapPlan, asked_as: str) -> None:
         if plan.denoising.replaces and self.model.surrogate is None:
@@ -319,6 +288,11 @@ class Explainer:
 
 def _check_channel(plan: MapPlan) -> None:
     channel, layer = plan.spec.channel, plan.layer
+    if channel is not None and plan.method.one_map(plan.method_options):
+        raise SettingError(
+            f"channel = {channel}: method {plan.method.name!r} makes one map of all channels; "
+            "choose another reduction"
+        )
     if channel is not None and channel >= layer.channels:
         raise SettingError(
             f"channel = {channel}: layer {layer.name!r} has {layer.channels} channels, "
@@ -326,9 +300,25 @@ def _check_channel(plan: MapPlan) -> None:
         )
 
 
-def _check_uniform(baseline: str) -> None:
+def _check_layer(plan: MapPlan) -> None:
+    if isinstance(plan.method, PerturbationMethod) and plan.spec.layer != "input":
+        raise SettingError(
+            f"method {plan.method.name!r} changes the image and looks at the scores, so its maps "
+            f"are of the image: layer = {plan.spec.layer!r} is none; choose layer = 'input', or "
+            "a method that looks into hidden layers"
+        )
+
+
+def _check_baseline(plan: MapPlan) -> None:
+    """Of images that jitter shifts."""
+    baseline = getattr(plan.method_options, "baseline", None)
+    if baseline is None or not plan.spec.jitter:
+        return
+    if isinstance(plan.method, PathMethod) and plan.method.pool(plan.method_options):
+        return  # any of them will do
     if baseline == CUSTOM or not baseline_of(baseline).uniform:
         raise SettingError(
-            f"jitter = True: DeepLift compares shifted tiles with baseline {baseline!r}, which is "
-            "not shifted with them; choose a baseline of one colour, or jitter = False"
+            f"jitter = True: method {plan.method.name!r} compares shifted tiles with baseline "
+            f"{baseline!r}, which is not shifted with them; choose a baseline of one colour, or "
+            "jitter = False"
         )

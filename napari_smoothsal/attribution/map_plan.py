@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from napari_smoothsal.attribution.base import METHODS, Method, MethodOptions, options_of
+from napari_smoothsal.attribution.base import (
+    METHODS,
+    Method,
+    MethodOptions,
+    PerturbationMethod,
+    options_of,
+)
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.denoise import DENOISINGS, Denoising
 from napari_smoothsal.denoise import options_of as denoising_options_of
 from napari_smoothsal.denoise.base import MatchingOptions
+from napari_smoothsal.denoise.original import ORIGINAL
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.targets import Scope, Target, resolve_target
 
@@ -39,6 +46,24 @@ class MapPlan:
     matched: int | None
 
 
+def settled(spec: SaliencySpec) -> SaliencySpec:
+    """A spec without what its method has no use for.
+
+    A method that uses no gradients has none to denoise, and one that changes the image itself
+    draws no noise samples.
+    """
+    method, changes = METHODS[spec.method], dict[str, object]()
+    if not method.uses_gradients:
+        denoising = DENOISINGS[spec.denoising]
+        if not denoising.changes_network and denoising.smooth is None:
+            changes |= {"denoising": ORIGINAL.name, "denoising_options": {}}
+    if isinstance(method, PerturbationMethod):
+        plain = SaliencySpec(layer=spec.layer)
+        changes |= {"samples": 0, "jitter": False}
+        changes |= {name: getattr(plain, name) for name in ("aggregate", "noise_at", "sigma")}
+    return spec.model_copy(update=changes)
+
+
 def map_plans(model: Model, specs: Sequence[SaliencySpec], scope: Scope) -> list[MapPlan]:
     """Plans of the specs, in their order, and then of the maps that some of them match.
 
@@ -52,6 +77,7 @@ def map_plans(model: Model, specs: Sequence[SaliencySpec], scope: Scope) -> list
     wanted = list(specs)
     plans: list[MapPlan] = []
     for spec in wanted:  # grows
+        spec = settled(spec)
         method, denoising = METHODS[spec.method], DENOISINGS[spec.denoising]
         layer = model.layer(spec.layer)
         method_options = options_of(method, spec.method_options)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import nn
 
+from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.device import Device
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.fitting import cropped_to_tile, padded_to_fit
 from napari_smoothsal.models.folding import fold_batch_norms
@@ -63,6 +64,7 @@ class Network:
         if device.inside is not None:
             _cast(self.module, device.inside)
             self._check(image)
+        self._cuts: dict[str, bool] = {}
         shape = (1, -1, 1, 1)
         like = {"dtype": device.dtype, "device": device.device}
         self._mean = torch.tensor(model.card.mean, **like).reshape(shape)  # type: ignore[arg-type]
@@ -93,16 +95,38 @@ class Network:
         normalised = (self.unit_range(images) - self._mean) / self._std
         return normalised.contiguous(memory_format=torch.channels_last)
 
-    def output(self, images: torch.Tensor) -> torch.Tensor:
-        """The network's output (B, classes, H, W) of the normalised images' own pixels."""
+    def output(self, images: torch.Tensor, rows: int | None = None) -> torch.Tensor:
+        """The network's output (B, classes, H, W) of the normalised images' own pixels.
+
+        ``rows`` is B where a hook puts another number of rows in the images' place.
+        """
         if self.device.inside is not None:
             images = images.to(self.device.inside)
         output = self.module(padded_to_fit(images, self.model.unit))
-        output = self.model.readout.read(output, len(images)).to(self.device.dtype)
+        output = self.model.readout.read(output, rows or len(images)).to(self.device.dtype)
         dense = self.model.output
         if dense is None:
             return output
         return cropped_to_tile(output, dense.stride, dense.centre, images.shape[2:])
+
+    def is_cut_by(self, layer: str) -> bool:
+        """Whether the score depends on the image by way of a layer's output alone.
+
+        What lies above the layer can then be run for other outputs than the image's. Seen by
+        trying: with three times as many rows at the layer, a skip that goes past it would not fit.
+        """
+        if layer not in self._cuts:
+            shape = (2, len(self.model.card.mean), self.model.probe_px, self.model.probe_px)
+            images = torch.zeros(shape, dtype=self.device.dtype, device=self.device.device)
+            tripled = {layer: lambda output: output.repeat(3, 1, 1, 1)}
+            try:
+                with torch.no_grad(), captured(self.module, [layer], tripled):
+                    self.output(images, rows=6)
+            except (RuntimeError, ModelError):
+                self._cuts[layer] = False
+            else:
+                self._cuts[layer] = True
+        return self._cuts[layer]
 
     def on_the_tile(
         self, maps: torch.Tensor, layer: LayerInfo, tile: tuple[int, int]

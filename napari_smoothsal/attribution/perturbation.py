@@ -22,7 +22,7 @@ class PerturbedTile:
     normalised
         From colours (n, C, H, W), 0..1, to what the network sees.
     mpp
-        Micrometres per pixel.
+        Micrometres per pixel; None where the model's card does not say.
     seed
         Of whatever is drawn: a function of the spec's seed and of the tile's place on the slide,
         so that a tile is perturbed alike whatever batch it is in.
@@ -31,7 +31,7 @@ class PerturbedTile:
     image: torch.Tensor
     colours: torch.Tensor
     normalised: Callable[[torch.Tensor], torch.Tensor]
-    mpp: float
+    mpp: float | None
     seed: int
 
 

@@ -31,6 +31,7 @@ from napari_smoothsal.attribution.functions import (
     out_of_place,
 )
 from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.models.readout import Question
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,14 @@ class Reference:
     calls: list[_Call] = field(default_factory=list)
     activations: dict[str, torch.Tensor] = field(default_factory=dict)
     output: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def scores(self, question: Question) -> torch.Tensor:
+        """(B,) of the tiles of a question, as many as there are baselines or sharing one."""
+        count = len(question.classes)
+        activations = {
+            name: value.expand(count, -1, -1, -1) for name, value in self.activations.items()
+        }
+        return question.scores(self.output.expand(count, -1, -1, -1), activations)
 
     def rows(self, rows: torch.Tensor) -> Reference:
         """The reference of each row of a batch: ``rows`` are indices into the baselines."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_smoothsal.attribution.base import PathMethod
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.explanation import Explanation
@@ -41,9 +42,10 @@ class TileMaps:
     samples
         (B,) noise samples drawn; 1 without noise.
     convergence_delta
-        (B,) of DeepLift: how far the sum over a map is from the score less the baseline's, the
-        mean of the magnitudes over samples; else NaN. Rounding, where every path from the image to
-        the score leads through the layer; what goes past it, where a skip does.
+        (B,) of DeepLift and integrated gradients: how far the sum over a map is from the score
+        less the baseline's, the mean of the magnitudes over samples; else NaN. Rounding, or what
+        the steps are too few for, where every path from the image to the score leads through the
+        layer; what goes past it, too, where a skip does.
     explained_px
         (B,) number of output pixels whose scores were summed and explained: 1 for one decision
         per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
@@ -102,8 +104,8 @@ def explain_tiles(
     dense
         Keep the probabilities of every pixel, of models that decide per pixel.
     baselines
-        (B or 1, C, H, W), as ``images``: what DeepLift with ``baseline="custom"`` compares with;
-        without a margin.
+        (B or 1, C, H, W), as ``images``: what methods with ``baseline="custom"`` compare with;
+        without a margin. For ``gradient_shap`` as many as one likes, to draw from.
     margin
         How many px of context ``images`` show around each tile, for ``spec.jitter``; without
         them its border is reflected. Maps are of the tile alone.
@@ -141,16 +143,23 @@ def explain_tiles(
             "of single pixels"
         )
     sides = (batch.shape[2] - 2 * margin, batch.shape[3] - 2 * margin)
-    others = None if baselines is None else _checked_baselines(model, baselines, len(batch), sides)
     explainer = Explainer(model, [spec], compute, scope="tiles")
+    pool = isinstance(explainer.methods[0], PathMethod) and explainer.methods[0].pool(
+        explainer.plans[0].method_options
+    )
+    others = None
+    if baselines is not None:
+        others = _checked_baselines(model, baselines, None if pool else len(batch), sides)
     size = explainer.batch_size(max(sides))
     parts = [range(start, min(start + size, len(batch))) for start in range(0, len(batch), size)]
+
+    shared = others is not None and (pool or len(others) == 1)
 
     def begun(part: range) -> Explanation:
         return explainer.begin(
             batch[part[0] : part[-1] + 1],
             [(index,) for index in part],
-            others if others is None or len(others) == 1 else others[part[0] : part[-1] + 1],
+            others if others is None or shared else others[part[0] : part[-1] + 1],
             margin,
         )
 
@@ -222,14 +231,20 @@ def _tell_of_empty(explained_px: torch.Tensor, target: str) -> None:
 def _checked_baselines(
     model: Model,
     given: torch.Tensor | NDArray[np.generic],
-    tiles: int,
+    tiles: int | None,
     sides: tuple[int, int],
 ) -> torch.Tensor:
+    """One image, or one for each tile; where ``tiles`` is None, as many as one likes."""
     baselines = _checked(model, given)
-    if baselines.shape[2:] != sides or len(baselines) not in (1, tiles):
+    if baselines.shape[2:] != sides or (tiles and len(baselines) not in (1, tiles)):
+        many = (
+            "as many images as you like"
+            if tiles is None
+            else (f"one image, or one for each of the {tiles} tiles")
+        )
         raise SettingError(
-            f"baselines have shape {tuple(baselines.shape)}; give one image, or one for each of "
-            f"the {tiles} tiles, of the tiles' size {sides}"
+            f"baselines have shape {tuple(baselines.shape)}; give {many}, of the tiles' size "
+            f"{sides}"
         )
     return baselines
 

@@ -1,0 +1,87 @@
+"""What a network makes of the images that tiles are compared with."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import torch
+
+from napari_smoothsal.attribution.baselines import CUSTOM, NORMAL_TISSUE, baseline_of
+from napari_smoothsal.attribution.batch import Batch
+from napari_smoothsal.attribution.capture import captured
+from napari_smoothsal.attribution.rescale import Reference, recorded
+from napari_smoothsal.attribution.walk import Walk
+from napari_smoothsal.core.errors import SettingError
+
+
+def baseline_images(batch: Batch, name: str) -> torch.Tensor:
+    """(n, C, H, W) normalised; n is 1, the number of tiles, or that of a pool to choose from."""
+    network = batch.network
+    if name == CUSTOM:
+        _, _, given, _ = batch.given
+        if given is None:
+            raise SettingError(
+                "baseline = 'custom' needs the images to compare with: "
+                "explain_tiles(..., baselines=images)"
+            )
+        return network.normalised(given)
+    if name == NORMAL_TISSUE:
+        model = batch.explainer.model
+        if model.normal_tissue is None:
+            raise SettingError(
+                f"baseline = 'normal_tissue': model {model.card.name!r} brings no tiles of it; put "
+                "some into the folder normal/ beside its weights, or choose another baseline"
+            )
+        pictures = torch.from_numpy(model.normal_tissue).permute(0, 3, 1, 2)
+        return network.normalised(_of_size(pictures, batch.images.shape[2], batch.images.shape[3]))
+    return network.normalised(baseline_of(name).make(batch.colours(), network.mean))
+
+
+def reference_of(batch: Batch, walk: Walk, layers: list[str], *, rescales: bool) -> Reference:
+    """What a walk's network makes of its baseline, remembered where it is the same for all.
+
+    Parameters
+    ----------
+    layers
+        Whose outputs are wanted.
+    rescales
+        Whether its nonlinear calls are wanted as well.
+    """
+    name = walk.baseline
+    assert name is not None
+    images = baseline_images(batch, name)
+    shared = name == NORMAL_TISSUE or (name != CUSTOM and baseline_of(name).shared)
+    known = batch.explainer.references
+    key = (walk, batch.network, tuple(images.shape[2:]))
+    if shared and key in known:
+        return known[key]
+    reference = Reference()
+    network = batch.altered(walk)
+    recording = recorded(reference) if rescales else contextlib.nullcontext()
+    grad = torch.enable_grad() if rescales else torch.no_grad()
+    with (
+        grad,
+        batch.denoised(walk, network),
+        recording,
+        captured(network.module, layers) as activations,
+    ):
+        reference.output = network.output(images).detach()
+    reference.activations = {name: value.detach() for name, value in activations.items()}
+    if shared:
+        known[key] = reference
+    return reference
+
+
+def _of_size(pictures: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The middle of pictures; mirrored beyond their borders where a tile is larger."""
+    for axis, wanted in ((2, height), (3, width)):
+        size = pictures.shape[axis]
+        if size < wanted:
+            mirrored = torch.cat([pictures, pictures.flip(axis)], dim=axis)
+            times = [1, 1, 1, 1]
+            times[axis] = math.ceil(wanted / mirrored.shape[axis])
+            pictures = mirrored.repeat(times)
+        start = (pictures.shape[axis] - wanted) // 2
+        pictures = pictures.narrow(axis, start, wanted)
+    return pictures
