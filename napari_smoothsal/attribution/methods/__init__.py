@@ -7,4 +7,7 @@ from napari_smoothsal.attribution.methods import (  # noqa: F401 - they register
     gradient,
     gradient_shap,
     integrated_gradients,
+    lime,
+    rise,
+    shapley,
 )  # isort: skip
