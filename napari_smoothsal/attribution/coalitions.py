@@ -5,14 +5,12 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from napari_smoothsal.attribution.base import MethodOptions
-from napari_smoothsal.attribution.fills import FILL_DESCRIPTION, FillName
-from napari_smoothsal.attribution.masking import Masked
+from napari_smoothsal.attribution.masking import Masked, MaskedOptions
 from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.attribution.segments import superpixels
 
 
-class CoalitionOptions(MethodOptions):
+class CoalitionOptions(MaskedOptions):
     """What methods that hide superpixels can be told."""
 
     size_px: int = Field(
@@ -21,7 +19,6 @@ class CoalitionOptions(MethodOptions):
         description="About the side of a superpixel (a compact region of like colour), in px of "
         "the model: smaller ones show finer structures and need more passes.",
     )
-    fill: FillName = Field("zero", description=FILL_DESCRIPTION)
 
 
 def expected_superpixels(options: CoalitionOptions, side: int) -> int:

@@ -144,6 +144,7 @@ def test_there_is_a_map_from_the_first_score_on() -> None:
         ({"cells": 41}, "at most 32"),
         ({"p1": 0.0}, "p1"),
         ({"p1": 1.0}, "p1"),
+        ({"fill": "inpainted"}, "choose another"),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, object], words: str) -> None:

@@ -9,15 +9,17 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from napari_smoothsal.attribution.base import METHODS, MethodOptions, PerturbationMethod
-from napari_smoothsal.attribution.fills import FILL_DESCRIPTION, FillName
-from napari_smoothsal.attribution.masking import Masked, generator_of
+from napari_smoothsal.attribution.base import METHODS, PerturbationMethod
+from napari_smoothsal.attribution.masking import Masked, MaskedOptions, generator_of
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models.exact import exact
 
+_Drawn = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Of n masks, R (n, cells, H), G (n, cells, cells) and C (n, cells, W); see `Rise`."""
 
-class RiseOptions(MethodOptions):
+
+class RiseOptions(MaskedOptions):
     """What RISE can be told."""
 
     masks: int = Field(
@@ -35,7 +37,6 @@ class RiseOptions(MethodOptions):
     p1: float = Field(
         0.5, gt=0, lt=1, description="Share of the cells that let the tile through, 0 to 1."
     )
-    fill: FillName = Field("zero", description=FILL_DESCRIPTION)
     centred: bool = Field(
         True,
         description="Subtract the mean of all scores: a value says how far the score is above "
@@ -68,6 +69,7 @@ class Rise(Perturbation):
         self._tile, self._options = tile, options
         self._windows = [_windows(options.cells, side).to(tile.image) for side in sides]
         self._masked = Masked(tile, options.fill)
+        self._last: tuple[Sequence[int], _Drawn] | None = None
         # Sums over the masks so far: of the masks, as they are or less p1; of the scores; of both
         # multiplied; and, for the error, of |mask|^2 times the scores to the power of 0, 1, 2.
         self._seen = 0
@@ -110,14 +112,16 @@ class Rise(Perturbation):
         variance = (squared / self._seen - mean).clamp(min=0) / (self._seen - 1)
         return float((variance / mean).sqrt())
 
-    def _drawn(self, which: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of each mask R (n, cells, H), G (n, cells, cells) and C (n, cells, W)."""
-        cells = self._options.cells
+    def _drawn(self, which: Sequence[int]) -> _Drawn:
+        # Asked for twice: to make the images, and to take in their scores.
+        if self._last is None or self._last[0] != which:
+            self._last = which, self._draw(which)
+        return self._last[1]
+
+    def _draw(self, which: Sequence[int]) -> _Drawn:
+        cells, seed = self._options.cells, self._tile.seed
         drawn = torch.stack(
-            [
-                torch.rand(cells**2 + 2, generator=generator_of(self._tile.seed, number))
-                for number in which
-            ]
+            [torch.rand(cells**2 + 2, generator=generator_of(seed, number)) for number in which]
         )
         grids = (drawn[:, :-2] < self._options.p1).unflatten(1, (cells, cells))
         rows, columns = (

@@ -101,13 +101,13 @@ class KernelShap(_Shapley):
         self.count = 2 + (2 * ((options.samples + 1) // 2) if self._players > 1 else 0)
         self._fit = Regression(torch.zeros(self._players))
         self._first = 0.0
+        sizes = torch.arange(1, self._players)
+        self._odds = 1 / (sizes * (self._players - sizes))
+        """Of the sizes of coalitions, from 1 on."""
 
     def _coalition(self, number: int) -> torch.Tensor:
         generator = generator_of(self._seed, number // 2)
-        sizes = torch.arange(1, self._players)
-        size = sizes[
-            torch.multinomial(1 / (sizes * (self._players - sizes)), 1, generator=generator)
-        ]
+        size = 1 + torch.multinomial(self._odds, 1, generator=generator)
         seen = torch.randperm(self._players, generator=generator) < size
         return ~seen if number % 2 else seen
 
