@@ -69,7 +69,7 @@ class Rise(Perturbation):
         self._tile, self._options = tile, options
         self._windows = [_windows(options.cells, side).to(tile.image) for side in sides]
         self._masked = Masked(tile, options.fill)
-        self._last: tuple[Sequence[int], _Drawn] | None = None
+        self._last: tuple[tuple[int, ...], _Drawn] | None = None
         # Sums over the masks so far: of the masks, as they are or less p1; of the scores; of both
         # multiplied; and, for the error, of |mask|^2 times the scores to the power of 0, 1, 2.
         self._seen = 0
@@ -114,8 +114,9 @@ class Rise(Perturbation):
 
     def _drawn(self, which: Sequence[int]) -> _Drawn:
         # Asked for twice: to make the images, and to take in their scores.
-        if self._last is None or self._last[0] != which:
-            self._last = which, self._draw(which)
+        numbers = tuple(which)
+        if self._last is None or self._last[0] != numbers:
+            self._last = numbers, self._draw(numbers)
         return self._last[1]
 
     def _draw(self, which: Sequence[int]) -> _Drawn:
