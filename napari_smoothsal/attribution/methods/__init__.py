@@ -7,4 +7,5 @@ from napari_smoothsal.attribution.methods import (  # noqa: F401 - they register
     gradient,
     gradient_shap,
     integrated_gradients,
+    occlusion,
 )  # isort: skip
