@@ -5,6 +5,7 @@ Every baseline of DeepLift is one, and so is what the surroundings continue to.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -77,13 +78,13 @@ def filled(tile: PerturbedTile, fill: str) -> torch.Tensor:
     return tile.normalised(baseline_of(fill).make(tile.colours[None], mean))[0]
 
 
-def covered(tile: PerturbedTile, fill: str, amount: torch.Tensor) -> torch.Tensor:
+def covered(tile: PerturbedTile, fill: str | torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     """Cover a tile in several ways.
 
     Parameters
     ----------
     tile, fill
-        The tile, and what shows where it is covered.
+        The tile, and what shows where it is covered: a name, or what `filled` has made of one.
     amount
         (n, H, W) bool, or from 0 (untouched) to 1 (covered). Where more than half is covered,
         what is inpainted does not look at the tile.
@@ -94,7 +95,9 @@ def covered(tile: PerturbedTile, fill: str, amount: torch.Tensor) -> torch.Tenso
         (n, C, H, W) as the network sees it.
     """
     amount = amount[:, None]
-    if fill == INPAINTED:
+    if isinstance(fill, torch.Tensor):
+        shown = fill[None]
+    elif fill == INPAINTED:
         hidden = amount if amount.dtype == torch.bool else amount > _SOFT
         shown = inpainted(tile.image, hidden[:, 0])
     else:
@@ -123,24 +126,44 @@ def inpainted(image: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     torch.Tensor
         (n, C, H, W): the image, and the holes filled.
     """
-    # Windows that hold each hole and a rim: most are small.
-    y, x = _span(hidden.any(2)), _span(hidden.any(1))
-    y, x = y[:, :, None], x[:, None, :]
-    number = torch.arange(len(hidden), device=image.device)[:, None, None]
-    windows = _continued(image[:, y, x].movedim(0, 1), ~hidden[number, y, x][:, None])
     result = image.repeat(len(hidden), 1, 1, 1)
-    result[number, :, y, x] = windows.movedim(1, -1)
+    rows, columns = (_Extent.of(hidden.any(axis)) for axis in (2, 1))
+    # Windows that hold a hole and a rim: most are small. Their sides are few, and each hole's is
+    # its own, so that it is filled alike whatever else is asked for.
+    length = torch.maximum(rows.length, columns.length) + 2 * _RIM_PX
+    power = length.clamp_min(2).log2().ceil().int()
+    for exponent in power.unique().tolist():
+        number = (power == exponent).nonzero()[:, 0]
+        y = rows.window(number, 2**exponent)[:, :, None]
+        x = columns.window(number, 2**exponent)[:, None, :]
+        which = number[:, None, None]
+        known = ~hidden[which, y, x][:, None]
+        window = _continued(image[:, y, x].movedim(0, 1), known)
+        result[which, :, y, x] = window.movedim(1, -1)
     return result
 
 
-def _span(hidden: torch.Tensor) -> torch.Tensor:
-    """(n, length) the same number of indices around the True ones in each row of (n, side)."""
-    side = hidden.shape[1]
-    first = hidden.int().argmax(1)
-    last = torch.where(hidden.any(1), side - 1 - hidden.flip(1).int().argmax(1), first)
-    length = min(int((last - first).max()) + 1 + 2 * _RIM_PX, side)
-    start = (first - _RIM_PX).clamp(0, side - length)
-    return start[:, None] + torch.arange(length, device=hidden.device)
+@dataclass(frozen=True)
+class _Extent:
+    """Where along one axis each hole lies: (n,) its first pixel and how many, of a side."""
+
+    first: torch.Tensor
+    length: torch.Tensor
+    side: int
+
+    @classmethod
+    def of(cls, hidden: torch.Tensor) -> _Extent:
+        """Of (n, side) bool; a hole that is none has no length."""
+        side, there = hidden.shape[1], hidden.int()
+        first = there.argmax(1)
+        stop = side - there.flip(1).argmax(1)
+        return cls(first, torch.where(hidden.any(1), stop - first, 0), side)
+
+    def window(self, number: torch.Tensor, length: int) -> torch.Tensor:
+        """(n, length) the indices about some holes; all, where the side is shorter."""
+        length = min(length, self.side)
+        start = (self.first[number] - _RIM_PX).clamp(0, self.side - length)
+        return start[:, None] + torch.arange(length, device=start.device)
 
 
 def _continued(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

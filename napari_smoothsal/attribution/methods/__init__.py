@@ -8,6 +8,7 @@ from napari_smoothsal.attribution.methods import (  # noqa: F401 - they register
     gradient_shap,
     integrated_gradients,
     lime,
+    occlusion,
     rise,
     shapley,
 )  # isort: skip
