@@ -9,8 +9,9 @@ from perturbing import masks_of, perturbation_of, perturbed, score_of, scored, t
 from torch.nn import functional as F
 from unets import small_segmenter
 
+from napari_smoothsal.attribution.base import METHODS, options_of
 from napari_smoothsal.attribution.masking import generator_of
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, UnknownNameError
 
 MODELS = {**every_model(), "u_net": small_segmenter()}
 
@@ -150,3 +151,8 @@ def test_there_is_a_map_from_the_first_score_on() -> None:
 def test_what_cannot_work_is_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(SettingError, match=words):
         perturbation_of("rise", perturbed(colours(32, 40)), **options)
+
+
+def test_a_fill_that_there_is_not_is_named_before_there_is_a_tile() -> None:
+    with pytest.raises(UnknownNameError, match="black"):
+        options_of(METHODS["rise"], {"fill": "blak"})
