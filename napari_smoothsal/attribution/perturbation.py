@@ -42,9 +42,12 @@ class Perturbation(ABC):
     ----------
     count
         How many changed images there are; one of them may be the tile itself.
+    nothing
+        What to tell the user, once, where there was nothing to change and the map is zero.
     """
 
     count: int
+    nothing: str = ""
 
     @abstractmethod
     def images(self, which: Sequence[int]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -62,6 +63,8 @@ class PerturbationWalker(Walker[Scores]):
             i: PerturbationMaps([method.perturb(tile, options) for tile in tiles]) for i in members
         }
         self._ways = self.maps[members[0]].perturbations
+        for words in {way.nothing for way in self._ways if way.nothing}:
+            warnings.warn(words, stacklevel=2)
 
     @property
     def turns(self) -> int:

@@ -9,3 +9,7 @@ from napari_smoothsal.attribution.methods import relevance_propagation
 from napari_smoothsal.attribution.methods import rectified_gradients
 from napari_smoothsal.attribution.methods import cams
 from napari_smoothsal.attribution.methods import activation
+from napari_smoothsal.attribution.methods import occlusion
+from napari_smoothsal.attribution.methods import rise
+from napari_smoothsal.attribution.methods import lime
+from napari_smoothsal.attribution.methods import shapley

@@ -1,0 +1,175 @@
+"""``occlusion``: how far the score falls when a piece of the tile is covered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from napari_smoothsal.attribution.base import METHODS, MethodOptions, PerturbationMethod
+from napari_smoothsal.attribution.fills import (
+    FILL_DESCRIPTION,
+    INPAINTED,
+    FillName,
+    covered,
+    filled,
+)
+from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
+from napari_smoothsal.attribution.pieces import Circles, Labelled, Pieces, Squares, steps
+from napari_smoothsal.attribution.segments import nuclei, superpixels
+from napari_smoothsal.core.errors import SettingError
+
+_WIDE = torch.float64
+_USUAL_MPP = 0.5
+_UM2_PER_NUCLEUS = 200.0
+"""Of crowded tissue, as the sample slide's."""
+
+_NO_NUCLEI = (
+    "pieces = 'nucleus': no nuclei were found in at least one tile, whose map is therefore zero; "
+    "choose other pieces for tissue without nuclei, or another stain than haematoxylin"
+)
+
+
+class OcclusionOptions(MethodOptions):
+    """What occlusion can be told."""
+
+    pieces: Literal["square", "circle", "superpixel", "nucleus"] = Field(
+        "square",
+        description="What is covered at a time: a `square` or a `circle` on a grid, a "
+        "`superpixel` (a compact region of like colour) or a `nucleus` found by its haematoxylin; "
+        "what lies between nuclei is then never covered, and its map is zero.",
+    )
+    size_px: int = Field(
+        32,
+        ge=1,
+        description="Side of a square, diameter of a circle, about the side of a superpixel, in "
+        "px of the model.",
+    )
+    size_um: float | None = Field(
+        None, gt=0, description="The same in micrometres, in place of size_px."
+    )
+    stride_px: int | None = Field(
+        None,
+        ge=1,
+        description="From one square or circle to the next, in px of the model; without, half "
+        "the size.",
+    )
+    fill: FillName = Field("zero", description=FILL_DESCRIPTION)
+
+
+class Occlusion(Perturbation):
+    """Covers the pieces one after the other; image number 0 is the tile as it is.
+
+    Parameters
+    ----------
+    tile
+        The tile.
+    pieces
+        Of the tile.
+    fill
+        What shows where it is covered.
+    nothing
+        What to tell the user where there are no pieces.
+    """
+
+    def __init__(self, tile: PerturbedTile, pieces: Pieces, fill: str, nothing: str = "") -> None:
+        self.count = 1 + pieces.count
+        self.nothing = nothing if not pieces.count else ""
+        self._tile = tile
+        self._pieces = pieces
+        self._fill = fill if fill == INPAINTED else filled(tile, fill)
+        self._score = torch.zeros(1)
+        self._fall, self._times = tile.image.new_zeros(2, tile.image[0].numel(), dtype=_WIDE)
+
+    def images(self, which: Sequence[int]) -> torch.Tensor:
+        return covered(self._tile, self._fill, self._masks(which))
+
+    def add(self, which: Sequence[int], scores: torch.Tensor) -> None:
+        scores = scores.to(self._fall)
+        if which[0] == 0:
+            self._score = scores[:1]
+        masks = self._masks(which).flatten(1).to(self._fall.dtype)
+        self._fall += (self._score - scores) @ masks
+        self._times += masks.sum(0)
+
+    def result(self) -> torch.Tensor:
+        mean: torch.Tensor = self._fall / self._times.clamp_min(1)
+        return mean.reshape(1, *self._tile.image.shape[1:])
+
+    def _masks(self, which: Sequence[int]) -> torch.Tensor:
+        numbers = torch.tensor(which, device=self._tile.image.device) - 1
+        return self._pieces.masks(numbers.clamp_min(0)) & (numbers >= 0)[:, None, None]
+
+
+def _size_and_stride(options: OcclusionOptions, mpp: float | None) -> tuple[int, int]:
+    size = options.size_px
+    if options.size_um is not None:
+        if mpp is None:
+            raise SettingError(
+                f"size_um = {options.size_um:g}: the model's card does not say how many "
+                "micrometres a pixel is; give size_px, or set input_mpp"
+            )
+        size = max(round(options.size_um / mpp), 1)
+    stride = options.stride_px or max(size // 2, 1)
+    most = math.floor(size / math.sqrt(2)) if options.pieces == "circle" else size
+    if stride > max(most, 1):
+        raise SettingError(
+            f"stride_px = {stride}: between {options.pieces}s of {size} px some pixels would never "
+            f"be covered; choose {max(most, 1)} or less"
+        )
+    return size, stride
+
+
+def _pieces(tile: PerturbedTile, options: OcclusionOptions) -> Pieces:
+    height, width = tile.image.shape[1:]
+    device = tile.image.device
+    if options.pieces == "nucleus":
+        if tile.mpp is None:
+            raise SettingError(
+                "pieces = 'nucleus': the model's card does not say how many micrometres a pixel "
+                "is, so nothing can be told from a nucleus by its size; set input_mpp, or choose "
+                "other pieces"
+            )
+        return Labelled(nuclei(tile.colours, tile.mpp) - 1)
+    size, stride = _size_and_stride(options, tile.mpp)
+    if options.pieces == "superpixel":
+        return Labelled(superpixels(tile.colours, size))
+    if size > min(height, width):
+        raise SettingError(
+            f"{options.pieces}s of {size} px do not fit into a tile of {width} x {height} "
+            f"px; choose {min(height, width)} px or less"
+        )
+    kind = Squares if options.pieces == "square" else Circles
+    return kind(height, width, size, stride, device)
+
+
+def _occlusion(tile: PerturbedTile, options: OcclusionOptions) -> Occlusion:
+    return Occlusion(tile, _pieces(tile, options), options.fill, _NO_NUCLEI)
+
+
+def _passes(options: OcclusionOptions, side: int) -> int:
+    if options.pieces == "nucleus":
+        return 1 + round((side * _USUAL_MPP) ** 2 / _UM2_PER_NUCLEUS)
+    size, stride = _size_and_stride(options, _USUAL_MPP)
+    if options.pieces == "superpixel":
+        return 1 + round((side / size) ** 2)
+    across = steps(side, size, stride) if options.pieces == "square" else math.ceil(side / stride)
+    return 1 + across**2
+
+
+OCCLUSION = METHODS.register(
+    PerturbationMethod(
+        name="occlusion",
+        title="Occlusion: how far the score falls when a piece of the tile is covered",
+        positive="supports",
+        negative="speaks against",
+        options=OcclusionOptions,
+        perturb=_occlusion,
+        passes=_passes,
+    )
+)
+"""Of each pixel the mean, over the pieces that cover it, of the tile's score less that of the
+tile with the piece covered (Zeiler and Fergus 2014)."""

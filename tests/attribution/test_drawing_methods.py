@@ -1,0 +1,83 @@
+"""The methods that draw, through `explain_tiles`: any kind of model, any batch, one map."""
+
+import pytest
+import torch
+from networks import every_model
+from unets import small_segmenter
+
+from napari_smoothsal import Compute, SaliencySpec, explain_tiles
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.models import Model
+
+MODELS = {**every_model(), "u_net": small_segmenter()}
+OPTIONS = {
+    "rise": {"masks": 40, "cells": 4},
+    "lime": {"samples": 40},
+    "kernel_shap": {"samples": 40},
+    "shapley_sampling": {"permutations": 4},
+}
+
+
+def explained(model: Model, images: torch.Tensor, method: str, batch: int = 3, **fields):
+    options = OPTIONS[method] | ({} if method == "rise" else {"size_px": images.shape[-1] // 4})
+    spec = SaliencySpec(
+        layer="input",
+        method=method,
+        denoising="original",
+        samples=0,
+        method_options=options,
+        **fields,
+    )
+    return explain_tiles(
+        model, images, spec, Compute(precision="fp64", device="cpu", batch_size=batch)
+    )
+
+
+def some_tiles(model: Model) -> torch.Tensor:
+    side = model.card.input_size
+    rough = torch.rand(3, 3, 6, 6, generator=torch.Generator().manual_seed(6))
+    return torch.nn.functional.interpolate(rough, (side, side), mode="bilinear")
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+@pytest.mark.parametrize("network", MODELS)
+def test_a_tile_has_the_same_map_in_any_batch(network: str, method: str) -> None:
+    model = MODELS[network]
+    images = some_tiles(model)
+    ours = explained(model, images, method)
+    assert ours.maps.shape == (3, 1, *images.shape[2:]) and torch.isfinite(ours.maps).all()
+    assert (ours.maps.flatten(1).std(1) > 0).all() and (ours.standard_error > 0).all()
+    again = explained(model, images, method, batch=1)
+    assert torch.allclose(ours.maps, again.maps, atol=1e-6 * float(ours.maps.abs().max()))
+    other = explained(model, images, method, seed=1)
+    assert not torch.allclose(ours.maps, other.maps, atol=1e-3 * float(ours.maps.abs().max()))
+
+
+@pytest.mark.parametrize("method", ["kernel_shap", "shapley_sampling"])
+@pytest.mark.parametrize("network", ["plain", "resnet", "functional", "single_logit"])
+def test_a_shapley_map_adds_up_to_the_score_less_the_fills(network: str, method: str) -> None:
+    model = MODELS[network]
+    images = some_tiles(model)
+    ours = explained(model, images, method, target=0)
+    mean = torch.tensor(model.card.mean).reshape(1, 3, 1, 1).expand_as(images)
+    fills = explained(model, mean, method, target=0)
+    rise = ours.logits[:, 0] - fills.logits[:, 0]
+    assert torch.allclose(ours.maps.sum((1, 2, 3)), rise, rtol=1e-4, atol=1e-6)
+    # Of a tile that is its own fill nothing is left to share.
+    assert fills.maps.abs().max() <= 1e-6 * ours.maps.abs().max()
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_maps_of_two_targets_are_opposite_where_the_targets_are(method: str) -> None:
+    model = MODELS["functional"]
+    images = some_tiles(model)
+    one, other = (explained(model, images, method, target=target) for target in ("a-b", "b-a"))
+    assert torch.allclose(one.maps, -other.maps, atol=1e-6 * float(one.maps.abs().max()))
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_they_have_no_map_of_a_hidden_layer(method: str) -> None:
+    model = MODELS["plain"]
+    spec = SaliencySpec(layer="0", method=method, samples=0)
+    with pytest.raises(SettingError, match="layer = 'input'"):
+        explain_tiles(model, some_tiles(model), spec, Compute(device="cpu"))
