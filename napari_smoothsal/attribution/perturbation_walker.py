@@ -79,7 +79,8 @@ class PerturbationWalker(Walker[Scores]):
         network = batch.altered(walk)
         by_tile = _by_tile(rows)
         tiles = torch.tensor([tile for tile, turns in by_tile.items() for _ in turns])
-        images = torch.cat([self._ways[tile].images(turns) for tile, turns in by_tile.items()])
+        changed = [self._ways[tile].images(turns) for tile, turns in by_tile.items()]
+        images = changed[0] if len(changed) == 1 else torch.cat(changed)
         images = images.contiguous(memory_format=torch.channels_last)
         units = [self.plan(i).target.unit for i in self.members]
         layers = list(dict.fromkeys(unit[0] for unit in units if unit is not None))

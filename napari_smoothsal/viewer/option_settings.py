@@ -7,6 +7,9 @@ defaults, choices, limits and descriptions. What joins several fields stays with
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+from types import NoneType
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue, create_model
@@ -20,7 +23,7 @@ _KINDS: dict[Any, Any] = {
     "number": float,
     "integer": int,
     "boolean": bool,
-    "null": None,
+    "null": NoneType,
 }
 _LIMITS = {
     "ge": "minimum",
@@ -43,8 +46,16 @@ def settings_of(schema: Schema) -> type[Settings]:
 
 
 def _field(part: dict[str, Any]) -> tuple[Any, Any]:
-    limits = {ours: part[theirs] for ours, theirs in _LIMITS.items() if theirs in part}
-    return _kind(part), Field(part["default"], description=part.get("description"), **limits)
+    alternatives = part.get("anyOf", [part])
+    limits = {
+        ours: one[theirs]
+        for one in alternatives
+        for ours, theirs in _LIMITS.items()
+        if theirs in one
+    }
+    kinds = [_kind(one) for one in alternatives]
+    kind: Any = reduce(or_, kinds)
+    return kind, Field(part["default"], description=part.get("description"), **limits)
 
 
 def _kind(part: dict[str, Any]) -> Any:

@@ -6,6 +6,8 @@ the rules themselves are those of `relevance`.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from pydantic import Field, model_validator
 
@@ -56,6 +58,12 @@ class AlphaBetaOptions(ZPlusOptions):
             raise ValueError(
                 f"alpha = {self.alpha:g} and beta = {self.beta:g}: their difference must be 1, or "
                 "relevance is not conserved; conserve = false allows it"
+            )
+        if self.alpha - self.beta != 1:
+            warnings.warn(
+                f"alpha = {self.alpha:g} and beta = {self.beta:g}: relevance is not conserved, so "
+                "the values of a map do not add up to the score, nor compare between layers",
+                stacklevel=2,
             )
         return self
 
