@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from napari_smoothsal.attribution.base import METHODS, MethodOptions, PerturbationMethod
 from napari_smoothsal.attribution.fills import (
     FILL_DESCRIPTION,
     INPAINTED,
-    FillName,
+    checked_fill,
     covered,
     filled,
 )
@@ -47,16 +47,17 @@ class OcclusionOptions(MethodOptions):
         description="Side of a square, diameter of a circle, about the side of a superpixel, in "
         "px of the model.",
     )
-    size_um: float | None = Field(
-        None, gt=0, description="The same in micrometres, in place of size_px."
+    size_um: float = Field(
+        0.0, ge=0, description="The same in micrometres; 0: size_px is what counts."
     )
-    stride_px: int | None = Field(
-        None,
-        ge=1,
-        description="From one square or circle to the next, in px of the model; without, half "
-        "the size.",
+    stride_px: int = Field(
+        0,
+        ge=0,
+        description="From one square or circle to the next, in px of the model; 0: half the size.",
     )
-    fill: FillName = Field("zero", description=FILL_DESCRIPTION)
+    fill: str = Field("zero", description=FILL_DESCRIPTION)
+
+    _there_is_one = field_validator("fill")(checked_fill)
 
 
 class Occlusion(Perturbation):
@@ -112,7 +113,7 @@ class Occlusion(Perturbation):
 
 def _size_and_stride(options: OcclusionOptions, mpp: float | None) -> tuple[int, int]:
     size = options.size_px
-    if options.size_um is not None:
+    if options.size_um:
         if mpp is None:
             raise SettingError(
                 f"size_um = {options.size_um:g}: the model's card does not say how many "
