@@ -6,10 +6,8 @@ Every baseline of DeepLift is one, and so is what the surroundings continue to.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import AfterValidator
 from torch.nn import functional as F
 
 from napari_smoothsal.attribution.baselines import baseline_of
@@ -36,9 +34,6 @@ def checked_fill(name: str) -> str:
         baseline_of(name)
     return name
 
-
-FillName = Annotated[str, AfterValidator(checked_fill)]
-"""The type of an option that names a fill."""
 
 FILL_DESCRIPTION = (
     "What shows where the tile is covered: `zero` (after normalisation: the mean colour of the "

@@ -67,7 +67,7 @@ class Scored(nn.Module):
         return (y[range(len(x)), self.target] * self.mask).sum((1, 2))
 
 
-@pytest.mark.parametrize("size,stride", [(8, 8), (8, 4), (10, 7), (5, 3)])
+@pytest.mark.parametrize("size,stride", [(8, 8), (10, 7), (16, 6)])
 @pytest.mark.parametrize("name", ["plain", "resnet", "functional", "single_logit"])
 def test_squares_are_captums_windows(name: str, size: int, stride: int) -> None:
     model = every_model()[name]
@@ -164,9 +164,9 @@ def test_no_pixel_is_left_out(kind: type, size: int, stride: int) -> None:
 @pytest.mark.parametrize("fill", ["tissue_mean", "blurred", "inpainted"])
 @pytest.mark.parametrize("pieces", ["square", "circle", "superpixel"])
 def test_however_the_images_are_shared_out_the_map_is_the_same(pieces: str, fill: str) -> None:
-    model = every_model()["resnet"]
-    images = tiles(3, 64)
-    options = {"pieces": pieces, "fill": fill, "size_px": 20}
+    model = every_model()["plain"]
+    images = tiles(3, 32)
+    options = {"pieces": pieces, "fill": fill, "size_px": 10}
     together = occlusion(model, images, **options)
     alone = [occlusion(model, image[None], target=0, **options) for image in images]
     few = occlusion(
@@ -232,8 +232,8 @@ def test_sizes_in_micrometres() -> None:
         ({"size_px": 97}, SettingError, "97 px.*96 x 96 px; choose 96"),
         ({"size_px": 97, "pieces": "superpixel"}, SettingError, "97 px.*from 2 to 96 px"),
         ({"size_px": 0}, SettingError, "size_px = 0.*greater than or equal to 1"),
-        ({"size_um": 0}, SettingError, "size_um = 0.*greater than 0"),
-        ({"stride_px": 0}, SettingError, "stride_px = 0"),
+        ({"size_um": -1}, SettingError, "size_um = -1.*greater than or equal to 0"),
+        ({"stride_px": -1}, SettingError, "stride_px = -1"),
         ({"size_px": 8, "stride_px": 9}, SettingError, "stride_px = 9.*never.*choose 8 or less"),
         (
             {"size_px": 8, "stride_px": 6, "pieces": "circle"},

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from napari_smoothsal.attribution.base import METHODS, MethodOptions, PerturbationMethod
 from napari_smoothsal.attribution.fills import (
     FILL_DESCRIPTION,
     INPAINTED,
-    FillName,
+    checked_fill,
     covered,
     filled,
 )
@@ -22,7 +22,6 @@ from napari_smoothsal.attribution.pieces import Circles, Labelled, Pieces, Squar
 from napari_smoothsal.attribution.segments import nuclei, superpixels
 from napari_smoothsal.core.errors import SettingError
 
-_WIDE = torch.float64
 _USUAL_MPP = 0.5
 _UM2_PER_NUCLEUS = 200.0
 """Of crowded tissue, as the sample slide's."""
@@ -48,16 +47,17 @@ class OcclusionOptions(MethodOptions):
         description="Side of a square, diameter of a circle, about the side of a superpixel, in "
         "px of the model.",
     )
-    size_um: float | None = Field(
-        None, gt=0, description="The same in micrometres, in place of size_px."
+    size_um: float = Field(
+        0.0, ge=0, description="The same in micrometres; 0: size_px is what counts."
     )
-    stride_px: int | None = Field(
-        None,
-        ge=1,
-        description="From one square or circle to the next, in px of the model; without, half "
-        "the size.",
+    stride_px: int = Field(
+        0,
+        ge=0,
+        description="From one square or circle to the next, in px of the model; 0: half the size.",
     )
-    fill: FillName = Field("zero", description=FILL_DESCRIPTION)
+    fill: str = Field("zero", description=FILL_DESCRIPTION)
+
+    _there_is_one = field_validator("fill")(checked_fill)
 
 
 class Occlusion(Perturbation):
@@ -81,32 +81,39 @@ class Occlusion(Perturbation):
         self._tile = tile
         self._pieces = pieces
         self._fill = fill if fill == INPAINTED else filled(tile, fill)
+        wide = torch.promote_types(tile.image.dtype, torch.float32)
         self._score = torch.zeros(1)
-        self._fall, self._times = tile.image.new_zeros(2, tile.image[0].numel(), dtype=_WIDE)
+        # How far the score fell where a pixel was covered, and how often it was.
+        self._sums = tile.image.new_zeros(2, tile.image[0].numel(), dtype=wide)
+        self._made: tuple[list[int], torch.Tensor] | None = None
 
     def images(self, which: Sequence[int]) -> torch.Tensor:
         return covered(self._tile, self._fill, self._masks(which))
 
     def add(self, which: Sequence[int], scores: torch.Tensor) -> None:
-        scores = scores.to(self._fall)
+        scores = scores.to(self._sums)
         if which[0] == 0:
             self._score = scores[:1]
-        masks = self._masks(which).flatten(1).to(self._fall.dtype)
-        self._fall += (self._score - scores) @ masks
-        self._times += masks.sum(0)
+        masks = self._masks(which).flatten(1).to(self._sums.dtype)
+        self._sums += torch.stack([self._score - scores, torch.ones_like(scores)]) @ masks
 
     def result(self) -> torch.Tensor:
-        mean: torch.Tensor = self._fall / self._times.clamp_min(1)
+        fall, times = self._sums
+        mean: torch.Tensor = fall / times.clamp_min(1)
         return mean.reshape(1, *self._tile.image.shape[1:])
 
     def _masks(self, which: Sequence[int]) -> torch.Tensor:
-        numbers = torch.tensor(which, device=self._tile.image.device) - 1
-        return self._pieces.masks(numbers.clamp_min(0)) & (numbers >= 0)[:, None, None]
+        # `add` mostly asks for those that `images` has just made.
+        if self._made is None or self._made[0] != list(which):
+            numbers = torch.tensor(which, device=self._tile.image.device) - 1
+            masks = self._pieces.masks(numbers.clamp_min(0)) & (numbers >= 0)[:, None, None]
+            self._made = list(which), masks
+        return self._made[1]
 
 
 def _size_and_stride(options: OcclusionOptions, mpp: float | None) -> tuple[int, int]:
     size = options.size_px
-    if options.size_um is not None:
+    if options.size_um:
         if mpp is None:
             raise SettingError(
                 f"size_um = {options.size_um:g}: the model's card does not say how many "
