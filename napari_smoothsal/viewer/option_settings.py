@@ -46,7 +46,7 @@ def settings_of(schema: Schema) -> type[Settings]:
 
 
 def _field(part: dict[str, Any]) -> tuple[Any, Any]:
-    alternatives = part.get("anyOf", [part])
+    alternatives = [part] if "enum" in part else part.get("anyOf", [part])
     limits = {
         ours: one[theirs]
         for one in alternatives
