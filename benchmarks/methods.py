@@ -141,7 +141,7 @@ def against_bare_passes(model: ss.Model, image: torch.Tensor, device: torch.devi
         ours = our_run(model, image, "input", method, 32, device, **options)
         images = int(ours().specs[0].samples[0])
         taken = medians(
-            {"map": ours, "passes": bare_run(model, image, images, 32, device)}, 3, device
+            {"map": ours, "passes": bare_run(model, image, images, 32, device)}, 9, device
         )
         cases.append(
             {

@@ -106,7 +106,8 @@ class Occlusion(Perturbation):
         # `add` mostly asks for those that `images` has just made.
         if self._made is None or self._made[0] != list(which):
             numbers = torch.tensor(which, device=self._tile.image.device) - 1
-            masks = self._pieces.masks(numbers.clamp_min(0)) & (numbers >= 0)[:, None, None]
+            masks = self._pieces.masks(numbers.clamp_min(0))
+            masks[numbers < 0] = False
             self._made = list(which), masks
         return self._made[1]
 
