@@ -44,7 +44,7 @@ BACKWARD = ("guided_backprop", "lrp_epsilon", "lrp_alpha_beta", "lrp_z_plus")
 Run = Callable[[], Any]
 
 
-def medians(runs: dict[str, Run], rounds: int, device: torch.device) -> dict[str, float]:
+def timed(runs: dict[str, Run], rounds: int, device: torch.device) -> dict[str, list[float]]:
     """Seconds of each, taken in turns; the first turn warms up and does not count."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
@@ -57,7 +57,18 @@ def medians(runs: dict[str, Run], rounds: int, device: torch.device) -> dict[str
                 torch.cuda.synchronize(device)
             if turn:
                 taken[name].append(time.perf_counter() - began)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken
+
+
+def medians(taken: dict[str, list[float]], digits: int = 4) -> dict[str, float]:
+    """Of each."""
+    return {name: round(statistics.median(times), digits) for name, times in taken.items()}
+
+
+def ratio(taken: dict[str, list[float]], of: str, to: str) -> float:
+    """The median of the ratios of each turn: what slows both does not count."""
+    turns = zip(taken[of], taken[to], strict=True)
+    return round(statistics.median(a / b for a, b in turns), 3)
 
 
 def our_run(
@@ -120,14 +131,14 @@ def against_captum(model: ss.Model, image: torch.Tensor, device: torch.device) -
                 "ours": our_run(model, image, layer, method, rows, device, **options),
                 "captum": captum_run(model, image, layer, method, rows, device),
             }
-            taken = medians(runs, rounds, device)
+            taken = timed(runs, rounds, device)
             cases.append(
                 {
                     "layer": layer,
                     "method": method,
                     "rows_per_pass": rows,
-                    "seconds": {name: round(value, 4) for name, value in taken.items()},
-                    "captum_over_ours": round(taken["captum"] / taken["ours"], 2),
+                    "seconds": medians(taken),
+                    "captum_over_ours": ratio(taken, "captum", "ours"),
                 }
             )
             print(model.card.name, cases[-1], flush=True)
@@ -140,15 +151,15 @@ def against_bare_passes(model: ss.Model, image: torch.Tensor, device: torch.devi
     for method, options in PERTURBING.items():
         ours = our_run(model, image, "input", method, 32, device, **options)
         images = int(ours().specs[0].samples[0])
-        taken = medians(
+        taken = timed(
             {"map": ours, "passes": bare_run(model, image, images, 32, device)}, 9, device
         )
         cases.append(
             {
                 "method": method,
                 "images": images,
-                "seconds": {name: round(value, 3) for name, value in taken.items()},
-                "map_over_passes": round(taken["map"] / taken["passes"], 3),
+                "seconds": medians(taken),
+                "map_over_passes": ratio(taken, "map", "passes"),
             }
         )
         print(model.card.name, cases[-1], flush=True)
@@ -169,10 +180,9 @@ def against_the_gradient(model: ss.Model, image: torch.Tensor, device: torch.dev
         explainer = Explainer(model, [spec], compute, "tiles")
         return lambda: explainer.explain(batch, places)
 
-    taken = medians({name: run_of(name) for name in names}, 9, device)
+    taken = timed({name: run_of(name) for name in names}, 9, device)
     found = [
-        {"method": name, "over_the_gradient": round(taken[name] / taken["gradient"], 2)}
-        for name in BACKWARD
+        {"method": name, "over_the_gradient": ratio(taken, name, "gradient")} for name in BACKWARD
     ]
     print(model.card.name, found, flush=True)
     return found
