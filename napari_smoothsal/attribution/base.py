@@ -86,6 +86,8 @@ class Method:
         Whether, by the options, there is one map in place of one for each of the layer's channels.
     uses_gradients
         Whether what is done to gradients changes it.
+    of_the_target
+        Whether it says anything of the target; else the verbs stand alone.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Method:
     options: type[MethodOptions] = MethodOptions
     one_map: Callable[[Any], bool] = lambda _options: False
     uses_gradients: bool = True
+    of_the_target: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

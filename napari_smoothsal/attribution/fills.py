@@ -109,7 +109,7 @@ def _replaced(image: torch.Tensor, shown: torch.Tensor, hidden: torch.Tensor) ->
     """
     count, pixels = len(hidden), image[0].numel()
     # In the images' own memory layout, channels last.
-    seen = image.movedim(0, -1).repeat(count, 1, 1, 1)
+    seen = image.new_empty(count, *image.shape[1:], len(image)).copy_(image.movedim(0, -1))
     where = hidden.flatten().nonzero()[:, 0]
     of_shown = where if len(shown) == count else where % pixels
     values = shown.movedim(1, -1).reshape(-1, len(image))[of_shown]

@@ -14,21 +14,20 @@ HATCHED = "hatched: the model predicts another class there"
 def map_title(run_map: RunMap) -> str:
     """Layer, denoising and method with what they were told, and what the colours stand for."""
     spec = run_map.spec
-    sign = f"{run_map.positive} {_target(run_map)} / {run_map.negative}"
+    sign = f"{legend(run_map)[0]} / {run_map.negative}"
     denoising, method = plain(spec.denoising_label), plain(spec.method_label)
     return " | ".join((spec.layer_label, denoising, method, sign))
 
 
 def legend(run_map: RunMap) -> tuple[str, str]:
     """Captions of the positive and the negative end of the colours."""
-    target = _target(run_map)
-    return f"{run_map.positive} {target}", f"{run_map.negative} {target}"
+    verbs = run_map.positive, run_map.negative
+    if not run_map.of_the_target:
+        return verbs
+    target = "the predicted class" if run_map.target == "auto" else run_map.target
+    return f"{verbs[0]} {target}", f"{verbs[1]} {target}"
 
 
 def plain(name: str) -> str:
     """A registered name, with or without options, as words."""
     return name.replace("_", " ")
-
-
-def _target(run_map: RunMap) -> str:
-    return "the predicted class" if run_map.target == "auto" else run_map.target

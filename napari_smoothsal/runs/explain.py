@@ -306,6 +306,7 @@ def _saliency_pyramids(
                 "target": label,
                 "positive": method.positive,
                 "negative": method.negative,
+                "of_the_target": method.of_the_target,
                 "background": explainer.model.readout.background,
                 "stride_px": list(layer.stride),
                 "centre_px": list(layer.centre),

@@ -40,6 +40,8 @@ class RunMap:
         In words: the class, ``a-b``, or ``auto``.
     positive, negative
         What values above and below zero say of the target, as a verb: "supports".
+    of_the_target
+        Whether they say anything of it: an activation does not.
     displacement
         By how many tile px the denoising moves the map, and what the placement takes back.
     shape
@@ -74,6 +76,7 @@ class RunMap:
         )
         # A store may be older than these.
         self.changes_network: bool = own.get("changes_network", False)
+        self.of_the_target: bool = own.get("of_the_target", True)
         self.normal_magnitude: float | None = own.get("normal_magnitude")
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
         self._datasets = attributes["ome"]["multiscales"][0]["datasets"]

@@ -12,6 +12,7 @@ from napari_smoothsal import Compute, SaliencySpec, Tiling
 from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.attribution.base import PerturbationMethod
 from napari_smoothsal.models import Model
+from napari_smoothsal.render.words import legend
 from napari_smoothsal.runs.estimate import estimate_run
 from napari_smoothsal.runs.refine import refine_region
 from napari_smoothsal.slides import ArraySlide
@@ -21,9 +22,9 @@ QUICK: dict[str, dict[str, object]] = {
     "gradient_shap": {"baseline": "white", "draws": 2},
     "rise": {"masks": 24},
     "occlusion": {"size_px": 32, "stride_px": 32},
-    "lime": {"samples": 24, "segment_px": 24},
-    "kernel_shap": {"samples": 24, "segment_px": 24},
-    "shapley_sampling": {"permutations": 2, "segment_px": 32},
+    "lime": {"samples": 24, "size_px": 24},
+    "kernel_shap": {"samples": 24, "size_px": 24},
+    "shapley_sampling": {"permutations": 2, "size_px": 32},
 }
 """Enough to see that they run."""
 REGION = (20, 20, 90, 90)
@@ -116,3 +117,11 @@ def test_an_estimate_waits_for_no_whole_tile(resnet: Model, noisy: ArraySlide) -
     assert short is not None and long is not None
     assert time.monotonic() - began < long / 2
     assert 10 < long / short < 1000
+
+
+def test_activations_say_nothing_of_the_target(
+    resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    run = explained(noisy, resnet, tmp_path / "a.zarr", [spec_of("activation")], region=REGION)
+    (run_map,) = run.maps.values()
+    assert legend(run_map) == ("is active", "is below zero")

@@ -15,10 +15,11 @@ ACTIVATION = METHODS.register(
     LayerMethod(
         name="activation",
         title="Activation: what the layer itself shows, whatever the class",
-        positive="is active, regardless of",
-        negative="is below zero, regardless of",
+        positive="is active",
+        negative="is below zero",
         attribute=_activation,
         uses_gradients=False,
+        of_the_target=False,
     )
 )
 """The layer's output. Choose one channel of it to see a single detector's map."""
