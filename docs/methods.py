@@ -22,8 +22,8 @@ from napari_smoothsal.slides.sample import sample_slide_path
 FOLDER = Path(__file__).with_suffix("")
 MODEL, LAYER, TARGET, SAMPLES = "demo-classifier", "layer2", "tumour", 8
 CENTRE_UM, SIDE_UM = (1270.0, 1290.0), 220.0
-COLOURS = 128
-"""Of a picture: enough for what it shows, in a third of the bytes."""
+QUALITY = 88
+"""Of a JPEG: no fault is seen, in a third of a PNG's bytes."""
 
 
 def picture_of(method: str, slide: ss.Slide, model: ss.Model, folder: Path) -> None:
@@ -41,11 +41,10 @@ def picture_of(method: str, slide: ss.Slide, model: ss.Model, folder: Path) -> N
     run = ss.explain_slide(
         slide, model, [spec], folder / f"{method}.smoothsal.zarr", region=region, progress=False
     )
-    path = FOLDER / f"{method}.png"
+    path = folder / f"{method}.png"
     comparison_figure(slide, run, [list(run.maps)], region, path)
     with Image.open(path) as picture:
-        smaller = picture.convert("RGB").quantize(COLOURS)
-    smaller.save(path, optimize=True)
+        picture.convert("RGB").save(FOLDER / f"{method}.jpg", quality=QUALITY, optimize=True)
 
 
 def main() -> None:

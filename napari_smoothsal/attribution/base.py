@@ -113,8 +113,9 @@ class LayerMethod(Method):
         By the options, rules by which functions pass gradients on in a pass, forth and back, that
         the context holds; None: as autograd does. The box is that of the image, where the image
         is among the layers that are looked at, else None.
-    from_one
-        Whether each value that the score sums up begins with a relevance of 1, not with itself.
+    begins
+        From the values that a score sums up to those that are summed in their place; None: they
+        are.
     rescales
         Whether nonlinear functions pass gradients on by the rescale rule, against a baseline
         that the options name. A map's values then add up to the score less the baseline's.
@@ -124,7 +125,7 @@ class LayerMethod(Method):
 
     attribute: Callable[[AtLayer, Any], torch.Tensor]
     backward: Callable[[Any, Box | None], AbstractContextManager[object]] | None = None
-    from_one: bool = False
+    begins: Callable[[torch.Tensor], torch.Tensor] | None = None
     rescales: bool = False
     moves: bool = False
 

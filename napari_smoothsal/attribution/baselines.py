@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.core.registry import Registry
 
 BLUR_SIGMA_PX = 50.0
@@ -54,8 +54,15 @@ NORMAL_TISSUE = "normal_tissue"
 """The tiles of normal tissue that a model brings, for methods that choose from many."""
 
 
-def baseline_of(name: str) -> Baseline:
+def baseline_of(name: str, what: str = "baseline", *others: str) -> Baseline:
     """A baseline by its name; ``"#rrggbb"`` is one of that colour.
+
+    Parameters
+    ----------
+    name
+        Of it.
+    what, others
+        What messages call it, and what could be chosen in its place.
 
     Raises
     ------
@@ -63,6 +70,8 @@ def baseline_of(name: str) -> Baseline:
         With the nearest names.
     """
     if not _COLOUR.fullmatch(name):
+        if name not in BASELINES:
+            raise UnknownNameError(what, name, [*BASELINES, *others, "#rrggbb"])
         return BASELINES[name]
     colour = tuple(int(name[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return Baseline(name, "One colour", lambda tiles, _mean: _constant(tiles, colour))

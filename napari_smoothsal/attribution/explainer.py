@@ -17,6 +17,7 @@ from napari_smoothsal.attribution.map_plan import MapPlan, map_plans
 from napari_smoothsal.attribution.memory import RowLimit
 from napari_smoothsal.attribution.network import Network, Networks
 from napari_smoothsal.attribution.noise import Place
+from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
 from napari_smoothsal.attribution.walk import Walk, walk_of
@@ -227,6 +228,32 @@ class Explainer:
         needed = int(3 * per_value * pixels * tile_px * tile_px)
         self.rows.limit = self.device.batch_size(self.compute, needed)
         return self.rows.limit
+
+    def check_tiles(self, tile_px: int) -> None:
+        """Refuse what cannot be done to tiles of a size, before anything is written.
+
+        Raises
+        ------
+        SettingError
+            If pieces, cells or superpixels are larger than a tile.
+        """
+        plans = [p for p in self.plans if isinstance(p.method, PerturbationMethod)]
+        if not plans:
+            return
+        card = self.model.card
+        colours = torch.rand(
+            1, len(card.mean), tile_px, tile_px, generator=torch.Generator().manual_seed(0)
+        ).to(self.network.mean)
+        tile = PerturbedTile(
+            self.network.normalised(colours)[0],
+            colours[0],
+            self.network.normalised,
+            card.input_mpp,
+            seed=0,
+        )
+        for plan in plans:
+            assert isinstance(plan.method, PerturbationMethod)
+            plan.method.perturb(tile, plan.method_options)
 
     def altered(self, walk: Walk, network: Network) -> Network:
         """The network of a walk, of the device and format of another one.

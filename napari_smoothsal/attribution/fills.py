@@ -31,7 +31,7 @@ def checked_fill(name: str) -> str:
         With the nearest names.
     """
     if name != INPAINTED:
-        baseline_of(name)
+        baseline_of(name, "fill", INPAINTED)
     return name
 
 

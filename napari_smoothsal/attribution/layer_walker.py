@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -12,7 +12,6 @@ from napari_smoothsal.attribution.base import AtLayer, Box, LayerMethod
 from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.reference import reference_of
-from napari_smoothsal.attribution.relevance import as_ones
 from napari_smoothsal.attribution.rescale import Reference, rescaled
 from napari_smoothsal.attribution.sample_images import SampleImages
 from napari_smoothsal.attribution.walk import Walk
@@ -62,8 +61,8 @@ class LayerWalker(Walker[Attributions]):
                 output = network.output(images)
             found: Attributions = {}
             scored = (output, activations)
-            if self._from_one:
-                scored = (as_ones(output), {name: as_ones(a) for name, a in activations.items()})
+            if (begins := self._begins) is not None:
+                scored = (begins(output), {name: begins(a) for name, a in activations.items()})
             targets = list(dict.fromkeys(self.plan(i).target for i in self.members))
             for target in targets:
                 question = self._samples.question(batch.questions[target], rows)
@@ -129,9 +128,9 @@ class LayerWalker(Walker[Attributions]):
         return way.method.backward(way.options, self._box if "input" in self._layers else None)
 
     @property
-    def _from_one(self) -> bool:
+    def _begins(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
         way = self.walk.way
-        return way is not None and isinstance(way.method, LayerMethod) and way.method.from_one
+        return way.method.begins if way and isinstance(way.method, LayerMethod) else None
 
     @property
     def _box(self) -> Box:

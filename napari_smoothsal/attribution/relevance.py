@@ -35,6 +35,15 @@ def as_ones(values: torch.Tensor) -> torch.Tensor:
     return values * _quotient(torch.ones_like(values), values.detach())
 
 
+def as_magnitudes(values: torch.Tensor) -> torch.Tensor:
+    """Values without their sign, each with a relevance of as much.
+
+    Rules that part what speaks for a sum from what speaks against it share whatever sign the sum
+    has; that of a negative score would turn the two around.
+    """
+    return values * values.detach().sign()
+
+
 class Relevance(Interception):
     """What all of its rules have in common: nonlinear functions hand relevance on as a whole.
 

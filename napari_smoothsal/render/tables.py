@@ -42,7 +42,7 @@ def total_variation_table(run: Run) -> Table:
         cells[column] = f"{cells[column]}\n{text}" if column in cells else text
     table = Table(
         title="total variation, mean +- std over tiles; less is smoother, white noise has 2.8",
-        caption="se: relative standard error of a map over its noise samples",
+        caption="se: relative standard error of a map over what it draws: noise samples, masks",
     )
     table.add_column("layer")
     for denoising, method, target in columns:

@@ -113,6 +113,7 @@ def explain_slide(
         explainer = Explainer(model, specs, compute, scope="slide")
         layers = placed_layers(explainer)
         plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
+        explainer.check_tiles(plan.grid.tile_px)
         if on_plan is not None:
             on_plan(plan)
         wanted = identity(slide, model, tiling, plan, explainer)

@@ -76,6 +76,7 @@ def refine_region(
     tiling, compute, folder = tiling or Tiling(), compute or Compute(), Path(out)
     explainer = Explainer(model, specs, compute, scope="slide", networks=networks)
     plan = plan_tiles(slide, model, tiling, layers=placed_layers(explainer), region=region)
+    explainer.check_tiles(plan.grid.tile_px)
     if on_plan is not None:
         on_plan(plan)
     wanted = identity(slide, model, tiling, plan, explainer)

@@ -11,7 +11,6 @@ from napari_smoothsal.attribution.base import METHODS, AtLayer, Box, LayerMethod
 from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.device import resolve_device
 from napari_smoothsal.attribution.network import Network
-from napari_smoothsal.attribution.relevance import as_ones
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.models import Model
 
@@ -20,7 +19,7 @@ FP64 = resolve_device(Compute(precision="fp64", device="cpu"))
 
 @dataclass
 class Pass:
-    """Maps (B, C, h, w) by layer, the class's logits (B, H, W), and the normalised images."""
+    """Maps (B, C, h, w) by layer, what begins as relevance (B, H, W), and the normalised images."""
 
     maps: dict[str, torch.Tensor]
     logits: torch.Tensor
@@ -49,10 +48,10 @@ def one_pass(
     x = network.normalised(images)
     with captured(network.module, layers) as activations, rules:
         logits = network.output(x)[:, target]
-    scored = as_ones(logits) if kind.from_one else logits
+    scored = logits if kind.begins is None else kind.begins(logits)
     gradients = torch.autograd.grad(scored.sum(), [activations[name] for name in layers])
     maps = {
         name: kind.attribute(AtLayer(activations[name].detach(), g, name), settings)
         for name, g in zip(layers, gradients, strict=True)
     }
-    return Pass(maps, logits.detach(), x)
+    return Pass(maps, scored.detach(), x)

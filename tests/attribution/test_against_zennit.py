@@ -136,8 +136,10 @@ def test_relevance_is_zennits(case: str, rule: str) -> None:
             for v in (model.card.mean, model.card.std)
         )
         first = rules.ZBox((0 - mean) / std, (1 - mean) / std, **UNBIASED)
-    begin = torch.ones_like if method == "excitation_backprop" else torch.clone
-    expected = of_zennit(case, ours.images, sharing(theirs, canonizer, first), begin, target=1)
+    begin = {"excitation_backprop": torch.ones_like, "lrp_epsilon": torch.clone}
+    expected = of_zennit(
+        case, ours.images, sharing(theirs, canonizer, first), begin.get(method, torch.abs), target=1
+    )
     assert_same(ours.maps, expected)
 
 

@@ -337,7 +337,7 @@ def test_jitter_and_samples_that_are_enough() -> None:
         ("integrated_gradients", {"steps": 0}, SettingError, "steps = 0"),
         ("gradient_shap", {"draws": 0}, SettingError, "draws = 0"),
         ("integrated_gradients", {"baseline": "wite"}, UnknownNameError, "white"),
-        ("integrated_gradients", {"baseline": "normal_tissue"}, UnknownNameError, "normal_tissue"),
+        ("integrated_gradients", {"baseline": "normal_tissue"}, SettingError, "gradient_shap"),
         ("integrated_gradients", {"path": "straight"}, SettingError, "layer"),
     ],
 )

@@ -150,7 +150,8 @@ def test_alpha_and_beta_share_what_is_for_and_against_apart(alpha, beta, biases)
     options = {"alpha": alpha, "beta": beta, "biases": biases, "conserve": alpha - beta == 1}
     found = one_pass(model, tiles(model), ("low",), "lrp_alpha_beta", **options).maps["low"]
     assert some.double().mean() > 0.5
-    assert torch.allclose(torch.where(some, found, 0), torch.where(some, shares * z, 0))
+    expected = shares * z * z.sum((2, 3), keepdim=True).sign()
+    assert torch.allclose(torch.where(some, found, 0), torch.where(some, expected, 0))
     if beta == 0:
         plus = one_pass(model, tiles(model), ("low",), "lrp_z_plus", biases=biases)
         assert torch.equal(found, plus.maps["low"])
@@ -364,3 +365,35 @@ def test_a_product_of_matrices_has_an_epsilon_rule_alone() -> None:
 def test_options_that_cannot_work(method: str, options, words: str) -> None:
     with pytest.raises(SettingError, match=words):
         one_pass(MODELS["plain"], tiles(MODELS["plain"]), ("1",), method, **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "left", "right"),
+    [
+        ("lrp_epsilon", 1, -1),
+        ("lrp_alpha_beta", 1, -1),
+        ("lrp_z_plus", 1, 0),
+        ("excitation_backprop", 1, 0),
+        ("deep_taylor", 1, 0),
+    ],
+)
+@pytest.mark.parametrize("against", [-0.5, -3.0])
+def test_what_speaks_for_a_class_is_positive_whatever_sign_its_score_has(
+    method: str, left: int, right: int, against: float
+) -> None:
+    """Red, on the left, speaks for the class, green on the right against it."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1)
+    )
+    with torch.no_grad():
+        network[0].weight.zero_()
+        network[0].weight[0, 0] = network[0].weight[1, 1] = 1.0
+        network[4].weight.copy_(torch.tensor([[1.0, against]]))
+        for layer in (network[0], network[4]):
+            layer.bias.zero_()
+    model = wrapped(network, "a", size=8)
+    model = Model(network, model.card.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3}))
+    images = torch.zeros(1, 3, 8, 8)
+    images[:, 0, :, :4], images[:, 1, :, 4:] = 1, 1
+    found = one_pass(model, images, ("1",), method).maps["1"].sum(1)
+    assert found[..., :4].sum().sign() == left and found[..., 4:].sum().sign() == right

@@ -11,6 +11,7 @@ from unets import small_segmenter
 from napari_smoothsal import Compute, SaliencySpec, Tiling
 from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.attribution.base import PerturbationMethod
+from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import Model
 from napari_smoothsal.render.words import legend
 from napari_smoothsal.runs.estimate import estimate_run
@@ -125,3 +126,13 @@ def test_activations_say_nothing_of_the_target(
     run = explained(noisy, resnet, tmp_path / "a.zarr", [spec_of("activation")], region=REGION)
     (run_map,) = run.maps.values()
     assert legend(run_map) == ("is active", "is below zero")
+
+
+@pytest.mark.parametrize("method", ["kernel_shap", "occlusion", "lime"])
+def test_pieces_larger_than_a_tile_are_refused_before_anything_is_written(
+    method: str, resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    spec = SaliencySpec(layer="input", method=method, method_options={"size_px": 300})
+    with pytest.raises(SettingError, match="300"):
+        explained(noisy, resnet, tmp_path / "a.zarr", [spec], region=REGION)
+    assert list(tmp_path.iterdir()) == []

@@ -53,7 +53,7 @@ LAYER_CAM = METHODS.register(
         name="layer_cam",
         title="LayerCAM: activity of the layer where more of it would raise the score",
         positive="supports",
-        negative="is below zero where more would support",
+        negative="falls short for",
         attribute=_layer_cam,
     )
 )

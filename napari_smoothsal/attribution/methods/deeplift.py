@@ -23,7 +23,7 @@ class DeepLiftOptions(MethodOptions):
     @classmethod
     def _there_is_one(cls, value: str) -> str:
         if value != CUSTOM:
-            baseline_of(value)
+            baseline_of(value, "baseline", CUSTOM)
         return value
 
 

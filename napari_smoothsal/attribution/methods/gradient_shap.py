@@ -30,7 +30,7 @@ class GradientShapOptions(MethodOptions):
     @classmethod
     def _there_is_one(cls, value: str) -> str:
         if value not in (CUSTOM, NORMAL_TISSUE):
-            baseline_of(value)
+            baseline_of(value, "baseline", CUSTOM, NORMAL_TISSUE)
         return value
 
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, field_validator
 
 from napari_smoothsal.attribution.base import METHODS, MethodOptions, PathMethod, Steps
-from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
+from napari_smoothsal.attribution.baselines import CUSTOM, NORMAL_TISSUE, baseline_of
 
 
 class IntegratedGradientsOptions(MethodOptions):
@@ -25,8 +25,8 @@ class IntegratedGradientsOptions(MethodOptions):
         16,
         ge=1,
         le=1000,
-        description="Gradients on the way, of each noise sample. The convergence delta tells "
-        "whether they were enough.",
+        description="Gradients on the way, of each noise sample. Without a denoising, the "
+        "convergence delta tells whether they were enough.",
     )
     path: Literal["layer", "input"] = Field(
         "layer",
@@ -38,8 +38,10 @@ class IntegratedGradientsOptions(MethodOptions):
     @field_validator("baseline")
     @classmethod
     def _there_is_one(cls, value: str) -> str:
+        if value == NORMAL_TISSUE:
+            raise ValueError("many tiles are no one baseline; choose method 'gradient_shap' for it")
         if value != CUSTOM:
-            baseline_of(value)
+            baseline_of(value, "baseline", CUSTOM)
         return value
 
 

@@ -12,7 +12,13 @@ import torch
 from pydantic import Field, model_validator
 
 from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
-from napari_smoothsal.attribution.relevance import AlphaBetaRule, BoxedRule, EpsilonRule
+from napari_smoothsal.attribution.relevance import (
+    AlphaBetaRule,
+    BoxedRule,
+    EpsilonRule,
+    as_magnitudes,
+    as_ones,
+)
 
 
 class EpsilonOptions(MethodOptions):
@@ -100,6 +106,7 @@ LRP_ALPHA_BETA = METHODS.register(
         backward=lambda options, _box: AlphaBetaRule(
             "lrp_alpha_beta", options.alpha, options.beta, biases=options.biases
         ),
+        begins=as_magnitudes,
     )
 )
 """R_i = sum_j (alpha z+_ij / z+_j - beta z-_ij / z-_j) R_j (Bach et al. 2015, equation 60)."""
@@ -113,6 +120,7 @@ LRP_Z_PLUS = METHODS.register(
         attribute=_relevance,
         options=ZPlusOptions,
         backward=lambda options, _box: AlphaBetaRule("lrp_z_plus", 1, 0, biases=options.biases),
+        begins=as_magnitudes,
     )
 )
 """R_i = sum_j z+_ij / z+_j R_j (Montavon et al. 2017): the alpha-beta rule of 1 and 0."""
@@ -125,7 +133,7 @@ EXCITATION_BACKPROP = METHODS.register(
         negative="speaks against",
         attribute=_relevance,
         backward=lambda _options, _box: AlphaBetaRule("excitation_backprop", 1, 0, biases=False),
-        from_one=True,
+        begins=as_ones,
     )
 )
 """P(i) = sum_j a_i w+_ij / (sum of these over i) P(j), from P = 1 for the class (Zhang et al.
@@ -139,6 +147,7 @@ DEEP_TAYLOR = METHODS.register(
         negative="speaks against",
         attribute=_boxed_relevance,
         backward=lambda _options, box: BoxedRule("deep_taylor", box),
+        begins=as_magnitudes,
     )
 )
 """The z+ rule without biases, and the z^B rule at the image, whose values lie between black and
