@@ -93,6 +93,9 @@ class Explainer:
         self.plans = map_plans(model, specs, scope)
         own = self.plans[: len(specs)]
         self.specs = [plan.spec for plan in own]
+        if warn:
+            for given, used in zip(specs, self.specs, strict=True):
+                _warn_of_what_is_left_out(given, used)
         self.layers: list[LayerInfo] = [plan.layer for plan in own]
         self.methods = [plan.method for plan in own]
         self.targets: list[Target] = [plan.target for plan in own]
@@ -311,6 +314,21 @@ class Explainer:
                 "there",
                 stacklevel=4,
             )
+
+
+def _warn_of_what_is_left_out(given: SaliencySpec, used: SaliencySpec) -> None:
+    """Of settings that were chosen, and not only are the default."""
+    chosen, usual = given.model_dump(), SaliencySpec(layer=given.layer).model_dump()
+    left_out = [
+        f"{name} = {value!r}"
+        for name, value in chosen.items()
+        if value != getattr(used, name) and value != usual[name]
+    ]
+    if left_out:
+        warnings.warn(
+            f"method {given.method!r} has no use for {', '.join(left_out)}: left out",
+            stacklevel=4,
+        )
 
 
 def _check_channel(plan: MapPlan) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,10 +45,28 @@ def specs_from(given: dict[str, Any]) -> list[SaliencySpec]:
     specs = [
         SaliencySpec(**fields, **dict(choice)) for choice in product(*(c for c in choices if c))
     ]
-    return [
+    return _each_once(
         spec.model_copy(update={"denoising_options": options.get(spec.denoising, {})})
         for spec in specs
-    ]
+    )
+
+
+def _each_once(specs: Iterable[SaliencySpec]) -> list[SaliencySpec]:
+    """Without those whose map another makes already: denoisings of what uses no gradients."""
+    from napari_smoothsal.attribution.map_plan import settled
+
+    kept: list[SaliencySpec] = []
+    for spec in specs:
+        same = next((one for one in kept if settled(one) == settled(spec)), None)
+        if same is None:
+            kept.append(spec)
+        else:
+            warnings.warn(
+                f"method {spec.method!r} makes the same map with denoising {spec.denoising!r} as "
+                f"with {same.denoising!r}: it is computed once",
+                stacklevel=3,
+            )
+    return kept
 
 
 def run_settings(given: dict[str, Any], region: str | None) -> dict[str, Any]:

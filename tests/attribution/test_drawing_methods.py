@@ -1,5 +1,7 @@
 """The methods that draw, through `explain_tiles`: any kind of model, any batch, one map."""
 
+import warnings
+
 import pytest
 import torch
 from networks import every_model
@@ -81,3 +83,21 @@ def test_they_have_no_map_of_a_hidden_layer(method: str) -> None:
     spec = SaliencySpec(layer="0", method=method, samples=0)
     with pytest.raises(SettingError, match="layer = 'input'"):
         explain_tiles(model, some_tiles(model), spec, Compute(device="cpu"))
+
+
+def test_what_a_method_has_no_use_for_is_said() -> None:
+    model, images = every_model()["plain"], torch.rand(1, 3, 32, 32)
+    options = {"masks": 8}
+
+    def explained(**fields: object) -> SaliencySpec:
+        spec = SaliencySpec(layer="input", method="rise", method_options=options, **fields)
+        return explain_tiles(model, images, spec).spec
+
+    with pytest.warns(
+        UserWarning, match=r"'rise' has no use for .*samples = 'auto', jitter = True"
+    ):
+        used = explained(samples="auto", jitter=True, denoising="backward_hook")
+    assert (used.samples, used.jitter, used.denoising) == (0, False, "original")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert explained() == used  # the default is nobody's choice

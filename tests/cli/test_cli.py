@@ -18,6 +18,7 @@ from napari_smoothsal import SaliencySpec, open_run
 from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.cli import registered
 from napari_smoothsal.cli.flags import options_from
+from napari_smoothsal.cli.specs import specs_from
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, Tiling
 from napari_smoothsal.render.words import map_title
@@ -270,6 +271,15 @@ def test_layers(model: Path) -> None:
     listed = json.loads(smoothsal("layers", model, "--json").output)
     assert listed[0]["name"] == "input"
     assert {info["name"]: info["stride"] for info in listed}["layer3"] == [16, 16]
+
+
+def test_denoisings_of_what_uses_no_gradients_make_one_map() -> None:
+    given = {"layer": ["input"], "method": ["gradient", "rise"]}
+    given |= {"denoising": ["original", "centred_hook"]}
+    with pytest.warns(UserWarning, match="'rise' makes the same map with denoising 'centred_hook'"):
+        specs = specs_from(given)
+    made = [(spec.method, spec.denoising) for spec in specs]
+    assert made.count(("gradient", "centred_hook")) == 1 and len(made) == 3
 
 
 def test_methods() -> None:
