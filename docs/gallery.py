@@ -59,6 +59,14 @@ def fill_in(field: Any, text: str) -> None:
     QTest.keyClick(field, Qt.Key.Key_Return)
 
 
+def dock_in_front(viewer: Any, name: str) -> Any:
+    """Open another dock, in front of those that are there."""
+    frame, dock = viewer.window.add_plugin_dock_widget("napari-smoothsal", name, tabify=True)
+    frame.raise_()
+    draw(0.5)
+    return dock
+
+
 def view(viewer: Any, dock: Any) -> None:
     """A view, explained live; the pointer on the strongest place."""
     click(dock.bar.live)
@@ -178,11 +186,7 @@ def saved_figure(_viewer: Any, dock: Any) -> None:
 def total_variation(viewer: Any, dock: Any) -> None:
     """Roughness by layer and denoising, of the view."""
     view(viewer, dock)
-    frame, other = viewer.window.add_plugin_dock_widget(
-        "napari-smoothsal", "Total variation", tabify=True
-    )
-    frame.raise_()
-    draw(0.5)
+    other = dock_in_front(viewer, "Total variation")
     click(other.view)
     wait(lambda: not other.busy)
 
@@ -191,11 +195,7 @@ def predictions(viewer: Any, dock: Any) -> None:
     """What is predicted of the view under the forward hook, and the tiles of the slide."""
     whole_slide(viewer, dock)
     pick(dock.form.controls["denoising"].native, "forward hook")
-    frame, other = viewer.window.add_plugin_dock_widget(
-        "napari-smoothsal", "Predictions", tabify=True
-    )
-    frame.raise_()
-    draw(0.5)
+    other = dock_in_front(viewer, "Predictions")
     click(other.next)
     click(other.predict)
     wait(lambda: not other.busy)
@@ -204,11 +204,7 @@ def predictions(viewer: Any, dock: Any) -> None:
 def prediction_layer(viewer: Any, dock: Any) -> None:
     """What is predicted, in place of the map."""
     whole_slide(viewer, dock)
-    frame, other = viewer.window.add_plugin_dock_widget(
-        "napari-smoothsal", "Predictions", tabify=True
-    )
-    frame.raise_()
-    draw(0.5)
+    other = dock_in_front(viewer, "Predictions")
     click(other.as_layer)
     draw(0.5)
 
@@ -241,8 +237,7 @@ def dropped_store(viewer: Any, dock: Any) -> None:
     draw(0.5)
     viewer.open(str(store), plugin="napari-smoothsal")
     viewer.reset_view()
-    frame, _ = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Predictions", tabify=True)
-    frame.raise_()
+    dock_in_front(viewer, "Predictions")
     draw(2.0)
 
 

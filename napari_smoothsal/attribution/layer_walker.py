@@ -49,13 +49,12 @@ class LayerWalker(Walker[Attributions]):
         reference = self._reference
         if reference is not None:
             reference = reference.rows(torch.tensor([tile for tile, _ in rows]))
-        disturbed = {}
-        if walk.disturbed_layer is not None:
-            disturbed[walk.disturbed_layer] = lambda output: self._samples.disturb(output, rows)
         with torch.enable_grad():
             with (
                 batch.denoised(walk, network),
-                captured(network.module, self._layers, disturbed) as activations,
+                captured(
+                    network.module, self._layers, self._samples.disturbed(rows)
+                ) as activations,
                 self._backward_rules(reference),
             ):
                 output = network.output(images)

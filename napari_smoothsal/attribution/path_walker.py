@@ -191,9 +191,7 @@ class LayerPathWalker(PathWalker):
             return
         batch, walk = self.batch, self.walk
         network = batch.altered(walk)
-        disturbed = {}
-        if walk.disturbed_layer is not None:
-            disturbed[walk.disturbed_layer] = lambda output: self._samples.disturb(output, new)
+        disturbed = self._samples.disturbed(new)
         with (
             batch.denoised(walk, network),
             captured(network.module, self._layers, disturbed) as activations,
@@ -223,9 +221,7 @@ class ImagePathWalker(PathWalker):
         samples = [self.sample_of(row) for row in rows]
         ends = self._samples.images(samples)
         starts = self._baselines[[self.baseline_of(row) for row in rows]]
-        disturbed = {}
-        if walk.disturbed_layer is not None:
-            disturbed[walk.disturbed_layer] = lambda output: self._samples.disturb(output, samples)
+        disturbed = self._samples.disturbed(samples)
         with torch.enable_grad():
             with (
                 batch.denoised(walk, network),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -13,6 +13,7 @@ from napari_smoothsal.models.readout import Question
 
 Sample = tuple[int, int]
 """A tile of the batch and a noise sample."""
+Disturb = Callable[[torch.Tensor], torch.Tensor]
 
 
 class SampleImages:
@@ -26,11 +27,13 @@ class SampleImages:
         """(n, C, H, W) normalised, with noise where it is added to the input."""
         return self._noisy(self._windows(samples), samples, at_layer=None)
 
-    def disturb(self, output: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
-        """The disturbed layer's output (n, C, h, w) with its noise."""
-        assert self._walk.disturbed_layer is not None
-        stride = self._batch.explainer.model.layer(self._walk.disturbed_layer).stride
-        return self._noisy(output, samples, at_layer=stride)
+    def disturbed(self, samples: Sequence[Sample]) -> dict[str, Disturb]:
+        """By layer, what adds the samples' noise to its output (n, C, h, w); see `captured`."""
+        layer = self._walk.disturbed_layer
+        if layer is None:
+            return {}
+        stride = self._batch.explainer.model.layer(layer).stride
+        return {layer: lambda output: self._noisy(output, samples, at_layer=stride)}
 
     def question(self, question: Question, samples: Sequence[Sample]) -> Question:
         """A question about the tiles as one about the windows that the samples show."""

@@ -151,11 +151,13 @@ def test_a_model_that_looks_at_one_patch_is_blamed_on_the_pieces_over_it() -> No
     assert found.argmax() // 32 in range(12, 16) and found.argmax() % 32 in range(20, 24)
 
 
-@pytest.mark.parametrize("kind", [Squares, Circles])
-@pytest.mark.parametrize("size,stride", [(8, 4), (9, 6), (2, 1), (1, 1), (20, 14)])
+SIZES = [(8, 4), (9, 6), (2, 1), (1, 1), (20, 14)]
+# Circles that are further apart leave pixels out, and are refused.
+CLOSE = [(Circles, *both) for both in SIZES if both[1] <= both[0] / 2**0.5 or both[0] == 1]
+
+
+@pytest.mark.parametrize(("kind", "size", "stride"), [*((Squares, *s) for s in SIZES), *CLOSE])
 def test_no_pixel_is_left_out(kind: type, size: int, stride: int) -> None:
-    if kind is Circles and stride > size / 2**0.5 and size > 1:
-        pytest.skip("refused")
     pieces = kind(21, 34, size, stride, CPU)
     masks = pieces.masks(torch.arange(pieces.count))
     assert masks.any(0).all() and masks.flatten(1).any(1).all()

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
+from napari_smoothsal.attribution.methods.gradient import activation_x_gradient
 
 
 class GradCamOptions(MethodOptions):
@@ -29,10 +30,6 @@ def _grad_cam(at: AtLayer, options: GradCamOptions) -> torch.Tensor:
 
 def _layer_cam(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
     return at.activation * at.gradient.clamp(min=0)
-
-
-def _hires_cam(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
-    return at.activation * at.gradient
 
 
 GRAD_CAM = METHODS.register(
@@ -65,7 +62,7 @@ HIRES_CAM = METHODS.register(
         title="HiResCAM: what the layer contributes to the decision, place by place",
         positive="supports",
         negative="speaks against",
-        attribute=_hires_cam,
+        attribute=activation_x_gradient,
     )
 )
 """activation * d target / d activation (Draelos & Carin 2020): with channels summed, that map."""

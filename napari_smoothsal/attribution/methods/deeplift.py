@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field, field_validator
 
 from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
-from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
-
-
-class DeepLiftOptions(MethodOptions):
-    """What DeepLift can be told."""
-
-    baseline: str = Field(
-        "zero",
-        description="What a tile is compared with: `zero` (after normalisation: the mean colour), "
-        "`black`, `white`, `tissue_mean`, `blurred`, a colour as `#rrggbb`, or `custom`: images "
-        "given to explain_tiles.",
-    )
-
-    @field_validator("baseline")
-    @classmethod
-    def _there_is_one(cls, value: str) -> str:
-        if value != CUSTOM:
-            baseline_of(value, "baseline", CUSTOM)
-        return value
+from napari_smoothsal.attribution.methods.one_baseline import OneBaselineOptions
 
 
 def _contribution(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
@@ -39,7 +20,7 @@ DEEPLIFT = METHODS.register(
         positive="supports",
         negative="speaks against",
         attribute=_contribution,
-        options=DeepLiftOptions,
+        options=OneBaselineOptions,
         rescales=True,
     )
 )

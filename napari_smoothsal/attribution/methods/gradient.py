@@ -11,7 +11,8 @@ def _gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
     return at.gradient
 
 
-def _activation_x_gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
+def activation_x_gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
+    """(B, C, h, w) what the layer contributes, to first order."""
     return at.activation * at.gradient
 
 
@@ -35,7 +36,7 @@ ACTIVATION_X_GRADIENT = METHODS.register(
         title="Activation x gradient: what the layer contributes to the decision, to first order",
         positive="supports",
         negative="speaks against",
-        attribute=_activation_x_gradient,
+        attribute=activation_x_gradient,
     )
 )
 """activation * d target / d activation (Shrikumar et al. 2016), at a hidden layer."""

@@ -6,21 +6,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from napari_smoothsal.attribution.base import METHODS, MethodOptions, PathMethod, Steps
-from napari_smoothsal.attribution.baselines import CUSTOM, NORMAL_TISSUE, baseline_of
+from napari_smoothsal.attribution.base import METHODS, PathMethod, Steps
+from napari_smoothsal.attribution.methods.one_baseline import OneBaselineOptions
 
 
-class IntegratedGradientsOptions(MethodOptions):
+class IntegratedGradientsOptions(OneBaselineOptions):
     """What integrated gradients can be told."""
 
-    baseline: str = Field(
-        "zero",
-        description="Where the way begins: `zero` (after normalisation: the mean colour), "
-        "`black`, `white`, `tissue_mean`, `blurred`, a colour as `#rrggbb`, or `custom`: images "
-        "given to explain_tiles.",
-    )
     steps: int = Field(
         16,
         ge=1,
@@ -34,15 +28,6 @@ class IntegratedGradientsOptions(MethodOptions):
         "through images at the `input`, whose every step the layer follows (conductance); both "
         "add up to the score less the baseline's.",
     )
-
-    @field_validator("baseline")
-    @classmethod
-    def _there_is_one(cls, value: str) -> str:
-        if value == NORMAL_TISSUE:
-            raise ValueError("many tiles are no one baseline; choose method 'gradient_shap' for it")
-        if value != CUSTOM:
-            baseline_of(value, "baseline", CUSTOM)
-        return value
 
 
 def _steps(options: IntegratedGradientsOptions, _seed: int, _baselines: int) -> Steps:
