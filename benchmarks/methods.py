@@ -30,6 +30,7 @@ from machine import machine
 import napari_smoothsal as ss
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.device import resolve_device
+from napari_smoothsal.core.freed_memory import keep_freed_memory
 
 MODELS = ("demo-classifier", "resnet18")
 LAYERS = ("layer1", "layer2", "layer3")
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
+    keep_freed_memory()  # as the command and the dock's engine do
     device = resolve_device(ss.Compute(device=arguments.device)).device
     image = image_of(TILE_PX)
     report: dict[str, Any] = {

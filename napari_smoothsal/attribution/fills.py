@@ -18,7 +18,6 @@ INPAINTED = "inpainted"
 
 _SWEEPS = 4
 _RIM_PX = 2
-_SOFT = 0.5
 _ENDS = (torch.zeros_like, torch.ones_like)
 
 
@@ -73,48 +72,54 @@ def filled(tile: PerturbedTile, fill: str) -> torch.Tensor:
     return tile.normalised(baseline_of(fill).make(tile.colours[None], mean))[0]
 
 
-def covered(tile: PerturbedTile, fill: str | torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    """Cover a tile in several ways.
+class Covering:
+    """A tile, covered in one way after another.
 
     Parameters
     ----------
-    tile, fill
-        The tile, and what shows where it is covered: a name, or what `filled` has made of one.
-    amount
-        (n, H, W) bool, or from 0 (untouched) to 1 (covered). Where more than half is covered,
-        what is inpainted does not look at the tile.
-
-    Returns
-    -------
-    torch.Tensor
-        (n, C, H, W) as the network sees it.
+    tile
+        The tile.
+    fill
+        What shows where it is covered: see `filled`, or `INPAINTED`.
     """
-    amount = amount[:, None]
-    if isinstance(fill, torch.Tensor):
-        shown = fill[None]
-    elif fill == INPAINTED:
-        hidden = amount if amount.dtype == torch.bool else amount > _SOFT
-        shown = inpainted(tile.image, hidden[:, 0])
-    else:
-        shown = filled(tile, fill)[None]
-    if amount.dtype == torch.bool:
-        return _replaced(tile.image, shown, amount[:, 0])
-    return torch.lerp(tile.image, shown, amount.to(tile.image.dtype))
+
+    def __init__(self, tile: PerturbedTile, fill: str) -> None:
+        self._image = tile.image
+        self._shown = None if fill == INPAINTED else _pixels(filled(tile, fill)).contiguous()
+        # Copies of the tile in the images' own memory layout, channels last, and where they are
+        # covered: to restore that and cover something else is less to write than all of a tile.
+        self._copies = tile.image.new_empty(0, len(tile.image))
+        self._hidden = torch.empty(0, dtype=torch.int64, device=tile.image.device)
+
+    def images(self, count: int, hidden: torch.Tensor) -> torch.Tensor:
+        """(n, C, H, W) as the network sees it, until the next ones are asked for.
+
+        Parameters
+        ----------
+        count
+            n.
+        hidden
+            Where they are covered: indices into (n, H, W), flat.
+        """
+        channels, *sides = self._image.shape
+        image = _pixels(self._image)
+        pixels = len(image)
+        if self._shown is None:
+            masks = torch.zeros(count, *sides, dtype=torch.bool, device=hidden.device)
+            masks.view(-1)[hidden] = True
+            return inpainted(self._image, masks)
+        if len(self._copies) < count * pixels:
+            self._copies = image.repeat(count, 1)
+        else:
+            self._copies.index_copy_(0, self._hidden, image[self._hidden % pixels])
+        self._copies.index_copy_(0, hidden, self._shown[hidden % pixels])
+        self._hidden = hidden
+        return self._copies[: count * pixels].reshape(count, *sides, channels).movedim(-1, 1)
 
 
-def _replaced(image: torch.Tensor, shown: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-    """(n, C, H, W) an image with ``shown`` (1 or n, C, H, W) where it is hidden (n, H, W).
-
-    Copied whole, and then written where little is hidden: a third of the time of `torch.where`.
-    """
-    count, pixels = len(hidden), image[0].numel()
-    # In the images' own memory layout, channels last.
-    seen = image.new_empty(count, *image.shape[1:], len(image)).copy_(image.movedim(0, -1))
-    where = hidden.flatten().nonzero()[:, 0]
-    of_shown = where if len(shown) == count else where % pixels
-    values = shown.movedim(1, -1).reshape(-1, len(image))[of_shown]
-    seen.view(-1, len(image)).index_copy_(0, where, values)
-    return seen.movedim(-1, 1)
+def _pixels(image: torch.Tensor) -> torch.Tensor:
+    """(H W, C) of (C, H, W)."""
+    return image.flatten(1).mT
 
 
 def inpainted(image: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:

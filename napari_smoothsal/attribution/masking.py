@@ -47,12 +47,13 @@ class Masked:
         self.channels = len(tile.image)
         hidden = filled(tile, fill)
         # In the images' own memory layout, channels last, where mixing is several times faster.
-        self._image, self._hidden = (x.permute(1, 2, 0).flatten(1) for x in (tile.image, hidden))
+        self._hidden = hidden.permute(1, 2, 0).flatten(1)
+        self._difference = tile.image.permute(1, 2, 0).flatten(1) - self._hidden
 
     def through(self, masks: torch.Tensor) -> torch.Tensor:
         """(n, C, H, W) images, through masks (n, H, W C) that repeat each px for its channels.
 
         The tile is seen where they are 1. They are overwritten.
         """
-        torch.lerp(self._hidden, self._image, masks, out=masks)
+        torch.addcmul(self._hidden, masks, self._difference, out=masks)
         return masks.reshape(*masks.shape[:2], -1, self.channels).permute(0, 3, 1, 2)

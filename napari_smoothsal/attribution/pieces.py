@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 
 import torch
 
+_Pixels = tuple[torch.Tensor, torch.Tensor]
+
 
 class Pieces(ABC):
     """Parts of a tile, numbered from 0; together they may leave pixels out, or overlap.
@@ -15,16 +17,54 @@ class Pieces(ABC):
     ----------
     count
         How many there are.
+    sides
+        Of the tile: height, width.
     """
 
     count: int
 
+    def __init__(self, height: int, width: int) -> None:
+        self.sides = height, width
+
     @abstractmethod
+    def pixels(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Where some lie, on the device of their numbers (n,): indices into (n, H, W), flat.
+
+        A number below 0 is of a piece without pixels.
+        """
+
     def masks(self, numbers: torch.Tensor) -> torch.Tensor:
-        """(n, H, W) bool: the pixels of some, on the device of their numbers (n,)."""
+        """(n, H, W) bool: the same."""
+        masks = torch.zeros(len(numbers), *self.sides, dtype=torch.bool, device=numbers.device)
+        masks.flatten()[self.pixels(numbers)] = True
+        return masks
 
 
-class Squares(Pieces):
+class _Boxes(Pieces):
+    """Pieces of one shape on a grid of ``across`` columns, each in a square box of pixels."""
+
+    across: int
+    box: int
+
+    @abstractmethod
+    def within(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[_Pixels, torch.Tensor]:
+        """Of pieces at rows and columns (n,) of the grid.
+
+        Their pixels' y and x, (n, box) each, and which of (n, box, box) belong to the piece,
+        whether or not they are on the tile.
+        """
+
+    def pixels(self, numbers: torch.Tensor) -> torch.Tensor:
+        height, width = self.sides
+        (y, x), inside = self.within(numbers // self.across, numbers % self.across)
+        on_tile = [(at >= 0) & (at < side) for at, side in ((y, height), (x, width))]
+        inside = inside & on_tile[0][:, :, None] & on_tile[1][:, None]
+        inside &= (numbers >= 0)[:, None, None]
+        image = torch.arange(len(numbers), device=numbers.device)[:, None, None]
+        return ((image * height + y[:, :, None]) * width + x[:, None])[inside]
+
+
+class Squares(_Boxes):
     """Squares on a grid; the last of each row and column are cut off where the tile ends.
 
     Parameters
@@ -33,22 +73,21 @@ class Squares(Pieces):
         Of the tile.
     size, stride
         Sides of the squares, and between their beginnings.
-    device
-        Where the masks are made.
     """
 
-    def __init__(
-        self, height: int, width: int, size: int, stride: int, device: torch.device
-    ) -> None:
-        self._rows, self._columns = (_spans(side, size, stride, device) for side in (height, width))
-        self.count = len(self._rows) * len(self._columns)
+    def __init__(self, height: int, width: int, size: int, stride: int) -> None:
+        super().__init__(height, width)
+        self.box, self._stride = size, stride
+        down, self.across = (steps(side, size, stride) for side in self.sides)
+        self.count = down * self.across
 
-    def masks(self, numbers: torch.Tensor) -> torch.Tensor:
-        across = len(self._columns)
-        return self._rows[numbers // across, :, None] & self._columns[numbers % across, None, :]
+    def within(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[_Pixels, torch.Tensor]:
+        box = torch.arange(self.box, device=rows.device)
+        y, x = (at[:, None] * self._stride + box for at in (rows, columns))
+        return (y, x), torch.ones((), dtype=torch.bool, device=rows.device)
 
 
-class Circles(Pieces):
+class Circles(_Boxes):
     """Discs whose centres lie evenly, no further apart than a stride.
 
     Parameters
@@ -57,21 +96,25 @@ class Circles(Pieces):
         Of the tile.
     diameter, stride
         Of the discs, and between their centres at most.
-    device
-        Where the masks are made.
     """
 
-    def __init__(
-        self, height: int, width: int, diameter: float, stride: float, device: torch.device
-    ) -> None:
-        self._rows, self._columns = (_squared(side, stride, device) for side in (height, width))
+    def __init__(self, height: int, width: int, diameter: float, stride: float) -> None:
+        super().__init__(height, width)
         self._radius = diameter / 2
-        self.count = len(self._rows) * len(self._columns)
+        self.box = math.ceil(diameter) + 2
+        self._grid = [math.ceil(side / stride) for side in self.sides]
+        self.across = self._grid[1]
+        self.count = math.prod(self._grid)
 
-    def masks(self, numbers: torch.Tensor) -> torch.Tensor:
-        across = len(self._columns)
-        squared = self._rows[numbers // across, :, None] + self._columns[numbers % across, None, :]
-        return squared <= self._radius**2
+    def within(self, rows: torch.Tensor, columns: torch.Tensor) -> tuple[_Pixels, torch.Tensor]:
+        box = torch.arange(self.box, device=rows.device)
+        pixels, squared = [], []
+        for at, side, count in zip((rows, columns), self.sides, self._grid, strict=True):
+            centre = (at[:, None] + 0.5) * (side / count)
+            pixels.append((centre - self._radius - 1).floor().long() + box)
+            squared.append((pixels[-1] + 0.5 - centre) ** 2)
+        inside = squared[0][:, :, None] + squared[1][:, None] <= self._radius**2
+        return (pixels[0], pixels[1]), inside
 
 
 class Labelled(Pieces):
@@ -84,26 +127,22 @@ class Labelled(Pieces):
     """
 
     def __init__(self, labels: torch.Tensor) -> None:
-        self._labels = labels
-        self.count = int(labels.max()) + 1
+        super().__init__(*labels.shape)
+        flat = labels.flatten()
+        first, *sizes = torch.bincount(flat.clamp_min(-1) + 1).tolist()
+        self.count = len(sizes)
+        self._of = flat.argsort(stable=True)[first:].split(sizes)
 
-    def masks(self, numbers: torch.Tensor) -> torch.Tensor:
-        return self._labels == numbers[:, None, None]
+    def pixels(self, numbers: torch.Tensor) -> torch.Tensor:
+        area = math.prod(self.sides)
+        found = [
+            self._of[number] + image * area
+            for image, number in enumerate(numbers.tolist())
+            if number >= 0
+        ]
+        return torch.cat([numbers.new_empty(0), *found])
 
 
 def steps(side: int, size: int, stride: int) -> int:
     """How many spans of a size reach from one end of a side to the other."""
     return 1 + math.ceil(max(side - size, 0) / stride)
-
-
-def _spans(side: int, size: int, stride: int, device: torch.device) -> torch.Tensor:
-    begin = torch.arange(steps(side, size, stride), device=device)[:, None] * stride
-    at = torch.arange(side, device=device)
-    return (at >= begin) & (at < begin + size)
-
-
-def _squared(side: int, stride: float, device: torch.device) -> torch.Tensor:
-    """(n, side) squared distances of pixels from evenly spaced centres."""
-    count = math.ceil(side / stride)
-    centres = (torch.arange(count, device=device) + 0.5) * (side / count)
-    return (torch.arange(side, device=device) + 0.5 - centres[:, None]) ** 2

@@ -12,6 +12,7 @@ import typer
 
 from napari_smoothsal import __version__
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.core.freed_memory import keep_freed_memory
 
 DONE, SOME_FAILED, NOTHING_STARTED, INTERRUPTED = 0, 1, 2, 130
 
@@ -74,6 +75,7 @@ def _frame(
     if version:
         typer.echo(f"napari-smoothsal {__version__}")
         raise typer.Exit
+    keep_freed_memory()
 
 
 def registered() -> typer.Typer:

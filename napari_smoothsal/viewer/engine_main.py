@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pydantic import BaseModel, ValidationError
 
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.viewer.asked import (
     Cancel,
     Describe,
@@ -96,6 +97,7 @@ def main() -> None:
         pipe.write(line_of(answer))
         pipe.flush()
 
+    keep_freed_memory()
     import torch
 
     from napari_smoothsal.viewer import engine_work

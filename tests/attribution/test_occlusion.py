@@ -129,8 +129,8 @@ def test_of_a_linear_model_each_pixel_gets_the_mean_of_its_pieces_sums() -> None
     one = occlusion(model, images, size_px=1, stride_px=1)
     assert equal(one.maps[0, 0], linear)
     for kind, pieces in {
-        "square": Squares(32, 32, 9, 4, CPU),
-        "circle": Circles(32, 32, 9, 4, CPU),
+        "square": Squares(32, 32, 9, 4),
+        "circle": Circles(32, 32, 9, 4),
     }.items():
         masks = pieces.masks(torch.arange(pieces.count)).double()
         sums = (masks * linear).sum((1, 2))
@@ -158,7 +158,7 @@ CLOSE = [(Circles, *both) for both in SIZES if both[1] <= both[0] / 2**0.5 or bo
 
 @pytest.mark.parametrize(("kind", "size", "stride"), [*((Squares, *s) for s in SIZES), *CLOSE])
 def test_no_pixel_is_left_out(kind: type, size: int, stride: int) -> None:
-    pieces = kind(21, 34, size, stride, CPU)
+    pieces = kind(21, 34, size, stride)
     masks = pieces.masks(torch.arange(pieces.count))
     assert masks.any(0).all() and masks.flatten(1).any(1).all()
 
@@ -261,9 +261,9 @@ def test_passes_are_about_what_is_scored() -> None:
     method = METHODS["occlusion"]
     assert isinstance(method, PerturbationMethod)
     for given, count in (
-        ({}, Squares(224, 224, 32, 16, CPU).count),
-        ({"pieces": "circle"}, Circles(224, 224, 32, 16, CPU).count),
-        ({"size_px": 50, "stride_px": 30}, Squares(224, 224, 50, 30, CPU).count),
+        ({}, Squares(224, 224, 32, 16).count),
+        ({"pieces": "circle"}, Circles(224, 224, 32, 16).count),
+        ({"size_px": 50, "stride_px": 30}, Squares(224, 224, 50, 30).count),
     ):
         assert method.passes(options_of(method, given), 224) == 1 + count
     few = options_of(method, {"pieces": "superpixel"})

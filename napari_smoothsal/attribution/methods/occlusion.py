@@ -12,10 +12,8 @@ from pydantic import Field, field_validator
 from napari_smoothsal.attribution.base import METHODS, MethodOptions, PerturbationMethod
 from napari_smoothsal.attribution.fills import (
     FILL_DESCRIPTION,
-    INPAINTED,
+    Covering,
     checked_fill,
-    covered,
-    filled,
 )
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.attribution.pieces import Circles, Labelled, Pieces, Squares, steps
@@ -80,7 +78,7 @@ class Occlusion(Perturbation):
         self.nothing = nothing if not pieces.count else ""
         self._tile = tile
         self._pieces = pieces
-        self._fill = fill if fill == INPAINTED else filled(tile, fill)
+        self._covering = Covering(tile, fill)
         wide = torch.promote_types(tile.image.dtype, torch.float32)
         self._score = torch.zeros(1)
         # How far the score fell where a pixel was covered, and how often it was.
@@ -88,27 +86,27 @@ class Occlusion(Perturbation):
         self._made: tuple[list[int], torch.Tensor] | None = None
 
     def images(self, which: Sequence[int]) -> torch.Tensor:
-        return covered(self._tile, self._fill, self._masks(which))
+        return self._covering.images(len(which), self._covered(which))
 
     def add(self, which: Sequence[int], scores: torch.Tensor) -> None:
         scores = scores.to(self._sums)
         if which[0] == 0:
             self._score = scores[:1]
-        masks = self._masks(which).flatten(1).to(self._sums.dtype)
-        self._sums += torch.stack([self._score - scores, torch.ones_like(scores)]) @ masks
+        covered, pixels = self._covered(which), self._sums.shape[1]
+        fall = (self._score - scores)[covered // pixels]
+        values = torch.stack([fall, torch.ones_like(fall)])
+        self._sums.index_add_(1, covered % pixels, values)
 
     def result(self) -> torch.Tensor:
         fall, times = self._sums
         mean: torch.Tensor = fall / times.clamp_min(1)
         return mean.reshape(1, *self._tile.image.shape[1:])
 
-    def _masks(self, which: Sequence[int]) -> torch.Tensor:
+    def _covered(self, which: Sequence[int]) -> torch.Tensor:
         # `add` mostly asks for those that `images` has just made.
         if self._made is None or self._made[0] != list(which):
             numbers = torch.tensor(which, device=self._tile.image.device) - 1
-            masks = self._pieces.masks(numbers.clamp_min(0))
-            masks[numbers < 0] = False
-            self._made = list(which), masks
+            self._made = list(which), self._pieces.pixels(numbers)
         return self._made[1]
 
 
@@ -133,7 +131,6 @@ def _size_and_stride(options: OcclusionOptions, mpp: float | None) -> tuple[int,
 
 def _pieces(tile: PerturbedTile, options: OcclusionOptions) -> Pieces:
     height, width = tile.image.shape[1:]
-    device = tile.image.device
     if options.pieces == "nucleus":
         if tile.mpp is None:
             raise SettingError(
@@ -151,7 +148,7 @@ def _pieces(tile: PerturbedTile, options: OcclusionOptions) -> Pieces:
             f"px; choose {min(height, width)} px or less"
         )
     kind = Squares if options.pieces == "square" else Circles
-    return kind(height, width, size, stride, device)
+    return kind(height, width, size, stride)
 
 
 def _occlusion(tile: PerturbedTile, options: OcclusionOptions) -> Occlusion:
