@@ -26,6 +26,16 @@ def expected_superpixels(options: CoalitionOptions, side: int) -> int:
     return max(1, round(side / options.size_px)) ** 2
 
 
+def too_few(method: str, images: int, superpixels: int) -> str:
+    """What to tell the user where a fit has fewer images than unknowns; else nothing."""
+    if not superpixels or images > superpixels:
+        return ""
+    return (
+        f"method {method!r}: {images} scores for {superpixels} superpixels leave the fit "
+        "undecided, and its error unknown; raise samples to several times as many, or size_px"
+    )
+
+
 class Superpixels:
     """A tile in superpixels that can be hidden each by itself.
 

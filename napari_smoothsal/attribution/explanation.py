@@ -120,18 +120,13 @@ class Explanation:
             if smooth is not None:
                 like = None if plan.matched is None else found[plan.matched]
                 maps = smooth(maps, plan.denoising_options, like)
-            delta = (
-                walker.deltas[index].cpu() / samples
-                if index in walker.deltas
-                else torch.full_like(samples, torch.nan, dtype=torch.float64)
-            )
             specs.append(
                 SpecMaps(
                     maps=maps,
                     target=question.classes[:, 0].cpu().clone(),
                     standard_error=so_far.relative_standard_error().float(),
                     samples=samples,
-                    convergence_delta=delta.float(),
+                    convergence_delta=walker.convergence_delta(index).float(),
                     explained_px=question.explained_px.cpu(),
                     logits=explained[index].logits,
                     probabilities=explained[index].probabilities,

@@ -42,12 +42,13 @@ class Perturbation(ABC):
     ----------
     count
         How many changed images there are; one of them may be the tile itself.
-    nothing
-        What to tell the user, once, where there was nothing to change and the map is zero.
+    caveat
+        What to tell the user, once: that there is nothing to change and the map is zero, or too
+        little to tell how certain it is.
     """
 
     count: int
-    nothing: str = ""
+    caveat: str = ""
 
     @abstractmethod
     def images(self, which: Sequence[int]) -> torch.Tensor:
@@ -63,4 +64,8 @@ class Perturbation(ABC):
 
     def relative_standard_error(self) -> float:
         """Of the map so far, of methods that draw; else NaN."""
+        return float("nan")
+
+    def convergence_delta(self) -> float:
+        """By how much the map's values miss the score less the covered tile's; NaN: they may."""
         return float("nan")

@@ -63,12 +63,16 @@ class PerturbationWalker(Walker[Scores]):
             i: PerturbationMaps([method.perturb(tile, options) for tile in tiles]) for i in members
         }
         self._ways = self.maps[members[0]].perturbations
-        for words in {way.nothing for way in self._ways if way.nothing}:
+        for words in {way.caveat for way in self._ways if way.caveat}:
             warnings.warn(words, stacklevel=2)
 
     @property
     def turns(self) -> int:
         return max(way.count for way in self._ways)
+
+    def convergence_delta(self, member: int) -> torch.Tensor:
+        deltas = [p.convergence_delta() for p in self.maps[member].perturbations]
+        return torch.tensor(deltas, dtype=torch.float64)
 
     def rows(self, turns: range) -> list[Row]:
         return [row for row in super().rows(turns) if row[1] < self._ways[row[0]].count]

@@ -18,10 +18,13 @@ class Regression:
     penalties
         (k,) of each coefficient; where they are 0 and there are too few scores, the shortest of all
         solutions is taken.
+    empty
+        How many directions the features never have, e.g. 1 where they add up to zero.
     """
 
-    def __init__(self, penalties: torch.Tensor) -> None:
+    def __init__(self, penalties: torch.Tensor, empty: int = 0) -> None:
         self._penalties = penalties.double()
+        self._unknowns = len(penalties) - empty
         self._normal = torch.zeros(len(penalties), len(penalties), dtype=torch.float64)
         self._right = torch.zeros(len(penalties), dtype=torch.float64)
         self._squares = 0.0
@@ -37,15 +40,18 @@ class Regression:
         self._rows += len(targets)
 
     def solved(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(k,) coefficients and their variances, by the residuals; NaN where these leave nothing.
+        """(k,) coefficients and their variances, by the residuals.
 
-        The variances take weights for the inverse of a residual's variance.
+        NaN where there are too few scores to tell: what the shortest solution leaves out is no
+        less uncertain for fitting what there is. The variances take weights for the inverse of a
+        residual's variance.
         """
         values, vectors = torch.linalg.eigh(self._normal + torch.diag(self._penalties))
         known = values > values.max() * _ROUNDING
         inverse = (vectors[:, known] / values[known]) @ vectors[:, known].T
         fit = inverse @ self._right
         residual = self._squares - 2 * fit @ self._right + fit @ self._normal @ fit
-        left = self._rows - int(known.sum())
-        scatter = residual.clamp(min=0) / left if left > 0 else torch.nan
+        left = self._rows - self._unknowns
+        decided = left > 0 and int(known.sum()) >= self._unknowns
+        scatter = residual.clamp(min=0) / left if decided else torch.nan
         return fit, scatter * (inverse @ self._normal @ inverse).diagonal()

@@ -108,6 +108,16 @@ class Walker(ABC, Generic[Found]):
         height, width = self.batch.images.shape[2:]
         return self.batch.network.on_the_tile(maps, plan.layer, (height, width))
 
+    def convergence_delta(self, member: int) -> torch.Tensor:
+        """(B,) on the CPU: by how much a member's values do not add up, the mean over samples.
+
+        NaN of those that need not.
+        """
+        samples = self.maps[member].samples
+        if member not in self.deltas:
+            return torch.full_like(samples, torch.nan, dtype=torch.float64)
+        return self.deltas[member].cpu() / samples
+
     def rows(self, turns: range) -> list[Row]:
         """What is left to do in some turns."""
         return [(tile, turn) for turn in turns for tile in self.open_tiles]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,6 +114,11 @@ def _summary(run: Run) -> int:
                 f"{key}: coarse structure lies up to {far:.3g} um beside what it shows; "
                 "centred_hook moves nothing"
             )
+        for key, delta in _missed(run).items():
+            typer.echo(
+                f"{key}: its values miss the rise of the score that they should add up to by "
+                f"{delta:.3g}, the median of the tiles"
+            )
         Console().print(total_variation_table(run))
         typer.echo("drop the store into napari, onto its slide, to see the maps")
     return failures(run)
@@ -121,6 +127,12 @@ def _summary(run: Run) -> int:
 def _displaced(run: Run) -> dict[str, float]:
     """How far maps may lie beside what they show, in um, where the placement could not mend it."""
     return {key: one.displaced_um for key, one in run.maps.items() if one.displaced_um}
+
+
+def _missed(run: Run) -> dict[str, float]:
+    """By how much values do not add up, of methods whose values should, by map."""
+    medians = {key: float(run.tiles[f"delta_{key}"].median()) for key in run.maps}
+    return {key: delta for key, delta in medians.items() if not math.isnan(delta)}
 
 
 def _nothing_to_explain(run: Run) -> dict[str, int]:

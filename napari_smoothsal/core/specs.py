@@ -160,6 +160,15 @@ class SaliencySpec(Settings):
         return self
 
     @model_validator(mode="after")
+    def _a_variance_has_samples(self) -> SaliencySpec:
+        if self.aggregate == "variance" and self.samples != "auto" and self.samples < 2:
+            raise ValueError(
+                "aggregate = 'variance' is that of several samples; "
+                f"samples = {self.samples}, give 2 or more"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_channel_is_named(self) -> SaliencySpec:
         if self.reduction == "channel" and self.channel is None:
             raise ValueError(

@@ -12,9 +12,11 @@ from networks import every_model
 from perturbing import masks_of, perturbation_of, perturbed, score_of, scored, tile_of
 from unets import small_segmenter
 
+from napari_smoothsal.attribution import explain_tiles
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.attribution.segments import superpixels
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.core.specs import Compute, SaliencySpec
 
 MODELS = {**every_model(), "u_net": small_segmenter()}
 SHAPLEY = ("kernel_shap", "shapley_sampling")
@@ -283,6 +285,41 @@ def test_its_standard_error_is_the_scatter_of_repetitions(name: str, options) ->
         errors.append(found.relative_standard_error() * float(found.result().norm()))
     scatter = float(torch.stack(maps).var(0).sum().sqrt())
     assert scatter == pytest.approx(sum(errors) / len(errors), rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "adds_up"), [("lime", False), ("kernel_shap", True), ("shapley_sampling", True)]
+)
+def test_by_how_much_the_values_do_not_add_up_is_told(name: str, adds_up: bool) -> None:
+    model = MODELS["functional"]
+    tile, score = tile_of(model, 32, seed=1), score_of(model)
+    found = scored(perturbation_of(name, tile, size_px=8), score, upto=70)
+    delta = found.convergence_delta()
+    if adds_up:
+        hidden, seen = score(perturbation_of(name, tile, size_px=8).images(range(2))).tolist()
+        assert delta < 1e-9 < abs(seen - hidden)
+    else:
+        assert math.isnan(delta)
+
+
+@pytest.mark.parametrize("name", ["lime", "kernel_shap"])
+def test_too_few_scores_for_a_fit_are_told(name: str) -> None:
+    model = MODELS["functional"]
+    images = colours(32)[None]
+    few = SaliencySpec(
+        layer="input",
+        method=name,
+        denoising="original",
+        method_options={"size_px": 8, "samples": 10},
+    )
+    with pytest.warns(UserWarning, match=f"{name}.*raise samples"):
+        found = explain_tiles(model, images, few, Compute(precision="fp64", device="cpu"))
+    assert found.standard_error.isnan().all()
+    enough = few.model_copy(update={"method_options": {"size_px": 8, "samples": 80}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = explain_tiles(model, images, enough, Compute(precision="fp64", device="cpu"))
+    assert found.standard_error.isfinite().all()
 
 
 @pytest.mark.parametrize("name", EVERY)

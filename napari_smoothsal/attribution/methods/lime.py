@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from napari_smoothsal.attribution.base import METHODS, PerturbationMethod
-from napari_smoothsal.attribution.coalitions import CoalitionOptions, Superpixels
+from napari_smoothsal.attribution.coalitions import CoalitionOptions, Superpixels, too_few
 from napari_smoothsal.attribution.masking import generator_of
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.attribution.regression import Regression
@@ -54,6 +54,7 @@ class Lime(Perturbation):
         self.count = options.samples
         self._seed, self._options = tile.seed, options
         self._superpixels = Superpixels(tile, options)
+        self.caveat = too_few("lime", options.samples, 1 + self._superpixels.count)
         penalties = torch.full((1 + self._superpixels.count,), options.ridge)
         penalties[0] = 0  # of b
         self._fit = Regression(penalties)

@@ -69,13 +69,13 @@ class Occlusion(Perturbation):
         Of the tile.
     fill
         What shows where it is covered.
-    nothing
+    caveat
         What to tell the user where there are no pieces.
     """
 
-    def __init__(self, tile: PerturbedTile, pieces: Pieces, fill: str, nothing: str = "") -> None:
+    def __init__(self, tile: PerturbedTile, pieces: Pieces, fill: str, caveat: str = "") -> None:
         self.count = 1 + pieces.count
-        self.nothing = nothing if not pieces.count else ""
+        self.caveat = caveat if not pieces.count else ""
         self._tile = tile
         self._pieces = pieces
         self._covering = Covering(tile, fill)

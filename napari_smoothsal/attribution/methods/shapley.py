@@ -19,10 +19,12 @@ from napari_smoothsal.attribution.coalitions import (
     CoalitionOptions,
     Superpixels,
     expected_superpixels,
+    too_few,
 )
 from napari_smoothsal.attribution.masking import generator_of
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.attribution.regression import Regression
+from napari_smoothsal.models.exact import exact
 
 
 class _Shapley(Perturbation):
@@ -56,6 +58,9 @@ class _Shapley(Perturbation):
 
     def relative_standard_error(self) -> float:
         return self._superpixels.relative_error(*self._estimate())
+
+    def convergence_delta(self) -> float:
+        return abs(float(exact(self.result()).sum()) - self._rise)
 
     @abstractmethod
     def _coalition(self, number: int) -> torch.Tensor:
@@ -99,7 +104,8 @@ class KernelShap(_Shapley):
     def __init__(self, tile: PerturbedTile, options: KernelShapOptions) -> None:
         super().__init__(tile, options)
         self.count = 2 + (2 * ((options.samples + 1) // 2) if self._players > 1 else 0)
-        self._fit = Regression(torch.zeros(self._players))
+        self.caveat = too_few("kernel_shap", self.count // 2 - 1, self._players - 1)
+        self._fit = Regression(torch.zeros(self._players), empty=1)
         self._first = 0.0
         sizes = torch.arange(1, self._players)
         self._odds = 1 / (sizes * (self._players - sizes))
