@@ -6,7 +6,7 @@ from napari_smoothsal.core.displacement import Displacement
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.denoise.base import Denoising, MovingOptions, ScopedOptions
 from napari_smoothsal.models import LayerInfo, Model
-from napari_smoothsal.models.tracing import Reach, Span
+from napari_smoothsal.models.reach import Reach, Span
 
 Pair = tuple[float, float]
 

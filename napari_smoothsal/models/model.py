@@ -16,9 +16,10 @@ from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models.fitting import fitting_size, kept_pixels
 from napari_smoothsal.models.halo import energy_radius
 from napari_smoothsal.models.layers import LayerInfo, layers_of
+from napari_smoothsal.models.reach import Reach
 from napari_smoothsal.models.readout import Readout
 from napari_smoothsal.models.surrogate import Surrogate
-from napari_smoothsal.models.tracing import Reach, Trace, trace
+from napari_smoothsal.models.tracing import Trace, trace
 
 OUTPUT = "(output)"
 """Name of the dense output where it stands beside layers; no module can be called so."""
