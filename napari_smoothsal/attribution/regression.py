@@ -9,7 +9,7 @@ _ROUNDING = 1e-10
 
 
 class Regression:
-    """A linear fit by its normal equations, which do not grow with the number of scores.
+    """A linear fit.
 
     Minimises sum_i weight_i (target_i - features_i . b)^2 + sum_j penalty_j b_j^2.
 
@@ -25,33 +25,34 @@ class Regression:
     def __init__(self, penalties: torch.Tensor, empty: int = 0) -> None:
         self._penalties = penalties.double()
         self._unknowns = len(penalties) - empty
-        self._normal = torch.zeros(len(penalties), len(penalties), dtype=torch.float64)
-        self._right = torch.zeros(len(penalties), dtype=torch.float64)
-        self._squares = 0.0
-        self._rows = 0
+        self._features = torch.zeros(0, len(penalties), dtype=torch.float64)
+        self._targets = torch.zeros(0, dtype=torch.float64)
+        self._weights = torch.zeros(0, dtype=torch.float64)
 
     def add(self, features: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> None:
         """Take in features (n, k), targets (n,) and weights (n,)."""
-        features, targets, weights = features.double(), targets.double(), weights.double()
-        weighted = features * weights[:, None]
-        self._normal += features.T @ weighted
-        self._right += weighted.T @ targets
-        self._squares += float((weights * targets.square()).sum())
-        self._rows += len(targets)
+        self._features = torch.cat([self._features, features.double()])
+        self._targets = torch.cat([self._targets, targets.double()])
+        self._weights = torch.cat([self._weights, weights.double()])
 
     def solved(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(k,) coefficients and their variances, by the residuals.
+        """(k,) coefficients and their variances, by each score's own residual.
 
-        NaN where there are too few scores to tell: what the shortest solution leaves out is no
-        less uncertain for fitting what there is. The variances take weights for the inverse of a
-        residual's variance.
+        The residuals hold what the line cannot follow, so they differ from score to score, and
+        the weights do not say how: the variances are White's, each residual enlarged by what the
+        fit took of it (HC2; MacKinnon and White 1985). NaN where there are too few scores to tell:
+        what the shortest solution leaves out is no less uncertain for fitting what there is.
         """
-        values, vectors = torch.linalg.eigh(self._normal + torch.diag(self._penalties))
+        features = self._features
+        weighted = features * self._weights[:, None]
+        normal = features.T @ weighted + torch.diag(self._penalties)
+        values, vectors = torch.linalg.eigh(normal)
         known = values > values.max() * _ROUNDING
         inverse = (vectors[:, known] / values[known]) @ vectors[:, known].T
-        fit = inverse @ self._right
-        residual = self._squares - 2 * fit @ self._right + fit @ self._normal @ fit
-        left = self._rows - self._unknowns
-        decided = left > 0 and int(known.sum()) >= self._unknowns
-        scatter = residual.clamp(min=0) / left if decided else torch.nan
-        return fit, scatter * (inverse @ self._normal @ inverse).diagonal()
+        each = weighted @ inverse  # (n, k): what a target's change would do to the coefficients
+        fit = each.T @ self._targets
+        if len(features) <= self._unknowns or int(known.sum()) < self._unknowns:
+            return fit, torch.full_like(fit, torch.nan)
+        left = 1 - (each * features).sum(1)
+        squares = (self._targets - features @ fit).square() / left.clamp_min(_ROUNDING)
+        return fit, each.square().T @ squares

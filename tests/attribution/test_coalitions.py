@@ -269,8 +269,9 @@ def test_coalitions_have_the_sizes_of_the_shapley_kernel() -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("lime", {"samples": 150}),
-        ("kernel_shap", {"samples": 150}),
+        ("lime", {"samples": 300}),
+        ("lime", {"samples": 500, "kernel_width": 0.1}),
+        ("kernel_shap", {"samples": 500}),
         ("shapley_sampling", {"permutations": 12}),
     ],
 )
@@ -280,11 +281,11 @@ def test_its_standard_error_is_the_scatter_of_repetitions(name: str, options) ->
     maps, errors = [], []
     for seed in range(40):
         tile = PerturbedTile(fixed.image, fixed.colours, fixed.normalised, fixed.mpp, seed)
-        found = scored(perturbation_of(name, tile, size_px=8, **options), score, 50)
+        found = scored(perturbation_of(name, tile, size_px=4, **options), score, 50)
         maps.append(found.result())
         errors.append(found.relative_standard_error() * float(found.result().norm()))
     scatter = float(torch.stack(maps).var(0).sum().sqrt())
-    assert scatter == pytest.approx(sum(errors) / len(errors), rel=0.25)
+    assert scatter == pytest.approx(sum(errors) / len(errors), rel=0.12)
 
 
 @pytest.mark.parametrize(
