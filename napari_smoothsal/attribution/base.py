@@ -163,6 +163,8 @@ class PathMethod(Method):
         From the options, a seed and the number of baselines to choose from to where those are.
     pool
         Whether, by the options, there are many baselines to choose from; else each tile has one.
+    draws
+        Whether the steps are drawn anew for each noise sample.
     in_the_image
         Whether, by the options, it goes through images and looks at what the layer makes of
         them; else it goes through outputs of the layer. The steps are then its corners.
@@ -171,6 +173,7 @@ class PathMethod(Method):
     count: Callable[[Any], int]
     steps: Callable[[Any, int, int], Steps]
     pool: Callable[[Any], bool] = lambda _options: False
+    draws: bool = False
     in_the_image: Callable[[Any], bool] = lambda _options: False
 
 

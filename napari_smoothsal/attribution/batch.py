@@ -74,6 +74,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def pixels(self) -> int:
+        """Of a tile."""
+        return self.images[0, 0].numel()
+
     def colours(self) -> torch.Tensor:
         """(B, C, H, W) the tiles themselves, 0..1, without margin."""
         images, _, _, margin = self.given

@@ -104,6 +104,7 @@ class Explainer:
             _check_layer(plan)
             _check_channel(plan)
             _check_baseline(plan)
+            _check_noise(plan)
             self._check_unit(plan)
             self._check_surrogate(plan, "denoising" if index < len(specs) else "match")
             walk = walk_of(model, plan, self._convolutions_of(plan))
@@ -328,6 +329,21 @@ def _warn_of_what_is_left_out(given: SaliencySpec, used: SaliencySpec) -> None:
         warnings.warn(
             f"method {given.method!r} has no use for {', '.join(left_out)}: left out",
             stacklevel=4,
+        )
+
+
+def _check_noise(plan: MapPlan) -> None:
+    method, spec = plan.method, plan.spec
+    if (
+        isinstance(method, PathMethod)
+        and method.in_the_image(plan.method_options)
+        and spec.noise_at == "layer"
+        and spec.samples != 0
+    ):
+        raise SettingError(
+            f"noise_at = 'layer': with path = 'input' method {method.name!r} goes through images, "
+            "so the layer has no one output to add noise to; choose noise_at = 'input', or "
+            "path = 'layer'"
         )
 
 

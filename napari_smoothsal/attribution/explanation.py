@@ -116,6 +116,9 @@ class Explanation:
             walker, question = by_member[index], self._batch.questions[plan.target]
             so_far = walker.maps[index]
             samples = so_far.samples.clone()
+            explained_px = question.explained_px.cpu()
+            if not plan.method.of_the_target:
+                explained_px = torch.full_like(explained_px, self._batch.pixels)
             maps, smooth = found[index], plan.denoising.smooth
             if smooth is not None:
                 like = None if plan.matched is None else found[plan.matched]
@@ -127,7 +130,7 @@ class Explanation:
                     standard_error=so_far.relative_standard_error().float(),
                     samples=samples,
                     convergence_delta=walker.convergence_delta(index).float(),
-                    explained_px=question.explained_px.cpu(),
+                    explained_px=explained_px,
                     logits=explained[index].logits,
                     probabilities=explained[index].probabilities,
                 )

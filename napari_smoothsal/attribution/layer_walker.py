@@ -141,12 +141,27 @@ class LayerWalker(Walker[Attributions]):
     def _attribute(
         self, member: int, at: AtLayer, rise: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        plan = self.plan(member)
-        maps = self._method(member).attribute(at, plan.method_options)
+        attribute, options = self._method(member).attribute, self.plan(member).method_options
+        on_the_tile = self._without_padding(member, at)
+        maps = attribute(on_the_tile, options)
         missed = None
         if rise is not None:
-            missed = maps.flatten(1).sum(1, dtype=rise.dtype) - rise
-        return self.on_the_tile(member, maps), missed
+            # What the padding contributes is part of the score.
+            whole = maps if on_the_tile is at else attribute(at, options)
+            missed = whole.flatten(1).sum(1, dtype=rise.dtype) - rise
+        return self.wanted_channel(member, maps), missed
+
+    def _without_padding(self, member: int, at: AtLayer) -> AtLayer:
+        activation = self.without_padding(member, at.activation)
+        if activation is at.activation:
+            return at
+        reference = at.reference
+        return AtLayer(
+            activation,
+            self.without_padding(member, at.gradient),
+            at.layer,
+            None if reference is None else self.without_padding(member, reference),
+        )
 
 
 @torch.no_grad()

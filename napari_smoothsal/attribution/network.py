@@ -63,22 +63,27 @@ class Network:
         self.folded = fold_batch_norms(self.module, image.to(device.device, device.dtype), keep)
         if device.inside is not None:
             _cast(self.module, device.inside)
-            self._check(image)
+        self._overwrites = False
+        self._overwrites = self._check(image)
         self._cuts: dict[str, bool] = {}
         shape = (1, -1, 1, 1)
         like = {"dtype": device.dtype, "device": device.device}
         self._mean = torch.tensor(model.card.mean, **like).reshape(shape)  # type: ignore[arg-type]
         self._std = torch.tensor(model.card.std, **like).reshape(shape)  # type: ignore[arg-type]
 
-    def _check(self, image: torch.Tensor) -> None:
+    def _check(self, image: torch.Tensor) -> bool:
+        """Whether the network writes into the images that it is given."""
+        image = image.to(self.device.device, self.device.inside or self.device.dtype)
+        before = image._version
         try:
             with torch.no_grad():
-                self.output(image.to(self.device.device, self.device.dtype))
+                self.output(image)
         except RuntimeError as error:
             raise SettingError(
                 f"Compute.precision = {self.device.precision!r}: model {self.model.card.name!r} "
                 f"does not run in it ({error}); choose fp32"
             ) from error
+        return image._version > before
 
     @property
     def mean(self) -> torch.Tensor:
@@ -102,6 +107,8 @@ class Network:
         """
         if self.device.inside is not None:
             images = images.to(self.device.inside)
+        if self._overwrites:
+            images = images.clone()  # others look at them, too
         output = self.module(padded_to_fit(images, self.model.unit))
         output = self.model.readout.read(output, rows or len(images)).to(self.device.dtype)
         dense = self.model.output

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
+from collections.abc import Sequence
 
 import torch
 
+from napari_smoothsal.attribution.base import PathMethod
 from napari_smoothsal.attribution.baselines import CUSTOM, NORMAL_TISSUE, baseline_of
 from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.capture import captured
@@ -51,26 +52,49 @@ def reference_of(batch: Batch, walk: Walk, layers: list[str], *, rescales: bool)
     name = walk.baseline
     assert name is not None
     images = baseline_images(batch, name)
-    shared = name == NORMAL_TISSUE or (name != CUSTOM and baseline_of(name).shared)
+    way = walk.way
+    pool = way is not None and isinstance(way.method, PathMethod) and way.method.pool(way.options)
+    shared = pool if name in (CUSTOM, NORMAL_TISSUE) else baseline_of(name).shared
+    given = batch.given[2] if name == CUSTOM else None
     known = batch.explainer.references
-    key = (walk, batch.network, tuple(images.shape[2:]))
+    key = (walk, batch.network, tuple(images.shape[2:]), given)  # tensors equal if they are one
     if shared and key in known:
         return known[key]
-    reference = Reference()
-    network = batch.altered(walk)
-    recording = recorded(reference) if rescales else contextlib.nullcontext()
-    grad = torch.enable_grad() if rescales else torch.no_grad()
-    with (
-        grad,
-        batch.denoised(walk, network),
-        recording,
-        captured(network.module, layers) as activations,
-    ):
-        reference.output = network.output(images).detach()
-    reference.activations = {name: value.detach() for name, value in activations.items()}
+    run = _recorded_pass if rescales else _plain_passes
+    reference = run(batch, walk, layers, images)
     if shared:
         known[key] = reference
     return reference
+
+
+def _recorded_pass(batch: Batch, walk: Walk, layers: list[str], images: torch.Tensor) -> Reference:
+    """One pass, in the order of whose calls they are compared."""
+    reference = Reference()
+    with torch.enable_grad(), recorded(reference):
+        reference.output, reference.activations = _pass(batch, walk, layers, images)
+    return reference
+
+
+@torch.no_grad()
+def _plain_passes(batch: Batch, walk: Walk, layers: list[str], images: torch.Tensor) -> Reference:
+    """As many as memory asks for: a pool may be large."""
+
+    def run(rows: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return _pass(batch, walk, layers, images[rows[0] : rows[-1] + 1])
+
+    parts = [found for _, found in batch.explainer.rows.parts(range(len(images)), run)]
+    activations = {name: torch.cat([part[name] for _, part in parts]) for name in layers}
+    return Reference([], activations, torch.cat([output for output, _ in parts]))
+
+
+def _pass(
+    batch: Batch, walk: Walk, layers: list[str], images: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The network's output, and those of layers."""
+    network = batch.altered(walk)
+    with batch.denoised(walk, network), captured(network.module, layers) as activations:
+        output = network.output(images)
+    return output.detach(), {name: activations[name].detach() for name in layers}
 
 
 def _of_size(pictures: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -136,8 +136,9 @@ class BoxedRule(AlphaBetaRule):
         if not between <= _UNCHANGED or x.shape[1:2] != box.low.shape[1:2]:
             raise ModelError(
                 f"method {self.method!r} at layer 'input' needs convolutions that see the image "
-                "itself, and the model changes it first, or joins it with feature maps; choose a "
-                "hidden layer, or method 'lrp_epsilon'"
+                "itself, and the model, or a denoising with smoothed convolutions, changes it "
+                "first or joins it with feature maps; choose denoising 'original', a hidden layer, "
+                "or method 'lrp_epsilon'"
             )
         low, high = (v.to(x.dtype).expand_as(x) for v in (box.low, box.high))
         parts = ((x.detach(), weight), (-low, _clamped(weight, 1)), (-high, _clamped(weight, -1)))

@@ -75,7 +75,9 @@ def walk_of(model: Model, plan: MapPlan, convolutions: tuple[str, ...]) -> Walk:
     if isinstance(options, MovingOptions):
         options = options.model_copy(update={"compensate": False})
     jitter = jitter_of(model, plan.layer) if spec.jitter else None
-    noisy = spec.samples != 0 and (spec.sigma > 0 or jitter is not None)
+    draws = isinstance(plan.method, PathMethod) and plan.method.draws
+    differ = spec.sigma > 0 or jitter is not None or draws
+    noisy = spec.samples != 0 and differ  # else all samples would be one
     return Walk(
         denoising,
         options,

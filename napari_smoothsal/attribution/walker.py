@@ -102,11 +102,17 @@ class Walker(ABC, Generic[Found]):
 
     def on_the_tile(self, member: int, maps: torch.Tensor) -> torch.Tensor:
         """Of a member's maps (n, C, h, w) the channel that is wanted, without padding."""
-        plan = self.plan(member)
-        if plan.spec.channel is not None:
-            maps = maps[:, plan.spec.channel, None]
+        return self.without_padding(member, self.wanted_channel(member, maps))
+
+    def wanted_channel(self, member: int, maps: torch.Tensor) -> torch.Tensor:
+        """Of maps (n, C, h, w): all, or (n, 1, h, w)."""
+        channel = self.plan(member).spec.channel
+        return maps if channel is None else maps[:, channel, None]
+
+    def without_padding(self, member: int, values: torch.Tensor) -> torch.Tensor:
+        """What a member's layer makes of the tile itself; the same tensor where that is all."""
         height, width = self.batch.images.shape[2:]
-        return self.batch.network.on_the_tile(maps, plan.layer, (height, width))
+        return self.batch.network.on_the_tile(values, self.plan(member).layer, (height, width))
 
     def convergence_delta(self, member: int) -> torch.Tensor:
         """(B,) on the CPU: by how much a member's values do not add up, the mean over samples.
@@ -165,7 +171,8 @@ class Walker(ABC, Generic[Found]):
         for i in self.members:
             plan = self.plan(i)
             # Where there is nothing to explain, one sample gives the zeros their shape.
-            self.open[i] &= self.batch.asked[plan.target]
+            if plan.method.of_the_target:
+                self.open[i] &= self.batch.asked[plan.target]
             if self.walk.samples == "auto" and whole:
                 error = self.maps[i].relative_standard_error()
                 self.open[i] &= ~(error <= plan.spec.max_standard_error)

@@ -75,6 +75,18 @@ def test_a_tile_alone_has_the_map_that_it_has_among_others(method: str) -> None:
         assert torch.allclose(alone, together[row], rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("layer", ["stem", "deep"])
+def test_grad_cam_weighs_by_the_mean_over_the_tile_and_not_its_padding(layer: str) -> None:
+    model, images = MODELS["unet"], tiles(1, 61)
+    fields = {"target": "t", "method_options": {"target_pixels": "all"}}
+    gradient, activation, ours = (
+        explained(model, images, layer, method, **fields).maps
+        for method in ("gradient", "activation", "grad_cam")
+    )
+    expected = activation * gradient.mean((2, 3), keepdim=True)
+    assert torch.allclose(ours, expected, atol=1e-6 * float(expected.abs().max()))
+
+
 def test_activations_are_the_layers_own_whatever_is_asked() -> None:
     model, images = MODELS["functional"], tiles(2, 32)
     first = explained(model, images, "c", "activation", target=0, denoising="centred_hook")

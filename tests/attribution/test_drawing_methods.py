@@ -22,14 +22,8 @@ OPTIONS = {
 
 def explained(model: Model, images: torch.Tensor, method: str, batch: int = 3, **fields):
     options = OPTIONS[method] | ({} if method == "rise" else {"size_px": images.shape[-1] // 4})
-    spec = SaliencySpec(
-        layer="input",
-        method=method,
-        denoising="original",
-        samples=0,
-        method_options=options,
-        **fields,
-    )
+    fields = {"denoising": "original", "samples": 0, **fields}
+    spec = SaliencySpec(layer="input", method=method, method_options=options, **fields)
     return explain_tiles(
         model, images, spec, Compute(precision="fp64", device="cpu", batch_size=batch)
     )
@@ -75,6 +69,37 @@ def test_maps_of_two_targets_are_opposite_where_the_targets_are(method: str) -> 
     images = some_tiles(model)
     one, other = (explained(model, images, method, target=target) for target in ("a-b", "b-a"))
     assert torch.allclose(one.maps, -other.maps, atol=1e-6 * float(one.maps.abs().max()))
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_what_is_drawn_belongs_to_the_place(method: str) -> None:
+    model = MODELS["functional"]
+    images = some_tiles(model)[:1].repeat(2, 1, 1, 1)
+    here, there = explained(model, images, method).maps
+    assert not torch.equal(here, there)
+
+
+def test_a_unit_and_a_changed_network_are_what_is_scored() -> None:
+    model = MODELS["resnet"]
+    images = some_tiles(model)[:1]
+    mean = torch.tensor(model.card.mean).reshape(1, 3, 1, 1).expand_as(images)
+    hooked = {"target": 0, "denoising": "forward_hook"}
+    ours = explained(model, images, "kernel_shap", **hooked)
+    plain = explained(model, images, "kernel_shap", target=0)
+    rise = ours.logits[0, 0] - explained(model, mean, "kernel_shap", **hooked).logits[0, 0]
+    assert torch.allclose(ours.maps.sum(), rise, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(ours.logits, plain.logits, rtol=1e-3)
+    unit = explained(model, images, "kernel_shap", target="unit:layer3:2").maps
+    seen = []
+    network = model.module.double()
+    handle = network.layer3.register_forward_hook(lambda _m, _i, o: seen.append(o[:, 2].mean()))
+    std = torch.tensor(model.card.std).reshape(1, 3, 1, 1)
+    middle = torch.tensor(model.card.mean).reshape(1, 3, 1, 1)
+    with torch.no_grad():
+        for image in (images, mean):
+            network(((image - middle) / std).double())
+    handle.remove()
+    assert torch.allclose(unit.sum().double(), seen[0] - seen[1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", OPTIONS)

@@ -90,16 +90,27 @@ def shifted_by_hand(model: Model, wide: torch.Tensor, margin: int, layer: str, *
     return total / count
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_it_is_the_mean_over_shifted_crops(given: bool) -> None:
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("gradient", True),
+        ("gradient", False),
+        ("deeplift", True),
+        ("integrated_gradients", True),
+        ("lrp_epsilon", True),
+        ("guided_backprop", True),
+        ("grad_cam", True),
+    ],
+)
+def test_it_is_the_mean_over_shifted_crops(method: str, given: bool) -> None:
     model = every_model()["resnet"]
     wide = tiles(2, 64 + 32)
     inner = wide[:, :, 16:-16, 16:-16]
     if not given:
         wide = with_margin(inner, 0, 16)
-    fields = {"target": 1}
+    fields = {"target": 1, "method": method}
     spec = SaliencySpec(
-        layer="layer1", denoising="original", samples=4, sigma=0, jitter=True, target=1
+        layer="layer1", denoising="original", samples=4, sigma=0, jitter=True, **fields
     )
     ours = explain_tiles(model, wide if given else inner, spec, FP64, margin=16 if given else 0)
     expected = shifted_by_hand(model, wide, 16, "layer1", **fields)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from networks import wrapped
+from torch import nn
 
 from napari_smoothsal import Compute, SaliencySpec
 from napari_smoothsal.attribution import Explainer, Networks
@@ -26,6 +29,49 @@ def test_shared_networks_give_the_same_maps(classifier: Model) -> None:
         found = [e.explain(tiles(seed), [(0,), (1,)]) for e in (alone, shared)]
         assert torch.equal(found[0].specs[0].maps, found[1].specs[0].maps)
         assert torch.equal(found[0].decision.logits, found[1].decision.logits)
+
+
+class WritesOnItsInput(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, 2, 1)
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x -= 0.3
+        x *= 2
+        return self.out(torch.relu(self.first(x)).mean((2, 3)))
+
+
+class Copies(WritesOnItsInput):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.clone())
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("gradient", {}),
+        ("integrated_gradients", {"steps": 3, "path": "input"}),
+        ("occlusion", {"size_px": 16}),
+        ("rise", {"masks": 10}),
+        ("kernel_shap", {"samples": 60, "size_px": 8}),
+    ],
+)
+def test_a_network_that_writes_on_its_input_is_given_copies(method: str, options: dict) -> None:
+    writes, copies = WritesOnItsInput(), Copies()
+    copies.load_state_dict(writes.state_dict())
+    images = tiles(0)[:, :, :32, :32]
+    spec = SaliencySpec(
+        layer="first" if method == "gradient" else "input", method=method,
+        denoising="original", samples=2, target=0, method_options=options,
+    )  # fmt: skip
+    found, expected = (
+        Explainer(wrapped(m, "a", "b"), [spec], Compute(device="cpu"), "tiles", warn=False)
+        .explain(images, [(0,), (1,)]).specs[0].maps
+        for m in (writes, copies)
+    )  # fmt: skip
+    assert expected.abs().max() > 0 and torch.equal(found, expected)
 
 
 def test_an_output_is_computed_once_for_each_content_and_margin(classifier: Model) -> None:

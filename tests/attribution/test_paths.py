@@ -309,6 +309,65 @@ def test_draws_belong_to_the_place() -> None:
     assert not torch.equal(here, there) and torch.allclose(there, again, rtol=1e-6)
 
 
+def test_draws_differ_from_sample_to_sample_without_noise() -> None:
+    found = explained(
+        MODELS["plain"], tiles(2, 32), "0", "gradient_shap", samples=6, sigma=0, target=0,
+        method_options={"baseline": "white"},
+    )  # fmt: skip
+    assert (found.samples == 6).all() and (found.standard_error > 1e-3).all()
+
+
+def test_a_pool_is_seen_once_and_in_parts() -> None:
+    model, pool = MODELS["plain"], tiles(10, 32, seed=3)
+    rows: list[int] = []
+    sums = []
+    spec = SaliencySpec(
+        layer="0", method="gradient_shap", samples=0, target=0,
+        method_options={"baseline": "custom", "draws": 1},
+    )  # fmt: skip
+    explainer = Explainer(model, [spec], FP64.model_copy(update={"batch_size": 4}), "tiles")
+    explainer.batch_size(32)
+    forward = explainer.network.module.forward
+    explainer.network.module.forward = lambda x: (rows.append(len(x)), forward(x))[1]
+    for start in (0, 2, 4):
+        explainer.begin(tiles(2, 32, seed=start), [(start,), (start + 1,)], baselines=pool).step()
+        assert max(rows) <= 4
+        sums.append(sum(rows))
+        rows.clear()
+    assert sums[0] - sums[1] == len(pool) + 2  # two more to see what the layer cuts
+    assert sums[1] == sums[2]
+
+
+def test_noise_at_the_layer_is_on_the_way_of_that_layer_alone() -> None:
+    model, images = MODELS["plain"], tiles(2, 32)
+    fields = {"samples": 4, "noise_at": "layer", "target": 0}
+    noisy = explained(model, images, "0", "integrated_gradients", **fields)
+    still = explained(model, images, "0", "integrated_gradients", target=0)
+    assert (noisy.standard_error > 0.01).all() and not torch.allclose(noisy.maps, still.maps)
+    assert (noisy.convergence_delta < 0.1 * noisy.maps.sum((1, 2, 3)).abs()).all()
+    with pytest.raises(SettingError, match="noise_at = 'input', or path = 'layer'"):
+        explained(
+            model, images, "0", "integrated_gradients", method_options={"path": "input"}, **fields
+        )
+
+
+def test_what_lies_below_the_layer_runs_once_for_a_sample() -> None:
+    model, images = every_model()["functional"], tiles(1, 32)
+    spec = SaliencySpec(
+        layer="c", method="integrated_gradients", denoising="original", samples=0, target=0,
+        method_options={"steps": 8},
+    )  # fmt: skip
+    explainer = Explainer(model, [spec], FP64.model_copy(update={"batch_size": 8}), "tiles")
+    explainer.batch_size(32)
+    rows: list[int] = []
+    network = explainer.network.module
+    explanation = explainer.begin(images, [(0,)])
+    network.get_submodule("a").register_forward_hook(lambda _m, i, _o: rows.append(len(i[0])))
+    explanation.step()
+    # The baseline's and the tile's own pass, and the one that carries all steps.
+    assert explanation.finished and sum(rows) <= 4
+
+
 def test_normal_tissue_is_what_the_model_brings() -> None:
     model, images = every_model()["plain"], tiles(2, 48)
     with pytest.raises(SettingError, match="normal/"):

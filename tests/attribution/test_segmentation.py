@@ -1,5 +1,7 @@
 """Maps of models that decide per pixel: against Captum, on tiles of any size, on empty tiles."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,22 @@ def test_a_tile_without_the_class_gives_zeros_and_says_so() -> None:
     with pytest.warns(UserWarning, match="zero"):
         alone = explain_tiles(model, images[:1], spec.model_copy(update={"samples": 3}))
     assert alone.maps.shape == (1, 4, 32, 32) and alone.maps.abs().max() == 0
+
+
+def test_activity_is_there_whatever_the_class_is() -> None:
+    model = segmenter(PositiveUNet(), "a", "b")
+    images = torch.zeros(2, 3, 64, 64)
+    images[1, :, 30, 30] = 1
+    spec = SaliencySpec(layer="stem", target="b", samples=5, method="activation")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*nothing to explain")
+        found = [
+            explain_tiles(model, images, spec, Compute(device="cpu", batch_size=rows))
+            for rows in (1, 2, 20)
+        ]
+    for other in found:
+        assert (other.samples == 5).all() and (other.explained_px == 64 * 64).all()
+        assert torch.allclose(other.maps, found[0].maps, atol=1e-6)
 
 
 def test_the_predicted_class_of_a_tile_is_its_majority_other_than_the_background() -> None:

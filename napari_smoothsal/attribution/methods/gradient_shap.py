@@ -53,6 +53,7 @@ GRADIENT_SHAP = METHODS.register(
         options=GradientShapOptions,
         count=lambda options: int(options.draws),
         steps=_steps,
+        draws=True,
         pool=lambda options: options.baseline in (CUSTOM, NORMAL_TISSUE),
     )
 )
