@@ -128,7 +128,8 @@ def _flag(name: str, field: FieldInfo, repeated: bool) -> inspect.Parameter:
     hidden = get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
     text = field.description or ""
     if name in _OPTION_MAPS:
-        text += " NAME.name=value is for one of several, name=value for all that have it."
+        one = name.removesuffix("_options").upper()
+        text += f" {one}.name=value is for one of several, name=value for all that have it."
     if listed:
         text += " May be given several times."
     if not field.is_required() and field.default not in (None, "") and name not in _OPTION_MAPS:
