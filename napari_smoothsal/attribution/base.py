@@ -7,7 +7,7 @@ tile. A `PerturbationMethod` changes the image many times and looks at the score
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +88,8 @@ class Method:
         Whether what is done to gradients changes it.
     of_the_target
         Whether it says anything of the target; else the verbs stand alone.
+    idle
+        By the options, which of them have no use beside the others.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Method:
     one_map: Callable[[Any], bool] = lambda _options: False
     uses_gradients: bool = True
     of_the_target: bool = True
+    idle: Callable[[Any], Container[str]] = lambda _options: ()
 
 
 @dataclass(frozen=True, kw_only=True)

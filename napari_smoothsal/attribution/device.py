@@ -86,16 +86,16 @@ def resolve_device(compute: Compute) -> Device:
         device = torch.device(name)
     except RuntimeError as error:
         raise SettingError(
-            f"Compute.device = {name!r}: not a device; give auto, cpu, cuda, cuda:1 or mps"
+            f"device = {name!r}: not a device; give auto, cpu, cuda, cuda:1 or mps"
         ) from error
     missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     )
     if missing or device.type not in _LARGEST_BATCH:
-        raise SettingError(f"Compute.device = {name!r}: this machine has no such device")
+        raise SettingError(f"device = {name!r}: this machine has no such device")
     precision: ResolvedPrecision = "fp32" if compute.precision == "auto" else compute.precision
     if precision == "tf32" and device.type != "cuda":
-        raise SettingError(f"Compute.precision = 'tf32' needs a CUDA device, not {name!r}")
+        raise SettingError(f"precision = 'tf32' needs a CUDA device, not {name!r}")
     if precision == "fp64" and device.type == "mps":
-        raise SettingError("Compute.precision = 'fp64' does not exist on mps; use cpu")
+        raise SettingError("precision = 'fp64' does not exist on mps; use cpu")
     return Device(device, precision, compute.deterministic)

@@ -13,7 +13,7 @@ from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.device import Device, resolve_device
 from napari_smoothsal.attribution.explanation import Explanation
-from napari_smoothsal.attribution.map_plan import MapPlan, map_plans
+from napari_smoothsal.attribution.map_plan import MapPlan, left_out, map_plans
 from napari_smoothsal.attribution.memory import RowLimit
 from napari_smoothsal.attribution.network import Network, Networks
 from napari_smoothsal.attribution.noise import Place
@@ -318,17 +318,9 @@ class Explainer:
 
 
 def _warn_of_what_is_left_out(given: SaliencySpec, used: SaliencySpec) -> None:
-    """Of settings that were chosen, and not only are the default."""
-    chosen, usual = given.model_dump(), SaliencySpec(layer=given.layer).model_dump()
-    left_out = [
-        f"{name} = {value!r}"
-        for name, value in chosen.items()
-        if value != getattr(used, name) and value != usual[name]
-    ]
-    if left_out:
+    if words := left_out(given, used):
         warnings.warn(
-            f"method {given.method!r} has no use for {', '.join(left_out)}: left out",
-            stacklevel=4,
+            f"method {given.method!r} has no use for {', '.join(words)}: left out", stacklevel=4
         )
 
 

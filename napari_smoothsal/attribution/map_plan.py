@@ -12,6 +12,8 @@ from napari_smoothsal.attribution.base import (
     PerturbationMethod,
     options_of,
 )
+from napari_smoothsal.attribution.baselines import CUSTOM
+from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.denoise import DENOISINGS, Denoising
@@ -46,22 +48,54 @@ class MapPlan:
     matched: int | None
 
 
-def settled(spec: SaliencySpec) -> SaliencySpec:
+def settled(spec: SaliencySpec, scope: Scope) -> SaliencySpec:
     """A spec without what its method has no use for.
 
-    A method that uses no gradients has none to denoise, and one that changes the image itself
-    draws no noise samples.
+    A method that uses no gradients has none to denoise, one that changes the image itself draws
+    no noise samples, and some options have no use beside others.
+
+    Raises
+    ------
+    SmoothsalError
+        If a method, denoising or option does not exist, or its value cannot work.
     """
-    method, changes = METHODS[spec.method], dict[str, object]()
-    if not method.uses_gradients:
-        denoising = DENOISINGS[spec.denoising]
-        if not denoising.changes_network and denoising.smooth is None:
-            changes |= {"denoising": ORIGINAL.name, "denoising_options": {}}
+    method, denoising = METHODS[spec.method], DENOISINGS[spec.denoising]
+    options = options_of(method, spec.method_options)
+    denoising_options_of(denoising, spec.denoising_options)
+    if scope == "slide" and getattr(options, "baseline", None) == CUSTOM:
+        raise SettingError(
+            f"method {method.name!r}: baseline = {CUSTOM!r} compares with images of your own, "
+            "which only explain_tiles in Python can be given; for slides choose another baseline, "
+            "such as a colour as '#rrggbb'"
+        )
+    idle = method.idle(options)
+    changes: dict[str, object] = {
+        "method_options": {n: v for n, v in spec.method_options.items() if n not in idle}
+    }
+    if not method.uses_gradients and not denoising.changes_network and denoising.smooth is None:
+        changes |= {"denoising": ORIGINAL.name, "denoising_options": {}}
     if isinstance(method, PerturbationMethod):
         plain = SaliencySpec(layer=spec.layer)
         changes |= {"samples": 0, "jitter": False}
         changes |= {name: getattr(plain, name) for name in ("aggregate", "noise_at", "sigma")}
     return spec.model_copy(update=changes)
+
+
+def left_out(given: SaliencySpec, used: SaliencySpec) -> list[str]:
+    """What a settled spec lacks that was chosen, and not only is the default; with values."""
+    fields, usual = given.model_dump(exclude={"method_options"}), SaliencySpec(layer=given.layer)
+    found = {
+        name: value
+        for name, value in fields.items()
+        if value != getattr(used, name) and value != getattr(usual, name)
+    }
+    options = METHODS[given.method].options.model_fields
+    found |= {
+        name: value
+        for name, value in given.method_options.items()
+        if name not in used.method_options and value != options[name].default
+    }
+    return [f"{name} = {value!r}" for name, value in found.items()]
 
 
 def map_plans(model: Model, specs: Sequence[SaliencySpec], scope: Scope) -> list[MapPlan]:
@@ -77,7 +111,7 @@ def map_plans(model: Model, specs: Sequence[SaliencySpec], scope: Scope) -> list
     wanted = list(specs)
     plans: list[MapPlan] = []
     for spec in wanted:  # grows
-        spec = settled(spec)
+        spec = settled(spec, scope)
         method, denoising = METHODS[spec.method], DENOISINGS[spec.denoising]
         layer = model.layer(spec.layer)
         method_options = options_of(method, spec.method_options)

@@ -80,7 +80,7 @@ class Network:
                 self.output(image)
         except RuntimeError as error:
             raise SettingError(
-                f"Compute.precision = {self.device.precision!r}: model {self.model.card.name!r} "
+                f"precision = {self.device.precision!r}: model {self.model.card.name!r} "
                 f"does not run in it ({error}); choose fp32"
             ) from error
         return image._version > before

@@ -59,9 +59,13 @@ class PerturbationWalker(Walker[Scores]):
                 batch.images, batch.colours(), batch.places, strict=True
             )
         ]
-        self.maps = {
-            i: PerturbationMaps([method.perturb(tile, options) for tile in tiles]) for i in members
+        # One member asks for each target; what others do differently is done to finished maps.
+        self._asking = {self.plan(i).target: i for i in members}
+        made = {
+            target: PerturbationMaps([method.perturb(tile, options) for tile in tiles])
+            for target in self._asking
         }
+        self.maps = {i: made[self.plan(i).target] for i in members}
         self._ways = self.maps[members[0]].perturbations
         for words in {way.caveat for way in self._ways if way.caveat}:
             warnings.warn(words, stacklevel=2)
@@ -86,7 +90,7 @@ class PerturbationWalker(Walker[Scores]):
         changed = [self._ways[tile].images(turns) for tile, turns in by_tile.items()]
         images = changed[0] if len(changed) == 1 else torch.cat(changed)
         images = images.contiguous(memory_format=torch.channels_last)
-        units = [self.plan(i).target.unit for i in self.members]
+        units = [target.unit for target in self._asking]
         layers = list(dict.fromkeys(unit[0] for unit in units if unit is not None))
         with (
             batch.denoised(walk, network),
@@ -94,8 +98,8 @@ class PerturbationWalker(Walker[Scores]):
         ):
             output = network.output(images)
         found: Scores = {}
-        for i in self.members:
-            question = batch.questions[self.plan(i).target].rows(tiles)
+        for target, i in self._asking.items():
+            question = batch.questions[target].rows(tiles)
             found[i] = question.scores(output, activations)
         return found
 
@@ -103,9 +107,9 @@ class PerturbationWalker(Walker[Scores]):
         start = 0
         for tile, turns in _by_tile(rows).items():
             stop = start + len(turns)
-            for i, maps in self.maps.items():
-                maps.perturbations[tile].add(turns, found[i][start:stop])
-                maps.samples[tile] += len(turns)
+            for i, scores in found.items():
+                self.maps[i].perturbations[tile].add(turns, scores[start:stop])
+                self.maps[i].samples[tile] += len(turns)
             start = stop
 
 

@@ -9,7 +9,7 @@ import typer
 
 from napari_smoothsal.cli.app import DONE, command, complain
 from napari_smoothsal.cli.evaluate_paper import USED, PaperChoice, evaluate_paper
-from napari_smoothsal.cli.flags import fields_of, settings_flags
+from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.run import failures
 from napari_smoothsal.cli.specs import COMBINED, explained, run_settings, specs_from
 from napari_smoothsal.core.errors import SettingError
@@ -203,7 +203,7 @@ def evaluate(
         unused += [f"--{name.replace('_', '-')}" for name, v in of_maps.items() if v is not None]
         if unused:
             raise SettingError(f"{unused[0]} has no use beside --dice; leave one of the two away")
-        _dice(model, data, masks, Compute(**fields_of(Compute, given)), out)
+        _dice(model, data, masks, settings_from(Compute, given), out)
         return
     if resize is not None:
         raise SettingError(f"--resize {resize} has no use beside --localisation; leave it away")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from napari_smoothsal.cli.flags import fields_of
-from napari_smoothsal.cli.options import options_by_denoising
+from napari_smoothsal.cli.flags import fields_of, settings_from
+from napari_smoothsal.cli.options import options_by_name
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
@@ -64,8 +64,8 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
     from napari_smoothsal.render.paper_report import REPORT, Faithfulness, PaperReport
     from napari_smoothsal.render.tables import frame_table
 
-    compute = Compute(**fields_of(Compute, given))
-    how = Perturbation(**fields_of(Perturbation, given))
+    compute = settings_from(Compute, given)
+    how = settings_from(Perturbation, given)
     if (choice.out / REPORT).exists():
         raise SettingError(
             f"--out {choice.out.name!r} holds an evaluation ({REPORT}), and two would be mixed; "
@@ -75,7 +75,7 @@ def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
         BASELINES[name]  # one that does not exist is told now, not after the tables
     model = load_model(choice.model, choice.surrogate)
     wanted = _wanted(model, fields_of(SaliencySpec, given))
-    evaluated = evaluated_tiles(model, choice, Tiling(**fields_of(Tiling, given)).tile_px)
+    evaluated = evaluated_tiles(model, choice, settings_from(Tiling, given).tile_px)
     tiles = evaluated.explained
     some = _Some(
         tiles,
@@ -143,7 +143,7 @@ def _also(wanted: Wanted) -> str:
 
 def _wanted(model: Model, given: dict[str, Any]) -> Wanted:
     from napari_smoothsal.attribution import METHODS
-    from napari_smoothsal.denoise import no_surrogate
+    from napari_smoothsal.denoise import DENOISINGS, no_surrogate
     from napari_smoothsal.evaluation import paper
     from napari_smoothsal.models.layers import main_layers
 
@@ -166,11 +166,11 @@ def _wanted(model: Model, given: dict[str, Any]) -> Wanted:
         model.layer(layer)
     for method in methods:
         METHODS[method]
-    options = options_by_denoising(denoisings, given.get("denoising_options") or {})
+    options = options_by_name(DENOISINGS, denoisings, given.get("denoising_options") or {})
     if "bilinear_surrogate" in denoisings and model.surrogate is None:
         raise SettingError(no_surrogate(model, "--denoising"))
     fields = {n: given[n] for n in ("samples", "sigma", "seed", "jitter") if n in given}
-    checked = SaliencySpec(layer=layers[0], **fields)
+    checked = settings_from(SaliencySpec, fields | {"layer": layers[0]})
     if checked.samples == "auto":
         raise SettingError("samples = 'auto': the tables compare maps of as many samples each")
     return paper.Wanted(

@@ -8,10 +8,11 @@ from functools import wraps
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from napari_smoothsal.core.errors import SettingError
-from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.settings import Problem, Settings, SettingsT, problems_of
 
 _HIDDEN = {"schema_version"}
 _OPTION_MAPS = {"denoising_options": "denoising_option", "method_options": "method_option"}
@@ -74,6 +75,29 @@ def fields_of(model: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]
     return own
 
 
+def settings_from(model: type[SettingsT], given: Mapping[str, Any]) -> SettingsT:
+    """The settings of what was given; what is wrong with them is said of the flags.
+
+    Raises
+    ------
+    SettingError
+        Where a value cannot work.
+    """
+    try:
+        return model(**fields_of(model, given))
+    except SettingError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        said = "; ".join(map(_of_flag, problems_of(error.__cause__)))
+        raise SettingError(said) from error.__cause__
+
+
+def _of_flag(problem: Problem) -> str:
+    if not problem.field:
+        return problem.remedy
+    return f"--{problem.field.replace('_', '-')} {problem.value}: {problem.remedy}"
+
+
 def options_from(pairs: list[str]) -> dict[str, Any]:
     """``name=value`` pairs as a dictionary; numbers, true and false become what they say."""
     options = {}
@@ -103,6 +127,9 @@ def _flag(name: str, field: FieldInfo, repeated: bool) -> inspect.Parameter:
     # A field of one possible value has nothing to choose yet.
     hidden = get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
     text = field.description or ""
+    if name in _OPTION_MAPS:
+        one = name.removesuffix("_options").upper()
+        text += f" {one}.name=value is for one of several, name=value for all that have it."
     if listed:
         text += " May be given several times."
     if not field.is_required() and field.default not in (None, "") and name not in _OPTION_MAPS:

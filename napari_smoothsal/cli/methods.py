@@ -42,6 +42,9 @@ def methods(
         for option in one["options"]:
             default = json.dumps(option["default"])
             typer.echo(f"  --method-option {option['name']}={default}\n    {option['help']}")
+        typer.echo(
+            f"Beside other methods, --method-option {name}.OPTION=VALUE is for this one alone."
+        )
 
 
 def _told(method: Method) -> dict[str, Any]:

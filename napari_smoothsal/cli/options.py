@@ -1,32 +1,58 @@
-"""Options given by name=value, for those of several denoisings that have them."""
+"""Options given by name=value, for those of several denoisings or methods that have them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.registry import Registry
 
 
-def options_by_denoising(names: Sequence[str], given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The options of each denoising: of what was given, what it has.
+def options_by_name(
+    entries: Registry[Any], chosen: Sequence[str], given: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The options of each entry that was chosen.
+
+    Parameters
+    ----------
+    entries
+        All denoisings, or all methods.
+    chosen
+        Names of some.
+    given
+        What they are told: ``NAME.option`` is for one, ``option`` for all that have it.
 
     Raises
     ------
     SettingError
-        If none of them has an option, or a name is no denoising.
+        If an option is for one that was not chosen, or none has it.
+    UnknownNameError
+        If there is no entry of a name.
     """
-    from napari_smoothsal.denoise import DENOISINGS
-
-    fields = {name: DENOISINGS[name].options.model_fields for name in names}
-    for option in given:
-        if not any(option in there for there in fields.values()):
-            known = sorted({option for there in fields.values() for option in there})
+    fields = {name: entries[name].options.model_fields for name in chosen}
+    options: dict[str, dict[str, Any]] = {name: {} for name in fields}
+    # What is for one comes last, and so counts.
+    for flag, value in sorted(given.items(), key=lambda pair: "." in pair[0]):
+        name, _, option = flag.rpartition(".")
+        if name and entries[name].name not in fields:
             raise SettingError(
-                f"--denoising-option {option}: none of the denoisings {', '.join(names)} has it; "
-                f"they have: {', '.join(known) or 'none'}"
+                f"--{entries.what}-option {flag}: {entries.what} {name!r} was not chosen; give "
+                f"--{entries.what} {name} as well, or leave the option away"
             )
-    return {
-        name: {option: value for option, value in given.items() if option in there}
-        for name, there in fields.items()
-    }
+        among = [name] if name else list(fields)
+        having = [one for one in among if option in fields[one]]
+        if not having:
+            known = sorted({option for one in among for option in fields[one]})
+            lacking = (
+                f"{entries.what} {among[0]!r} has no such option"
+                if len(among) == 1
+                else f"none of the {entries.what}s {', '.join(among)} has it"
+            )
+            raise SettingError(
+                f"--{entries.what}-option {flag}: {lacking}; there are: "
+                f"{', '.join(known) or 'none'}"
+            )
+        for one in having:
+            options[one][option] = value
+    return options

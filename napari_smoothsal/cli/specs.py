@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_smoothsal.cli.flags import fields_of
-from napari_smoothsal.cli.options import options_by_denoising
+from napari_smoothsal.cli.flags import fields_of, settings_from
+from napari_smoothsal.cli.options import options_by_name
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
@@ -25,28 +25,38 @@ COMBINED = ("layer", "denoising", "method")
 
 
 def specs_from(given: dict[str, Any]) -> list[SaliencySpec]:
-    """A spec for each combination of what was given.
+    """A spec for each combination of what was given, for slides.
 
     Raises
     ------
-    SettingError
-        If no layer was, or no denoising has an option that was.
+    SmoothsalError
+        If no layer was given, or a value cannot work, whatever the model and the slide.
     """
     fields = fields_of(SaliencySpec, given)
     if "layer" not in fields:
         raise SettingError(
             "give at least one --layer (`smoothsal layers MODEL` lists them), or --predict-only"
         )
-    options: dict[str, Any] = {}
-    if told := fields.pop("denoising_options", None):
-        named = fields.get("denoising") or [SaliencySpec.model_fields["denoising"].default]
-        options = options_by_denoising(named, told)
+    from napari_smoothsal.attribution import METHODS
+    from napari_smoothsal.denoise import DENOISINGS
+
+    options = {}
+    for entries in (DENOISINGS, METHODS):
+        chosen = fields.get(entries.what) or [SaliencySpec.model_fields[entries.what].default]
+        told = fields.pop(f"{entries.what}_options", {})
+        options[entries.what] = options_by_name(entries, chosen, told)
     choices = [[(name, value) for value in fields.pop(name, [])] for name in COMBINED]
     specs = [
-        SaliencySpec(**fields, **dict(choice)) for choice in product(*(c for c in choices if c))
+        settings_from(SaliencySpec, fields | dict(choice))
+        for choice in product(*(c for c in choices if c))
     ]
     return _each_once(
-        spec.model_copy(update={"denoising_options": options.get(spec.denoising, {})})
+        spec.model_copy(
+            update={
+                "denoising_options": options["denoising"][spec.denoising],
+                "method_options": options["method"][spec.method],
+            }
+        )
         for spec in specs
     )
 
@@ -55,26 +65,27 @@ def _each_once(specs: Iterable[SaliencySpec]) -> list[SaliencySpec]:
     """Without those whose map another makes already: denoisings of what uses no gradients."""
     from napari_smoothsal.attribution.map_plan import settled
 
-    kept: list[SaliencySpec] = []
+    kept: list[tuple[SaliencySpec, SaliencySpec]] = []
     for spec in specs:
-        same = next((one for one in kept if settled(one) == settled(spec)), None)
+        used = settled(spec, "slide")
+        same = next((one for one, its in kept if its == used), None)
         if same is None:
-            kept.append(spec)
+            kept.append((spec, used))
         else:
             warnings.warn(
                 f"method {spec.method!r} makes the same map with denoising {spec.denoising!r} as "
                 f"with {same.denoising!r}: it is computed once",
                 stacklevel=3,
             )
-    return kept
+    return [spec for spec, _ in kept]
 
 
 def run_settings(given: dict[str, Any], region: str | None) -> dict[str, Any]:
     """What `explain_slide` takes besides slide, model, specs and place."""
     return {
         "region": region_from(region),
-        "tiling": Tiling(**fields_of(Tiling, given)),
-        "compute": Compute(**fields_of(Compute, given)),
+        "tiling": settings_from(Tiling, given),
+        "compute": settings_from(Compute, given),
         "progress": True,
         "on_plan": _tell_plan,
     }

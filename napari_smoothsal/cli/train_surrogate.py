@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import DONE, command
-from napari_smoothsal.cli.flags import fields_of, settings_flags
+from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import image_scale
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, Tiling
@@ -69,8 +69,8 @@ def train_surrogate(
     """
     if (data is None) == (not slide):
         raise SettingError("give tiles: either --data FOLDER or --slide SLIDE")
-    options = SurrogateTraining(**fields_of(SurrogateTraining, given))
-    compute = Compute(**fields_of(Compute, given))
+    options = settings_from(SurrogateTraining, given)
+    compute = settings_from(Compute, given)
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -123,7 +123,7 @@ def explain_slide(
             check_same(own["identity"], wanted, path.name)
             if own["status"] in FINISHED:
                 return Run(path)
-            images = stitched_images(plan, explainer)
+            images = stitched_images(plan, explainer, keys=own["maps"])
             writer = reopen_store(path, images)
             batch_size = int(own["provenance"]["batch_size"])
             # Where memory ran out in the first attempt, it would again.
@@ -199,7 +199,10 @@ def new_store(
 
 
 def stitched_images(
-    plan: RunPlan, explainer: Explainer, normal: Sequence[float | None] = ()
+    plan: RunPlan,
+    explainer: Explainer,
+    normal: Sequence[float | None] = (),
+    keys: Sequence[str] = (),
 ) -> list[Stitched]:
     """What a run's store holds: a map for each spec, and the dense prediction if there is one.
 
@@ -209,9 +212,13 @@ def stitched_images(
         The run.
     normal
         For each spec, `normal_magnitudes`; empty where they are recorded already.
+    keys
+        For each spec, its map's key; empty where they are to be made. A store keeps its own.
     """
     normal = normal or [None] * len(explainer.specs)
-    return [*_saliency_pyramids(plan, explainer, normal), *_class_pyramid(plan, explainer.model)]
+    keys = keys or map_keys(explainer.specs, [target.label for target in explainer.targets])
+    pyramids = _saliency_pyramids(plan, explainer, normal, keys)
+    return [*pyramids, *_class_pyramid(plan, explainer.model)]
 
 
 def calibrated_images(
@@ -291,10 +298,12 @@ def _tell(
 
 
 def _saliency_pyramids(
-    plan: RunPlan, explainer: Explainer, normal: Sequence[float | None]
+    plan: RunPlan,
+    explainer: Explainer,
+    normal: Sequence[float | None],
+    keys: Sequence[str],
 ) -> list[SaliencyPyramid]:
     labels = [target.label for target in explainer.targets]
-    keys = map_keys(explainer.specs, labels)
     return [
         SaliencyPyramid(
             placed.window,

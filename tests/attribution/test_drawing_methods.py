@@ -8,6 +8,9 @@ from networks import every_model
 from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
+from napari_smoothsal.attribution import METHODS, Explainer
+from napari_smoothsal.attribution.base import options_of
+from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import Model
 
@@ -108,6 +111,45 @@ def test_they_have_no_map_of_a_hidden_layer(method: str) -> None:
     spec = SaliencySpec(layer="0", method=method, samples=0)
     with pytest.raises(SettingError, match="layer = 'input'"):
         explain_tiles(model, some_tiles(model), spec, Compute(device="cpu"))
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_denoisings_that_have_nothing_to_do_are_computed_once(method: str, monkeypatch) -> None:
+    model = MODELS["resnet"]
+    images = some_tiles(model)
+    done = []
+
+    def counted(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(self, *given):
+            done.append(name)
+            return original(self, *given)
+
+        monkeypatch.setattr(owner, name, call)
+
+    tile = PerturbedTile(images[0], images[0], lambda changed: changed, None, seed=0)
+    way = METHODS[method].perturb(tile, options_of(METHODS[method], OPTIONS[method]))
+    counted(type(way), "add")
+    counted(type(model.module), "forward")
+
+    def made(*denoisings: str) -> tuple[list[str], list[torch.Tensor]]:
+        specs = [
+            SaliencySpec(
+                layer="input", method=method, method_options=OPTIONS[method], denoising=denoising
+            )
+            for denoising in denoisings
+        ]
+        explainer = Explainer(model, specs, Compute(device="cpu"), scope="tiles", warn=False)
+        done.clear()
+        result = explainer.explain(images, [(i,) for i in range(len(images))])
+        return list(done), [one.maps for one in result.specs]
+
+    once, (alone,) = made("original")
+    several, maps = made("original", "centred_hook", "gaussian_blur")
+    assert several == once
+    assert torch.equal(maps[0], alone) and torch.equal(maps[1], alone)
+    assert not torch.equal(maps[2], alone)
 
 
 def test_what_a_method_has_no_use_for_is_said() -> None:

@@ -233,8 +233,8 @@ def test_sizes_in_micrometres() -> None:
     [
         ({"size_px": 97}, SettingError, "97 px.*96 x 96 px; choose 96"),
         ({"size_px": 97, "pieces": "superpixel"}, SettingError, "97 px.*from 2 to 96 px"),
-        ({"size_px": 0}, SettingError, "size_px = 0.*greater than or equal to 1"),
-        ({"size_um": -1}, SettingError, "size_um = -1.*greater than or equal to 0"),
+        ({"size_px": 0}, SettingError, "size_px = 0: give 1 or more"),
+        ({"size_um": -1}, SettingError, "size_um = -1: give 0 or more"),
         ({"stride_px": -1}, SettingError, "stride_px = -1"),
         ({"size_px": 8, "stride_px": 9}, SettingError, "stride_px = 9.*never.*choose 8 or less"),
         (

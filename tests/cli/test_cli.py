@@ -19,7 +19,7 @@ from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.cli import registered
 from napari_smoothsal.cli.flags import options_from
 from napari_smoothsal.cli.specs import specs_from
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.specs import Compute, Tiling
 from napari_smoothsal.render.words import map_title
 
@@ -163,9 +163,12 @@ def test_glass_only_says_so(model: Path, tmp_path: Path) -> None:
 
 BAD = [
     (["--layer", "layr1"], "layer1"),
-    (["--layer", "layer1", "--sigma", "-1"], "sigma"),
-    (["--layer", "layer1", "--samples", "-3"], "samples"),
-    (["--layer", "layer1", "--samples", "many"], "samples"),
+    (["--layer", "layer1", "--sigma", "-1"], "error: --sigma -1.0: give 0 or more\n"),
+    (["--layer", "layer1", "--samples", "-3"], "error: --samples -3: give a whole number from 0"),
+    (["--layer", "layer1", "--samples", "many"], "error: --samples many: give a whole number"),
+    (["--layer", "layer1", "--precision", "fp8"], "error: --precision fp8: give 'auto'"),
+    (["--layer", "layer1", "--tile-px", "4"], "error: --tile-px 4: give 8 or more\n"),
+    (["--layer", "layer1", "--batch-size", "x"], "error: --batch-size x: give a whole number, or"),
     (["--layer", "layer4", "--denoising", "original", "--tile-px", "16"], "tile"),
     (["--layer", "layer1", "--target", "tumor"], "tumour"),
     (["--layer", "layer1", "--denoising", "hook"], "backward_hook"),
@@ -195,6 +198,8 @@ def test_bad_settings_exit_2_and_leave_nothing(
     assert result.exit_code == 2, result.output
     assert named in result.output
     assert "Traceback" not in result.output
+    for settings in ("SaliencySpec", "Tiling", "Compute", "Options"):
+        assert settings not in result.output
     assert {p.name for p in tmp_path.iterdir()} == before
 
 
@@ -282,6 +287,59 @@ def test_denoisings_of_what_uses_no_gradients_make_one_map() -> None:
     assert made.count(("gradient", "centred_hook")) == 1 and len(made) == 3
 
 
+AT_THE_IMAGE = {"layer": ["input"], "method": ["gradient", "rise", "lime"]}
+
+
+def told(**given: list[str]) -> dict[str, dict]:
+    """What each method, or denoising, is told."""
+    specs = specs_from(AT_THE_IMAGE | given)
+    if "denoising_option" in given:
+        return {spec.denoising: spec.denoising_options for spec in specs}
+    return {spec.method: spec.method_options for spec in specs}
+
+
+def test_an_option_is_for_all_that_have_it_or_for_the_one_that_is_named() -> None:
+    assert told(method_option=["fill=white"]) == {
+        "gradient": {}, "rise": {"fill": "white"}, "lime": {"fill": "white"},
+    }  # fmt: skip
+    for given in (["rise.fill=black", "fill=white"], ["fill=white", "rise.fill=black"]):
+        assert told(method_option=[*given, "lime.samples=50"]) == {
+            "gradient": {}, "rise": {"fill": "black"}, "lime": {"fill": "white", "samples": 50},
+        }  # fmt: skip
+    denoisings = ["original", "backward_hook", "centred_hook"]
+    options = ["backward_hook.compensate=false", "strength=0.5"]
+    assert told(method=["gradient"], denoising=denoisings, denoising_option=options) == {
+        "original": {}, "backward_hook": {"compensate": False}, "centred_hook": {"strength": 0.5},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (
+            "stride_px=8",
+            "stride_px: none of the methods gradient, rise, lime has it; there are: ",
+        ),
+        ("rise.samples=8", "--method-option rise.samples: method 'rise' has no such option; there"),
+        ("occlusion.size_px=8", "'occlusion' was not chosen; give --method occlusion as well"),
+        ("rize.masks=8", "no method named 'rize'; did you mean 'rise'"),
+        ("rise.masks=0", "method 'rise': masks = 0: give 2 or more"),
+    ],
+)
+def test_an_option_that_nothing_has_is_refused(option: str, words: str) -> None:
+    with pytest.raises(SmoothsalError) as error:
+        specs_from(AT_THE_IMAGE | {"method_option": [option]})
+    assert words in str(error.value)
+
+
+def test_images_that_no_command_can_give_are_refused_before_anything_is_opened() -> None:
+    nowhere = ("run", "nowhere.svs", "--model", "nowhere", "--layer", "layer1")
+    for method in ("deeplift", "gradient_shap"):
+        result = smoothsal(*nowhere, "--method", method, "--method-option", "baseline=custom")
+        assert result.exit_code == 2
+        assert "baseline = 'custom'" in result.output and "#rrggbb" in result.output
+
+
 def test_methods() -> None:
     result = smoothsal("methods")
     assert result.exit_code == 0 and all(name in result.output for name in METHODS)
@@ -289,6 +347,7 @@ def test_methods() -> None:
     assert [one["name"] for one in listed] == list(METHODS)
     one = smoothsal("methods", "integrated_gradients")
     assert "--method-option steps=16" in one.output
+    assert "--method-option integrated_gradients.OPTION=" in one.output
     wrong = smoothsal("methods", "gradcam")
     assert wrong.exit_code == 2 and "grad_cam" in wrong.output
 

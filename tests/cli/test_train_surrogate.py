@@ -93,8 +93,8 @@ def test_tiles_of_a_slide(tmp_path: Path) -> None:
     [
         ((), "give tiles: either --data FOLDER or --slide SLIDE"),
         (("--data", "nowhere"), "no folder 'nowhere'"),
-        (("--data", ".", "--steps", 0), "SurrogateTraining.steps = 0"),
-        (("--data", ".", "--start", "warm"), "SurrogateTraining.start = 'warm'"),
+        (("--data", ".", "--steps", 0), "--steps 0: give 1 or more"),
+        (("--data", ".", "--start", "warm"), "--start warm: give 'least_squares' or 'random'"),
     ],
 )
 def test_bad_input(arguments, words: str) -> None:
@@ -177,7 +177,7 @@ def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) ->
         (("--model", "demo-classifier", "--data", ".", "--deletion", "blck"), "'blck'"),
         (
             ("--model", "demo-classifier", "--data", ".", "--denoising-option", "strngth=0"),
-            "centred_hook has it; they have: compensate, scope, strength",
+            "centred_hook has it; there are: compensate, scope, strength",
         ),
         (("--model", "demo-classifier", "--data", ".", "--denoising", "foo"), "'foo'"),
         (("--model", "demo-classifier", "--data", ".", "--method", "foo"), "'foo'"),

@@ -2,11 +2,14 @@
 
 import pytest
 
+from napari_smoothsal.attribution.base import METHODS
+from napari_smoothsal.attribution.base import options_of as method_options_of
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import SettingError, SmoothsalError, UnknownNameError
 from napari_smoothsal.core.registry import Registry
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.denoise import DENOISINGS
+from napari_smoothsal.denoise import options_of as denoising_options_of
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,63 @@ from napari_smoothsal.denoise import DENOISINGS
 def test_a_bad_field_is_named(model: type, fields: dict, named: str) -> None:
     with pytest.raises(SettingError, match=named):
         model(**fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("rise", {"masks": 0}, "method 'rise': masks = 0: give 2 or more"),
+        ("rise", {"p1": 1}, "method 'rise': p1 = 1: give less than 1"),
+        ("rise", {"masks": "many"}, "method 'rise': masks = 'many': give a whole number"),
+        ("rise", {"centred": "no!"}, "method 'rise': centred = 'no!': give true or false"),
+        (
+            "rise",
+            {"masks": 1, "cells": 0},
+            "method 'rise': masks = 1: give 2 or more; cells = 0: give 1 or more",
+        ),
+        ("lime", {"distance": "l1"}, "method 'lime': distance = 'l1': give 'cosine' or"),
+        ("rise", {"mask": 9}, "method 'rise' has no option 'mask'; its options: cells,"),
+        ("occlusion", {"fill": "whte"}, "method 'occlusion': no fill named 'whte'; did you mean"),
+        (
+            "gradient_shap",
+            {"baseline": "norml_tissue"},
+            "method 'gradient_shap': no baseline named 'norml_tissue'; did you mean",
+        ),
+        ("centred_hook", {"strength": 2}, "denoising 'centred_hook': strength = 2: give 1 or less"),
+        (
+            "gaussian_blur",
+            {"sigma": 1, "match": "backward_hook"},
+            "denoising 'gaussian_blur': sigma = 1 and match = 'backward_hook' exclude",
+        ),
+    ],
+)
+def test_a_bad_option_is_told_with_whose_it_is(name: str, given: dict, words: str) -> None:
+    with pytest.raises(SmoothsalError) as error:
+        if name in METHODS:
+            method_options_of(METHODS[name], given)
+        else:
+            denoising_options_of(DENOISINGS[name], given)
+    assert str(error.value).startswith(words)
+
+
+def test_every_limit_of_an_option_is_told_in_plain_words() -> None:
+    for options_of, entries in ((method_options_of, METHODS), (denoising_options_of, DENOISINGS)):
+        for entry in entries.values():
+            for option in entry.options.model_fields:
+                for value in (-1e9, 1e9, "", object()):
+                    try:
+                        options_of(entry, {option: value})
+                    except SmoothsalError as error:
+                        assert entry.options.__name__ not in str(error)
+                        assert f"{entry.name!r}: " in str(error) and "input should" not in str(
+                            error
+                        )
+
+
+def test_a_value_that_is_of_none_of_several_types_is_told_of_once() -> None:
+    with pytest.raises(SettingError) as error:
+        Compute(batch_size="many")
+    assert str(error.value) == "Compute: batch_size = 'many': give a whole number, or 'auto'"
 
 
 def test_the_defaults_are_those_of_the_design() -> None:

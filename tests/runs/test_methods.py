@@ -4,16 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from networks import every_model
 from small_runs import ALL, assert_same_bits, explained
 from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, Tiling
 from napari_smoothsal.attribution import METHODS
-from napari_smoothsal.attribution.base import PerturbationMethod
+from napari_smoothsal.attribution.base import PerturbationMethod, options_of
+from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import Model
-from napari_smoothsal.render.words import legend
+from napari_smoothsal.render.words import legend, map_title
 from napari_smoothsal.runs.estimate import estimate_run
 from napari_smoothsal.runs.refine import refine_region
 from napari_smoothsal.slides import ArraySlide
@@ -136,3 +138,46 @@ def test_pieces_larger_than_a_tile_are_refused_before_anything_is_written(
     with pytest.raises(SettingError, match="300"):
         explained(noisy, resnet, tmp_path / "a.zarr", [spec], region=REGION)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_of_one_s_own_are_no_baseline_of_a_slide(
+    resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    spec = SaliencySpec(
+        layer="layer2", method="deeplift", method_options={"baseline": "custom"}, samples=0
+    )
+    with pytest.raises(SettingError, match=r"'custom'.*explain_tiles.*another baseline"):
+        explained(noisy, resnet, tmp_path / "a.zarr", [spec], region=REGION)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_without_use_is_said_and_not_in_the_title(
+    resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    given = {"pieces": "superpixel", "size_px": 24, "stride_px": 60}
+    spec = SaliencySpec(layer="input", method="occlusion", method_options=given, samples=0)
+    with pytest.warns(UserWarning, match="'occlusion' has no use for stride_px = 60: left out"):
+        run = explained(noisy, resnet, tmp_path / "a.zarr", [spec], region=REGION)
+    (run_map,) = run.maps.values()
+    assert run_map.spec.method_options == {"pieces": "superpixel", "size_px": 24}
+    assert "stride" not in map_title(run_map) and "superpixel" in map_title(run_map)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"size_um": 5.0}, *({"pieces": p} for p in ("circle", "superpixel", "nucleus"))]
+)
+def test_what_is_said_to_have_no_use_changes_nothing_and_the_rest_does(given: dict) -> None:
+    colours = torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(0))
+    tile = PerturbedTile(colours, colours, lambda images: images, 0.5, seed=0)
+    method = METHODS["occlusion"]
+    assert isinstance(method, PerturbationMethod)
+
+    def covered(**more: object) -> tuple[int, float]:
+        way = method.perturb(tile, options_of(method, given | more))
+        images = way.images(range(way.count))
+        return way.count, float(images.double().square().sum())
+
+    for option, value in {"size_px": 20, "size_um": 7.0, "stride_px": 3}.items():
+        if option not in given:
+            idle = option in method.idle(options_of(method, given))
+            assert (covered() == covered(**{option: value})) == idle

@@ -115,16 +115,16 @@ def _size_and_stride(options: OcclusionOptions, mpp: float | None) -> tuple[int,
     if options.size_um:
         if mpp is None:
             raise SettingError(
-                f"size_um = {options.size_um:g}: the model's card does not say how many "
-                "micrometres a pixel is; give size_px, or set input_mpp"
+                f"method 'occlusion': size_um = {options.size_um:g}: the model's card does not say "
+                "how many micrometres a pixel is; give size_px, or set input_mpp"
             )
         size = max(round(options.size_um / mpp), 1)
     stride = options.stride_px or max(size // 2, 1)
     most = math.floor(size / math.sqrt(2)) if options.pieces == "circle" else size
     if stride > max(most, 1):
         raise SettingError(
-            f"stride_px = {stride}: between {options.pieces}s of {size} px some pixels would never "
-            f"be covered; choose {max(most, 1)} or less"
+            f"method 'occlusion': stride_px = {stride}: between {options.pieces}s of {size} px "
+            f"some pixels would never be covered; choose {max(most, 1)} or less"
         )
     return size, stride
 
@@ -134,9 +134,9 @@ def _pieces(tile: PerturbedTile, options: OcclusionOptions) -> Pieces:
     if options.pieces == "nucleus":
         if tile.mpp is None:
             raise SettingError(
-                "pieces = 'nucleus': the model's card does not say how many micrometres a pixel "
-                "is, so nothing can be told from a nucleus by its size; set input_mpp, or choose "
-                "other pieces"
+                "method 'occlusion': pieces = 'nucleus': the model's card does not say how many "
+                "micrometres a pixel is, so nothing can be told from a nucleus by its size; set "
+                "input_mpp, or choose other pieces"
             )
         return Labelled(nuclei(tile.colours, tile.mpp) - 1)
     size, stride = _size_and_stride(options, tile.mpp)
@@ -144,8 +144,8 @@ def _pieces(tile: PerturbedTile, options: OcclusionOptions) -> Pieces:
         return Labelled(superpixels(tile.colours, size))
     if size > min(height, width):
         raise SettingError(
-            f"{options.pieces}s of {size} px do not fit into a tile of {width} x {height} "
-            f"px; choose {min(height, width)} px or less"
+            f"method 'occlusion': {options.pieces}s of {size} px do not fit into a tile of {width} "
+            f"x {height} px; choose {min(height, width)} px or less"
         )
     kind = Squares if options.pieces == "square" else Circles
     return kind(height, width, size, stride)
@@ -165,6 +165,13 @@ def _passes(options: OcclusionOptions, side: int) -> int:
     return 1 + across**2
 
 
+def _idle(options: OcclusionOptions) -> set[str]:
+    if options.pieces == "nucleus":
+        return {"size_px", "size_um", "stride_px"}
+    idle = {"stride_px"} if options.pieces == "superpixel" else set()
+    return idle | ({"size_px"} if options.size_um else set())
+
+
 OCCLUSION = METHODS.register(
     PerturbationMethod(
         name="occlusion",
@@ -172,6 +179,7 @@ OCCLUSION = METHODS.register(
         positive="supports",
         negative="speaks against",
         options=OcclusionOptions,
+        idle=_idle,
         perturb=_occlusion,
         passes=_passes,
     )
