@@ -122,6 +122,9 @@ class LayerMethod(Method):
     rescales
         Whether nonlinear functions pass gradients on by the rescale rule, against a baseline
         that the options name. A map's values then add up to the score less the baseline's.
+    weighs
+        Whether a gradient is relevance as a multiple of the activation, without a bound where that
+        is small: denoisings then average it weighted with the activation.
     moves
         Whether a gradient that a denoising moves moves the map: it is the gradient alone.
     """
@@ -130,6 +133,7 @@ class LayerMethod(Method):
     backward: Callable[[Any, Box | None], AbstractContextManager[object]] | None = None
     begins: Callable[[torch.Tensor], torch.Tensor] | None = None
     rescales: bool = False
+    weighs: bool = False
     moves: bool = False
 
 

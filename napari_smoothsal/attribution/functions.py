@@ -28,6 +28,14 @@ MATRICES = frozenset(
 )
 """Weighted sums whose weights may be any of the arguments."""
 
+SUMS = frozenset(
+    {
+        *("add", "__add__", "__radd__", "__iadd__"),
+        *("sub", "subtract", "rsub", "__sub__", "__rsub__", "__isub__"),
+    }
+)
+"""Sums and differences of two tensors."""
+
 _PRODUCTS = {
     *WEIGHTED,
     *MATRICES,
@@ -42,8 +50,8 @@ _SWITCHED = {"dropout", "dropout2d", "batch_norm"}
 """Linear unless in training."""
 
 _LINEAR = {
-    *("add", "__add__", "__radd__", "__iadd__", "sub", "subtract", "__sub__", "__rsub__"),
-    *("__isub__", "rsub", "neg", "negative", "__neg__", "sum", "mean", "cumsum", "where"),
+    *SUMS,
+    *("neg", "negative", "__neg__", "sum", "mean", "cumsum", "where"),
     *("flatten", "view", "reshape", "unflatten", "squeeze", "unsqueeze", "permute", "transpose"),
     *("t", "movedim", "swapaxes", "contiguous", "clone", "view_as", "reshape_as", "expand"),
     *("expand_as", "repeat", "repeat_interleave", "cat", "concat", "concatenate", "stack"),
@@ -72,6 +80,12 @@ def name_of(function: Function) -> str:
 def linear_name(function: Function) -> str | None:
     """The name of a function that `is_linear` may call linear, whichever variant it is."""
     return _table()[1].get(function)
+
+
+def overwrites(function: Function) -> bool:
+    """Whether a function writes its result into its first argument."""
+    name = name_of(function)
+    return name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
 
 
 def carry_gradients(values: list[Any]) -> list[torch.Tensor]:

@@ -16,6 +16,7 @@ from napari_smoothsal.attribution.rescale import Reference, rescaled
 from napari_smoothsal.attribution.sample_images import SampleImages
 from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.attribution.walker import Row, Walker
+from napari_smoothsal.denoise.filters import weighed
 from napari_smoothsal.models.exact import exact
 from napari_smoothsal.models.readout import Question
 
@@ -52,6 +53,7 @@ class LayerWalker(Walker[Attributions]):
         with torch.enable_grad():
             with (
                 batch.denoised(walk, network),
+                weighed() if self._weighs else contextlib.nullcontext(),
                 captured(
                     network.module, self._layers, self._samples.disturbed(rows)
                 ) as activations,
@@ -130,6 +132,11 @@ class LayerWalker(Walker[Attributions]):
     def _begins(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
         way = self.walk.way
         return way.method.begins if way and isinstance(way.method, LayerMethod) else None
+
+    @property
+    def _weighs(self) -> bool:
+        way = self.walk.way
+        return way is not None and isinstance(way.method, LayerMethod) and way.method.weighs
 
     @property
     def _box(self) -> Box:

@@ -2,9 +2,9 @@
 
 A value's relevance is what it was given a share of by each function that read it. Written as a
 multiple of the value, that share is a gradient wherever a function is linear without a constant:
-sums, skips, concatenations, poolings, upsampling and ReLU need no rule, and each share goes in
-proportion to what it contributed. What needs a rule is the weighted sums, which have biases and
-may cancel, and nonlinear functions other than ReLU.
+concatenations, poolings, upsampling and ReLU need no rule, and each share goes in proportion to
+what it contributed. What needs a rule is the weighted sums, which have biases and may cancel,
+skips where they may cancel, and nonlinear functions other than ReLU.
 
 Source: Bach et al. 2015; Montavon et al. 2019, "Layer-Wise Relevance Propagation: An Overview".
 """
@@ -20,11 +20,14 @@ from torch.autograd.graph import get_gradient_edge
 from napari_smoothsal.attribution.base import Box
 from napari_smoothsal.attribution.functions import (
     MATRICES,
+    SUMS,
     WEIGHTED,
     Elementwise,
     Function,
+    carry_gradients,
     linear_name,
     out_of_place,
+    overwrites,
 )
 from napari_smoothsal.attribution.interception import Interception
 from napari_smoothsal.core.errors import ModelError
@@ -79,6 +82,8 @@ class AlphaBetaRule(Relevance):
     against it share its relevance apart.
 
     z+_ij is a_i w_ij where that is positive, of whatever sign a_i is. Bach et al. 2015, eq. 60.
+    A skip hands all of its relevance to what is positive of its branches: shared in proportion,
+    these would get shares that are huge and opposite wherever they nearly cancel.
 
     Parameters
     ----------
@@ -98,6 +103,8 @@ class AlphaBetaRule(Relevance):
             return _Whole.apply(args[0], apply, False)
         if name in MATRICES:
             raise self.refusal(function)
+        if name in SUMS and len(carry_gradients(list(args[:2]))) == 2:
+            return self._skip(function, args, kwargs)
         if name not in WEIGHTED:
             return function(*args, **kwargs)
         return self.shared(_WeightedSum.of(function, args, kwargs))
@@ -106,8 +113,18 @@ class AlphaBetaRule(Relevance):
         """A weighted sum, and how its inputs share its relevance."""
         plus = call.part(1, self._biases)
         minus = call.part(-1, self._biases) if self._beta else None
-        result: torch.Tensor = _Shared.apply(call, (self._alpha, -self._beta), plus, minus)
+        shares = (self._alpha, -self._beta)
+        result: torch.Tensor = _Shared.apply(call.whole(), shares, plus, minus)
         return result
+
+    def _skip(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        a, b, *others = args
+        # Copies: the function may overwrite the first.
+        parts = (a.clone(), torch.zeros_like(b)), (torch.zeros_like(a), b)
+        terms = [function(*part, *others, **kwargs) for part in parts]
+        plus = _clamped(terms[0], 1) + _clamped(terms[1], 1)
+        result = _Shared.apply(terms[0].detach() + terms[1].detach(), (1, 0), plus, None)
+        return a.copy_(result) if overwrites(function) else result
 
 
 class BoxedRule(AlphaBetaRule):
@@ -143,7 +160,7 @@ class BoxedRule(AlphaBetaRule):
         low, high = (v.to(x.dtype).expand_as(x) for v in (box.low, box.high))
         parts = ((x.detach(), weight), (-low, _clamped(weight, 1)), (-high, _clamped(weight, -1)))
         z = sum(call.run(_Handed.apply(x, value), part, None) for value, part in parts)
-        result: torch.Tensor = _Shared.apply(call, (1, 0), z, None)
+        result: torch.Tensor = _Shared.apply(call.whole(), (1, 0), z, None)
         return result
 
 
@@ -196,6 +213,11 @@ class _WeightedSum:
         result: torch.Tensor = self.function(x, weight, bias, *self.others, **self.named)
         return result
 
+    @torch.no_grad()
+    def whole(self) -> torch.Tensor:
+        """The sum as it is; its gradient flows through its parts."""
+        return self.run(self.x, self.weight, self.bias)
+
     def part(self, sign: int, biases: bool) -> torch.Tensor:
         """What is positive (``sign`` 1) or negative (-1) among the summands, summed up."""
         bias = _clamped(self.bias, sign) if biases and self.bias is not None else None
@@ -210,20 +232,18 @@ def _clamped(values: torch.Tensor, sign: int) -> torch.Tensor:
 
 
 class _Shared(torch.autograd.Function):
-    """A weighted sum whose relevance is shared among its parts, so much of it to each."""
+    """A sum z whose relevance is shared among its parts, so much of it to each."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        call: _WeightedSum,
+        z: torch.Tensor,
         shares: tuple[float, float],
         *parts: torch.Tensor | None,
     ) -> torch.Tensor:
-        z = call.run(call.x, call.weight, call.bias)
         ctx.shares = shares
-        # A copy: a ReLU may overwrite the other.
-        ctx.save_for_backward(z.clone(), *parts)
-        return z
+        ctx.save_for_backward(z, *parts)
+        return z.clone()  # which a ReLU may overwrite
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -54,6 +56,37 @@ def _reflected(values: torch.Tensor, high: int, wide: int) -> torch.Tensor:
     return values
 
 
+_WEIGHED = ContextVar("weighed", default=False)
+
+
+@contextmanager
+def weighed() -> Iterator[None]:
+    """In the block, gradients are averaged weighted with the values that they are of.
+
+    For gradients m that stand for a share m a of the score and have no bound where a is small: a
+    plain average would hand such an m on to neighbours where a is large, whose shares explode. With
+    F for the filter F(|a| m) / F(|a|) stays among the neighbours' m, and their shares' sum is kept
+    but for the filter's rims.
+    """
+    token = _WEIGHED.set(True)
+    try:
+        yield
+    finally:
+        _WEIGHED.reset(token)
+
+
+def _by_magnitude(gradient_filter: Filter, values: torch.Tensor) -> Filter:
+    weights = values.detach().abs()
+    least = torch.finfo(weights.dtype).tiny ** 0.5
+
+    def average(gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient_filter(weights.clone())
+        filtered = gradient_filter(gradient * weights)
+        return torch.where(total > least, filtered / total, 0)
+
+    return average
+
+
 def filter_input_gradient(convolution: nn.Conv2d, gradient_filter: Filter) -> Handle:
     """Filter the gradient that flows from one convolution to its input.
 
@@ -68,7 +101,8 @@ def filter_input_gradient(convolution: nn.Conv2d, gradient_filter: Filter) -> Ha
         if not image.requires_grad:
             return None
         alias = image.view_as(image)
-        alias.register_hook(gradient_filter)
+        average = _by_magnitude(gradient_filter, image) if _WEIGHED.get() else gradient_filter
+        alias.register_hook(average)
         return (alias, *inputs[1:])
 
     return convolution.register_forward_pre_hook(on_input)

@@ -20,6 +20,7 @@ from zennit.composites import (  # noqa: E402
     LayerMapComposite,
     SpecialFirstLayerMapComposite,
 )
+from zennit.core import BasicHook  # noqa: E402
 from zennit.layer import Sum  # noqa: E402
 from zennit.torchvision import ResNetCanonizer  # noqa: E402
 
@@ -82,12 +83,24 @@ def images_for(model: Model) -> torch.Tensor:
     return torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(5))
 
 
+def among_positive() -> BasicHook:
+    """Shared in proportion among what is positive: zennit's Norm, of clamped inputs."""
+    return BasicHook(
+        input_modifiers=[lambda x: x.clamp(min=0)],
+        param_modifiers=[rules.NoMod(param_keys=[])],
+        output_modifiers=[lambda y: y],
+        gradient_mapper=lambda g, y: g / torch.where(y[0] == 0, 1, y[0]),
+        reducer=lambda x, g: x[0] * g[0],
+    )
+
+
 def sharing(rule, canonizer, first=None):
-    """A composite: one rule for weighted sums, the plain proportional one for all other sums."""
-    others = (Sum, types.AvgPool, nn.Upsample)
+    """A composite: a rule for weighted sums, one for skips, the plain one for all other sums."""
+    skips = rules.Norm(**NOTHING) if isinstance(rule, rules.Epsilon) else among_positive()
     hooks = [
         (types.Activation, rules.Pass()),
-        (others, rules.Norm(**NOTHING)),
+        (Sum, skips),
+        ((types.AvgPool, nn.Upsample), rules.Norm(**NOTHING)),
         (types.Linear, rule),
     ]
     if first is not None:

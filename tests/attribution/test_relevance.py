@@ -12,6 +12,7 @@ from unets import SmallUNet, segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
 from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.relevance import AlphaBetaRule
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.denoise.filters import mean_of_four_rolls
 from napari_smoothsal.models import Model
@@ -295,6 +296,44 @@ def test_excitation_begins_with_one_for_each_value_that_is_asked_about() -> None
         assert torch.allclose(total, expected, atol=1e-6), spec
 
 
+@pytest.mark.parametrize("add", ["a + b", "torch.add(a, b)", "a.add_(b)", "b - -a"])
+def test_branches_that_nearly_cancel_get_no_huge_shares(add: str) -> None:
+    a = torch.tensor([[3.0, 2.0, -1.0, -1.0]], dtype=torch.float64, requires_grad=True)
+    b = torch.tensor([[-2.999, 1.0, 2.0, -1.0]], dtype=torch.float64, requires_grad=True)
+    with AlphaBetaRule("lrp_alpha_beta", 2, 1, biases=True):
+        names = {"a": a.clone(), "b": b.clone(), "torch": torch}
+        total = eval(add, names)
+    total.sum().backward()
+    assert torch.allclose(total.detach(), (a + b).detach())
+    shares = torch.stack([a.grad * a, b.grad * b])[:, 0].detach()
+    expected = torch.tensor([[0.001, 2, 0, 0], [0, 1, 1, 0]], dtype=torch.float64)
+    assert torch.allclose(shares, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("denoising", ["centred_hook", "backward_hook"])
+@pytest.mark.parametrize("method", ["excitation_backprop", "deep_taylor", "lrp_alpha_beta"])
+def test_denoisings_of_relevance_stay_within_bounds(method: str, denoising: str) -> None:
+    """Weak activations have multipliers without a bound; averaged plainly, maps would explode."""
+    torch.manual_seed(2)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 3, 2, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2),
+    )  # fmt: skip
+    with torch.no_grad():
+        network[2].bias += 1  # all that is left to share where inputs are nearly nothing
+        network[0].bias -= 0.3
+    model = wrapped(network, "a", "b")
+    spec = SaliencySpec(layer="1", method=method, samples=0, target=0)
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    plain, smooth = (
+        explain_tiles(model, images, spec.model_copy(update={"denoising": name}), FP64).reduced
+        for name in ("original", denoising)
+    )
+    sums = [m.sum((1, 2)) for m in (plain, smooth)]
+    assert torch.allclose(sums[0], sums[1], rtol=0.15)
+    assert (smooth.abs().amax((1, 2)) <= 2 * plain.abs().amax((1, 2))).all()
+
+
 def test_a_denoising_filters_the_multiplier() -> None:
     model = wrapped(
         nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -341,6 +380,7 @@ def test_what_has_no_rule_is_refused_and_named(rule: str, between, named: str) -
 
 
 def test_a_product_of_matrices_has_an_epsilon_rule_alone() -> None:
+    torch.manual_seed(0)
     weight = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).double()
     mixing = Head(lambda x: torch.einsum("bchw,cd->bdhw", x, weight.to(x.dtype)))
     model = wrapped(mixing, "a", "b", size=8)

@@ -106,6 +106,7 @@ LRP_ALPHA_BETA = METHODS.register(
         backward=lambda options, _box: AlphaBetaRule(
             "lrp_alpha_beta", options.alpha, options.beta, biases=options.biases
         ),
+        weighs=True,
         begins=as_magnitudes,
     )
 )
@@ -120,6 +121,7 @@ LRP_Z_PLUS = METHODS.register(
         attribute=_relevance,
         options=ZPlusOptions,
         backward=lambda options, _box: AlphaBetaRule("lrp_z_plus", 1, 0, biases=options.biases),
+        weighs=True,
         begins=as_magnitudes,
     )
 )
@@ -133,6 +135,7 @@ EXCITATION_BACKPROP = METHODS.register(
         negative="speaks against",
         attribute=_relevance,
         backward=lambda _options, _box: AlphaBetaRule("excitation_backprop", 1, 0, biases=False),
+        weighs=True,
         begins=as_ones,
     )
 )
@@ -147,6 +150,7 @@ DEEP_TAYLOR = METHODS.register(
         negative="speaks against",
         attribute=_boxed_relevance,
         backward=lambda _options, box: BoxedRule("deep_taylor", box),
+        weighs=True,
         begins=as_magnitudes,
     )
 )
