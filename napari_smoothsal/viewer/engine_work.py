@@ -46,17 +46,14 @@ from napari_smoothsal.viewer.engine_saving import saved
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
+from napari_smoothsal.viewer.offered import Choice, DenoisingChoice, Described, ModelDescribed
 from napari_smoothsal.viewer.option_settings import schema_of
 from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.told import (
     Answer,
-    Choice,
-    DenoisingChoice,
-    Described,
     Estimated,
     Finished,
     Grown,
-    ModelDescribed,
     Progressed,
     Reading,
     Stopped,

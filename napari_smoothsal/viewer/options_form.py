@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.viewer.controls import controls_for, enter, form_rows, mark, problems_of
+from napari_smoothsal.viewer.offered import Choice
 from napari_smoothsal.viewer.option_settings import Schema, settings_of
-from napari_smoothsal.viewer.told import Choice
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from napari_smoothsal.viewer.controls import (
     value_of,
 )
 from napari_smoothsal.viewer.denoising_advice import nothing_to_denoise, surrogate_missing
+from napari_smoothsal.viewer.offered import DenoisingChoice, Described, LayerChoice, ModelDescribed
 from napari_smoothsal.viewer.options_form import OptionsForm
 from napari_smoothsal.viewer.settings_form import SettingsForm
-from napari_smoothsal.viewer.told import DenoisingChoice, Described, LayerChoice, ModelDescribed
 
 NAMED = ("layer", "denoising", "method", "target")
 """Fields whose values are names that only the engine knows."""
