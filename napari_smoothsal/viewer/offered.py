@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -38,6 +39,33 @@ class DenoisingChoice(Choice):
     surrogate: bool
 
 
+class MethodChoice(Choice):
+    """A method.
+
+    Attributes
+    ----------
+    input_only
+        Whether it makes maps of the image alone.
+    left_out
+        Fields of a spec that it has no use for, with what stands in their place.
+    nothing_to
+        Denoisings that have nothing to do in it.
+    one_map_with
+        With which of its options there is one map in place of one for each channel: any, where it
+        is empty; None: with none.
+    """
+
+    input_only: bool
+    left_out: dict[str, JsonValue]
+    nothing_to: tuple[str, ...]
+    one_map_with: dict[str, JsonValue] | None
+
+    def one_map(self, options: Mapping[str, Any]) -> bool:
+        """Whether there is one, with these options changed."""
+        wanted = self.one_map_with
+        return wanted is not None and wanted.items() <= options.items()
+
+
 class Described(Message):
     """Answer to `Describe`."""
 
@@ -45,7 +73,7 @@ class Described(Message):
     id: int
     models: tuple[str, ...]
     denoisings: tuple[DenoisingChoice, ...]
-    methods: tuple[Choice, ...]
+    methods: tuple[MethodChoice, ...]
 
 
 class LayerChoice(Message):
@@ -69,6 +97,16 @@ class LayerChoice(Message):
     spread_px: float
     to_denoise: int
     main: bool
+
+    @property
+    def in_words(self) -> str:
+        """Its name, how fine it is, and how well it can be placed."""
+        if self.um_per_px is None:
+            return f"{self.name} - 1/{self.stride:g} of the model's pixels"
+        words = f"{self.name} - {self.um_per_px:.1f} um per pixel"
+        if self.spread_px:
+            words += f", placed to {self.spread_px * self.um_per_px / self.stride:.1f} um"
+        return words
 
 
 class ModelDescribed(Message):

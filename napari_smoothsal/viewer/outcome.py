@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,9 @@ class Outcome:
                 self._show(job, answer)
             self._bar.say("Paused. Resume goes on where it stopped.")
         elif isinstance(answer, Grown):
-            self._show(job, answer)
+            # A busy window may hear of a round when the next ones have taken its place.
+            with contextlib.suppress(FileNotFoundError):
+                self._show(job, answer)
             if answer.reading is not None:
                 self._read_out(job, answer.reading, answer.classes)
 

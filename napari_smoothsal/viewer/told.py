@@ -88,9 +88,10 @@ class Reading(Message):
     total_variation
         Of the raw map; None without tiles.
     standard_error
-        Relative, of the mean over noise samples; None without noise.
-    samples
-        Noise samples drawn so far, of a tile.
+        Relative, of the mean over noise samples, or of what was drawn else; None where nothing
+        was.
+    samples, counted
+        How many so far, of a tile, and of what.
     displaced_um
         How far the map may lie beside what it shows, because of its denoising.
     probabilities, predicted
@@ -104,6 +105,7 @@ class Reading(Message):
     total_variation: float | None
     standard_error: float | None
     samples: float
+    counted: Literal["noise samples", "changed images"]
     displaced_um: float
     probabilities: dict[str, float]
     predicted: dict[str, int]
