@@ -70,6 +70,8 @@ VIEW_BATCH, VIEW_BATCH_PX = 8, 8 * 224 * 224
 """Tiles and pixels per batch of a view, at most. As fast as larger batches on CPUs."""
 MOST_VIEW_PX = 400 * 224 * 224
 """Pixels of the tiles of a view: more are not waited for."""
+LONG_S = 5.0
+"""A view that takes longer says how long it will."""
 MOST_NETWORKS = 4
 """That are kept from one view to the next: each layer has one or two, by number format."""
 
@@ -257,17 +259,18 @@ class Engine:
     def _refined(self, request: Explain, slide: Slide, model: Model) -> Run | None:
         """Explain a view sample by sample, and tell every round."""
         assert request.region is not None, "a view is a region"
-        tiles = 0
+        tiles, began = 0, time.monotonic()
 
         def progressed(done: float) -> None:
+            passed = max(time.monotonic() - began, 1e-3)
             self._send(
                 Progressed(
                     id=request.id,
                     done=round(tiles * done),
                     total=tiles,
                     failed=0,
-                    tiles_per_s=0.0,
-                    seconds_left=None,
+                    tiles_per_s=tiles * done / passed,
+                    seconds_left=passed * (1 / done - 1) if done and passed > LONG_S else None,
                 )
             )
 

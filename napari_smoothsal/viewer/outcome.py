@@ -75,7 +75,7 @@ class Outcome:
         elif isinstance(answer, Finished | Stopped):  # which it is not for good
             if isinstance(answer, Finished) and answer.reading.tiles:
                 self._show(job, answer)
-            self._bar.say("Paused. Resume goes on where it stopped.")
+            self._bar.say("Paused. Resume goes on with the tiles that are not finished.")
         elif isinstance(answer, Grown):
             # A busy window may hear of a round when the next ones have taken its place.
             with contextlib.suppress(FileNotFoundError):

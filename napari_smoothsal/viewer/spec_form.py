@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QSize, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_smoothsal.core.errors import SettingError
@@ -34,6 +34,7 @@ from napari_smoothsal.viewer.method_advice import (
     reductions_without_effect,
     without_effect,
 )
+from napari_smoothsal.viewer.note import Note
 from napari_smoothsal.viewer.offered import (
     DenoisingChoice,
     Described,
@@ -98,7 +99,7 @@ class SpecForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         basic = form_rows(layout, {name: self.controls[name] for name in BASIC})
         basic.insertRow(BASIC.index("denoising") + 1, self.options["denoising_options"])
-        self._of_layer = QLabel()
+        self._of_layer = Note()
         basic.insertRow(BASIC.index("layer") + 1, self._of_layer)
         advanced = QCollapsible("Advanced")
         self._inner = inner = QWidget()
@@ -110,13 +111,10 @@ class SpecForm(QWidget):
         inside.addWidget(self.compute)
         advanced.addWidget(inner)
         layout.addWidget(advanced)
-        self._problem, self._note = QLabel(), QLabel()
+        self._problem, self._note = Note(), Note()
         self._problem.setStyleSheet(WRONG)
-        for label in (self._problem, self._note):
-            layout.addWidget(label)
-        for label in (self._of_layer, self._problem, self._note):
-            label.setWordWrap(True)
-            label.hide()
+        layout.addWidget(self._problem)
+        layout.addWidget(self._note)
         for name in OPTIONS.values():
             self.controls[name].changed.connect(self._choose_options)
         for control in (*(self.controls[n] for n in FOLLOWED), self.options["method_options"]):
@@ -261,9 +259,8 @@ class SpecForm(QWidget):
         lines += [missing] if missing else []
         if method is not None:
             note = "\n".join([*notes_on(method, chosen), *([note] if note else [])])
-        for shown, text in ((self._problem, "\n".join(lines)), (self._note, note)):
-            shown.setText(text)
-            shown.setVisible(bool(text))
+        self._problem.tell("\n".join(lines))
+        self._note.tell(note)
         return None if lines else spec
 
     def blame(self, refusal: str) -> None:
@@ -323,8 +320,7 @@ class SpecForm(QWidget):
         elif not method.input_only and self._own_layer is not None:
             self._own_layer, layer.value = None, self._own_layer
         own = self._own_layer
-        self._of_layer.setText("" if own is None else image_instead(method, own))
-        self._of_layer.setVisible(own is not None)
+        self._of_layer.tell("" if own is None else image_instead(method, own))
 
     def _choose_options(self, _value: Any = None) -> None:
         for name, choice in OPTIONS.items():

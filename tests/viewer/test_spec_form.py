@@ -153,6 +153,14 @@ def test_a_method_of_the_image_chooses_it_and_gives_the_layer_back(
     assert layer.value == "input" and "layer2" in form.layer_note
 
 
+def test_notes_are_never_cut(form: SpecForm) -> None:
+    form.show()
+    form.resize(300, 100)
+    form.controls["method"].value = "shapley_sampling"
+    for note in (form._of_layer, form._note):
+        assert note.isVisible() and note.height() >= note.heightForWidth(note.width()) > 20
+
+
 def test_what_has_no_effect_rests_and_says_why(form: SpecForm) -> None:
     noise = ("samples", "sigma", "jitter", "aggregate", "noise_at", "max_standard_error")
     controls, strength = form.controls, form.options["denoising_options"].controls["strength"]
