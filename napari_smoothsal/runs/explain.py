@@ -264,7 +264,11 @@ def _run(
                 places = [(int(y), int(x)) for y, x in grid.origins[indices]]
                 before = len(explainer.fallbacks)
                 try:
-                    result = explainer.explain(batch, places, stop, margin=margin)
+                    explanation = explainer.begin(batch, places, margin=margin)
+                    while not explanation.finished:
+                        explanation.step(stop=stop)
+                        meter.within(len(indices) * explanation.share)
+                    result = explainer.finish(explanation, stop)
                 except Stopped:
                     break
                 for what in explainer.fallbacks[before:]:

@@ -16,6 +16,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichBar
 
+WITHIN_S = 1.0
+"""Between two reports within a batch."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -24,13 +27,13 @@ class Progress:
     Attributes
     ----------
     done, total
-        Tiles.
+        Tiles; of those that are being computed, as many as their share of the work.
     failed
         Tiles among the done ones that could not be read or computed.
     tiles_per_s
-        Since the start of this process; 0 before the first batch.
+        Since the start of this process; 0 before anything is computed.
     seconds_left
-        At that rate; None before the first batch.
+        At that rate; None before anything is computed.
     """
 
     done: int
@@ -51,7 +54,7 @@ class Meter:
     total, done
         Tiles of the run, and those that an earlier process finished.
     report
-        Called after every batch.
+        Called after every batch, and within those that take long.
     """
 
     def __init__(self, total: int, done: int, report: Report) -> None:
@@ -60,16 +63,27 @@ class Meter:
         self._failed = 0
         self._report = report
         self._start = time.monotonic()  # survives clock changes
+        self._next = self._start + WITHIN_S
         self.add(0, 0)
 
     def add(self, tiles: int, failed: int) -> None:
         """Count a batch and report."""
         self._done += tiles
         self._failed += failed
-        elapsed = time.monotonic() - self._start
-        rate = (self._done - self._first) / elapsed if self._done > self._first else 0.0
-        left = (self._total - self._done) / rate if rate else None
-        self._report(Progress(self._done, self._total, self._failed, rate, left))
+        self._tell(self._done)
+
+    def within(self, tiles: float) -> None:
+        """So many tiles' worth of a batch is computed; report it now and then."""
+        if time.monotonic() >= self._next:
+            self._tell(self._done + tiles)
+
+    def _tell(self, done: float) -> None:
+        now = time.monotonic()
+        self._next = now + WITHIN_S
+        elapsed = now - self._start
+        rate = (done - self._first) / elapsed if done > self._first else 0.0
+        left = (self._total - done) / rate if rate else None
+        self._report(Progress(int(done), self._total, self._failed, rate, left))
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def refine_region(
     compute: Compute | None = None,
     stop: Callable[[], bool] | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
-    on_round: Callable[[Run], None] | None = None,
+    on_round: Callable[[Run, float], None] | None = None,
     networks: Networks | None = None,
 ) -> Run | None:
     """Compute saliency maps over a region, and show them after every few noise samples.
@@ -58,8 +58,8 @@ def refine_region(
     on_plan
         Called with the plan before anything is read; what it raises ends it.
     on_round
-        Called with each round's store, half a second apart or more, but for the last one.
-
+        Called with each round's store and how much of the work is done, 0..1; half a second apart
+        or more, but for the last one.
     networks
         Of the model, from one view to the next.
 
@@ -130,7 +130,8 @@ def refine_region(
         if stop is not None and stop():
             return None
         if on_round is not None and time.monotonic() - told >= ROUND_S:
-            on_round(written([one.batch(one.explanation.result()) for one in growing]))
+            run = written([one.batch(one.explanation.result()) for one in growing])
+            on_round(run, float(np.mean([one.explanation.share for one in growing])))
             told = time.monotonic()
         for one in growing:
             if not one.explanation.finished:

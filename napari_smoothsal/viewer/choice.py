@@ -9,8 +9,9 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.viewer.offered import ModelDescribed
 from napari_smoothsal.viewer.requests import ExplainedSlide, NotExplainableError
-from napari_smoothsal.viewer.told import ModelDescribed, TileRow
+from napari_smoothsal.viewer.told import TileRow
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SettingError
@@ -153,6 +154,21 @@ def mark(control: Any, problem: str | None) -> None:
     """Mark a control as wrong, or, with None, as right again."""
     restyle(control.native, MARK if problem else "")
     control.native.setProperty("smoothsal_problem", problem or "")
+
+
+def rest(control: Any, why: str) -> None:
+    """Disable a control that has no effect, which its tooltip says; without a reason, enable it."""
+    about = control.native.property("smoothsal_about") or control.tooltip
+    control.native.setProperty("smoothsal_about", about)
+    control.enabled, control.tooltip = not why, why or about
+
+
+def rest_choices(control: Any, why: Mapping[Any, str]) -> None:
+    """The same of some of a ComboBox's choices: they cannot be taken, and say why."""
+    box = control.native
+    for index, value in enumerate(control.choices):
+        box.model().item(index).setEnabled(value not in why)
+        box.setItemData(index, why.get(value), Qt.ItemDataRole.ToolTipRole)
 
 
 def restyle(widget: QWidget, style: str) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.field_of_view import Region
+from napari_smoothsal.viewer.slide_source import source_of
 
 OPTION_FLAGS = {"denoising_options": "--denoising-option", "method_options": "--method-option"}
 
@@ -41,6 +43,23 @@ class Setting:
     tiling: Tiling = field(default_factory=Tiling)
     compute: Compute = field(default_factory=Compute)
     region: Region | None = None
+
+
+def setting_of(chosen: Chosen) -> Setting:
+    """What a dock is set to, over the whole slide."""
+    slide = chosen.slide
+    source = source_of(slide.layer)
+    path = str(source.path) if source is not None else "slide.svs"
+    given = None if source is not None and source.mpp == slide.mpp else slide.mpp[0]
+    return Setting(
+        path,
+        "maps.smoothsal.zarr",
+        given,
+        chosen.model.model,
+        chosen.spec,
+        chosen.tiling,
+        chosen.compute,
+    )
 
 
 def as_python(setting: Setting) -> str:

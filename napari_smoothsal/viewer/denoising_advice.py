@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from napari_smoothsal.viewer.told import DenoisingChoice, LayerChoice, ModelDescribed
+from napari_smoothsal.viewer.offered import DenoisingChoice, LayerChoice, ModelDescribed
 
 
 def surrogate_missing(model: ModelDescribed, used: Sequence[DenoisingChoice]) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from napari_smoothsal.attribution import METHODS, Networks
+from napari_smoothsal.attribution.base import PerturbationMethod
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
@@ -46,17 +47,15 @@ from napari_smoothsal.viewer.engine_saving import saved
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
+from napari_smoothsal.viewer.method_choices import method_choices
+from napari_smoothsal.viewer.offered import DenoisingChoice, Described, ModelDescribed
 from napari_smoothsal.viewer.option_settings import schema_of
 from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.told import (
     Answer,
-    Choice,
-    DenoisingChoice,
-    Described,
     Estimated,
     Finished,
     Grown,
-    ModelDescribed,
     Progressed,
     Reading,
     Stopped,
@@ -71,6 +70,8 @@ VIEW_BATCH, VIEW_BATCH_PX = 8, 8 * 224 * 224
 """Tiles and pixels per batch of a view, at most. As fast as larger batches on CPUs."""
 MOST_VIEW_PX = 400 * 224 * 224
 """Pixels of the tiles of a view: more are not waited for."""
+LONG_S = 5.0
+"""A view that takes longer says how long it will."""
 MOST_NETWORKS = 4
 """That are kept from one view to the next: each layer has one or two, by number format."""
 
@@ -114,10 +115,7 @@ class Engine:
                     )
                     for d in DENOISINGS.values()
                 ),
-                methods=tuple(
-                    Choice(name=m.name, title=m.title, options=schema_of(m.options))
-                    for m in METHODS.values()
-                ),
+                methods=method_choices(),
             )
         )
 
@@ -261,17 +259,18 @@ class Engine:
     def _refined(self, request: Explain, slide: Slide, model: Model) -> Run | None:
         """Explain a view sample by sample, and tell every round."""
         assert request.region is not None, "a view is a region"
-        tiles = 0
+        tiles, began = 0, time.monotonic()
 
         def progressed(done: float) -> None:
+            passed = max(time.monotonic() - began, 1e-3)
             self._send(
                 Progressed(
                     id=request.id,
                     done=round(tiles * done),
                     total=tiles,
                     failed=0,
-                    tiles_per_s=0.0,
-                    seconds_left=None,
+                    tiles_per_s=tiles * done / passed,
+                    seconds_left=passed * (1 / done - 1) if done and passed > LONG_S else None,
                 )
             )
 
@@ -285,12 +284,12 @@ class Engine:
                 )
             progressed(0.0)
 
-        def grown(run: Run) -> None:
+        def grown(run: Run, done: float) -> None:
             reading = reading_of(run, model)
             pictures, classes = self._pictures(run), class_picture_of(run)
             self._send(Grown(id=request.id, pictures=pictures, classes=classes, reading=reading))
-            if request.spec.samples != "auto":
-                progressed(min(1.0, reading.samples / max(1, request.spec.samples)))
+            if request.spec.samples != "auto":  # which may be done any time
+                progressed(done)
 
         return refine_region(
             slide,
@@ -370,6 +369,7 @@ def reading_of(run: Run, model: Model) -> Reading:
     tiles = run.tiles
     good = tiles[tiles["status"] == "done"]
     key, shown = next(iter(run.maps.items()))
+    changes = isinstance(METHODS[shown.spec.method], PerturbationMethod)
     return Reading(
         tiles=len(good),
         failed=int((tiles["status"] == "failed").sum()),
@@ -378,6 +378,7 @@ def reading_of(run: Run, model: Model) -> Reading:
         total_variation=_mean(good[f"tv_{key}"]),
         standard_error=_mean(good[f"se_{key}"]),
         samples=_mean(good[f"samples_{key}"]) or 0.0,
+        counted="changed images" if changes else "noise samples",
         displaced_um=shown.displaced_um,
         probabilities={
             name: mean

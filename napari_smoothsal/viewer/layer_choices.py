@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_smoothsal.models.layers import main_layers
-from napari_smoothsal.viewer.told import LayerChoice
+from napari_smoothsal.viewer.offered import LayerChoice
 
 if TYPE_CHECKING:
     from napari_smoothsal.models import LayerInfo

@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
-from napari_smoothsal.viewer.controls import controls_for, enter, form_rows, mark, problems_of
+from napari_smoothsal.viewer.controls import controls_for, enter, form_rows, mark, problems_of, rest
+from napari_smoothsal.viewer.offered import Choice
 from napari_smoothsal.viewer.option_settings import Schema, settings_of
-from napari_smoothsal.viewer.told import Choice
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ class OptionsForm(QWidget):
         for page in self._pages.values():
             page.widget.setVisible(page is self._shown)
         self.setVisible(bool(self.controls))
+
+    def rest(self, why: str) -> None:
+        """Disable the controls that are shown, for a reason; without one, enable them."""
+        for control in self.controls.values():
+            rest(control, why)
 
     def values(self) -> dict[str, Any]:
         """What differs from the defaults."""

@@ -65,7 +65,7 @@ def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]
             f"(white noise: {WHITE_NOISE}; less is smoother)"
         )
     if reading.standard_error is not None:
-        samples = f"{reading.samples:.0f} noise samples"
+        samples = f"{reading.samples:.0f} {reading.counted}"
         lines.append(f"Error from {samples}: {100 * reading.standard_error:.0f} %")
     if reading.displaced_um:
         lines.append(

@@ -169,7 +169,7 @@ class RunBar(QWidget):
         else:
             failed = f", {news.failed} failed" if news.failed else ""
             left = _time_in_words(news.seconds_left)
-            self.say(f"{news.tiles_per_s:.1f} tiles per second, {left} left{failed}")
+            self.say(f"{_speed_in_words(news.tiles_per_s)}, {left} left{failed}")
 
     def end(self, text: str) -> None:
         """Nothing is being explained any more."""
@@ -212,6 +212,12 @@ def _button(text: str, tooltip: str, *, stays: bool = False) -> QPushButton:
 
 def _size_in_words(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+
+
+def _speed_in_words(tiles_per_s: float) -> str:
+    if tiles_per_s >= 1:
+        return f"{tiles_per_s:.1f} tiles per second"
+    return f"{_time_in_words(1 / tiles_per_s)} per tile"
 
 
 def _time_in_words(seconds: float) -> str:

@@ -12,20 +12,19 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
-from napari_smoothsal.viewer.asked import Describe, DescribeModel, Explain
 from napari_smoothsal.viewer.asking import Asking, Job
+from napari_smoothsal.viewer.awaited_model import NO_MODEL, AwaitedModel
 from napari_smoothsal.viewer.choice import Chosen
-from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
+from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python, setting_of
 from napari_smoothsal.viewer.cursor_reading import CursorReading
 from napari_smoothsal.viewer.explain_job import REGION, SLIDE, VIEW, explain_job, input_job
-from napari_smoothsal.viewer.input_layer import show_input
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.map_display import MapDisplay
-from napari_smoothsal.viewer.map_picture import ClassPicture
 from napari_smoothsal.viewer.moving_view import MovingView
+from napari_smoothsal.viewer.outcome import NO_TISSUE, Outcome
 from napari_smoothsal.viewer.placement import Part
 from napari_smoothsal.viewer.reading_panel import ReadingPanel
-from napari_smoothsal.viewer.remembered import remember, remembered
+from napari_smoothsal.viewer.remembered import remember
 from napari_smoothsal.viewer.requests import (
     NotExplainableError,
     explained_slide,
@@ -33,23 +32,15 @@ from napari_smoothsal.viewer.requests import (
 from napari_smoothsal.viewer.run_bar import RunBar
 from napari_smoothsal.viewer.saving import Saving
 from napari_smoothsal.viewer.slide_form import SlideForm
-from napari_smoothsal.viewer.slide_source import source_of
 from napari_smoothsal.viewer.spec_form import SpecForm
 from napari_smoothsal.viewer.tissue_layer import hide_tissue
 from napari_smoothsal.viewer.told import (
     Answer,
-    Described,
     Estimated,
     Failed,
     Finished,
-    Grown,
     InputShown,
-    ModelDescribed,
-    Progressed,
-    Reading,
-    Ready,
     Stopped,
-    TissueFound,
 )
 from napari_smoothsal.viewer.turns import Turns
 
@@ -61,7 +52,6 @@ HIDE = "Shift-H"
 """Takes the maps off the tissue and puts them back."""
 
 STARTING = "Starting the computing process; what you asked for begins as soon as it is ready ..."
-NO_TISSUE = "No tissue found here: nothing to explain."
 
 
 class SaliencyDock(LeavingDock):
@@ -75,14 +65,7 @@ class SaliencyDock(LeavingDock):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
-        self._model: ModelDescribed | None = None
-        self._described = False
-        self._asked_model = 0
-        self._loading = False
-        self._waiting: Callable[[], None] | None = None
-        self._remembered = remembered()
         self._shown_last: object = None
-        self._shown: Job | None = None
         self._turns = Turns(self)
 
         self.slides = SlideForm(viewer)
@@ -100,8 +83,18 @@ class SaliencyDock(LeavingDock):
         self.setMaximumWidth(MAX_WIDTH)
         self.put_into_a_scroll_area(content)
 
+        self._awaited = AwaitedModel(self.session, self.slides, self.form, self.bar, self)
         self._asking = Asking(self.session, self)
         self._saving = Saving(self.session, self)
+        self._outcome = Outcome(
+            viewer,
+            self.session,
+            self.bar,
+            self.colours,
+            self.reading,
+            self._saving,
+            self._turns,
+        )
         self._asking.told.connect(self._on_news)
         self._asking.ended.connect(self._on_end)
         self._saving.saved.connect(self.bar.say)
@@ -112,7 +105,6 @@ class SaliencyDock(LeavingDock):
         self._moving.rested.connect(choice.settled)
         self._moving.rested.connect(self._on_rest)
         self.form.changed.connect(self._moving.change)
-        self.slides.model_chosen.connect(self._ask_model)
         self.slides.slide_chosen.connect(self.form.forget_slide)
         self.slides.slide_chosen.connect(self._moving.touch)
         bar = self.bar
@@ -140,17 +132,13 @@ class SaliencyDock(LeavingDock):
         viewer.bind_key(HIDE, lambda _viewer: self.colours.hide_or_show(), overwrite=True)
         self.at_end(partial(viewer.bind_key, HIDE, None, overwrite=True))
         self.at_end(lambda: choice.left_by(self._chosen))
-        bar.say("Starting the computing process ...")
-        if engine.ready:
-            self._describe()
-        else:
-            engine.start()
+        self._awaited.begin()
 
     @property
     def busy(self) -> bool:
         """Whether something is being explained, or will be once the engine has started."""
         job = self._asking.job
-        if self._waiting is not None:
+        if self._awaited.waited_for:
             return True
         return job is not None and not job.waiting and not job.paused
 
@@ -160,8 +148,8 @@ class SaliencyDock(LeavingDock):
 
     def explain_view_when_ready(self, **values: Any) -> None:
         """The same with some controls set, as soon as the engine has told what there is."""
-        if self._model is None:
-            self._waiting = partial(self.explain_view_when_ready, **values)
+        if self._awaited.model is None:
+            self._awaited.when_there(partial(self.explain_view_when_ready, **values))
             return
         for name, value in values.items():
             self.form.controls[name].value = value
@@ -207,22 +195,16 @@ class SaliencyDock(LeavingDock):
 
     def cancel(self) -> None:
         """End what is being explained; the store of a slide can be resumed."""
-        if self._waiting is not None:
-            self._waiting = None
+        if self._awaited.call_off():
             self.bar.end("Stopped.")
         if self._asking.job is not None:
             self.bar.say("Stopping after this batch ...")
             self._asking.cancel()
 
-    @property
-    def _starting(self) -> bool:
-        """Whether it is a matter of seconds until there is a model."""
-        return self._model is None and (self._loading or not self._described)
-
     def _explain(self, what: Part, *, estimated: bool = False, aloud: bool = True) -> None:
         self.slides.check()
-        if self._starting and aloud:
-            self._waiting = partial(self._explain, what, estimated=estimated)
+        if self._awaited.starting and aloud:
+            self._awaited.when_there(partial(self._explain, what, estimated=estimated))
             self.bar.begin(STARTING)
             self.session.engine.start()
             return
@@ -235,8 +217,8 @@ class SaliencyDock(LeavingDock):
             self.session.discard(scratch)
             self.bar.problem(str(error), aloud=aloud)
             return
-        assert self._model is not None  # of every job
-        remember({"model": self._model.model, "spec": self.form.values()})
+        assert self._awaited.model is not None  # of every job
+        remember({"model": self._awaited.model.model, "spec": self.form.values()})
         hide_tissue(self.viewer)
         self.bar.begin("Reading the view ..." if job.view else "Looking for tissue ...")
         self._asking.begin(job)
@@ -244,9 +226,10 @@ class SaliencyDock(LeavingDock):
     def _chosen(self) -> Chosen:
         spec, tiling = self.form.spec(), self.form.tiling.settings()
         compute = self.form.compute.settings()
-        if self._model is None:
+        model = self._awaited.model
+        if model is None:
             starting = "the computing process is still starting; try again in a few seconds"
-            raise NotExplainableError(starting if self._starting else "choose a model first")
+            raise NotExplainableError(starting if self._awaited.starting else NO_MODEL)
         if spec is None:
             raise NotExplainableError(self.form.problem)
         if tiling is None or compute is None:
@@ -255,7 +238,7 @@ class SaliencyDock(LeavingDock):
         if layer is None:
             raise NotExplainableError("open a slide first, e.g. with File > Open")
         slide = explained_slide(layer, self.slides.asked_mpp)
-        return Chosen(slide, spec, self._model, tiling, compute)
+        return Chosen(slide, spec, model, tiling, compute)
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""
@@ -283,192 +266,45 @@ class SaliencyDock(LeavingDock):
         if chosen:
             self.save(Path(chosen))
 
-    def _copy(self, written: Any, what: str) -> None:
+    def _copy(self, written: Callable[[Setting], str], what: str) -> None:
         try:
-            chosen = self._chosen()
+            setting = setting_of(self._chosen())
         except SmoothsalError as error:
             self.bar.problem(str(error))
             return
-        slide = chosen.slide
-        source = source_of(slide.layer)
-        path = str(source.path) if source is not None else "slide.svs"
-        given = None if source is not None and source.mpp == slide.mpp else slide.mpp[0]
-        setting = Setting(
-            path,
-            "maps.smoothsal.zarr",
-            given,
-            chosen.model.model,
-            chosen.spec,
-            chosen.tiling,
-            chosen.compute,
-        )
         clipboard = QGuiApplication.clipboard()
         assert clipboard is not None
         clipboard.setText(written(setting))
         self.bar.say(f"Copied as {what}: it explains the slide with these settings.")
 
-    def _ask_model(self, model: str) -> None:
-        self._model = None
-        self.form.forget_model()
-        if not self._described:
-            return  # asked for once the denoisings are known: a form is filled as a whole
-        self._loading = True
-        if self._waiting is None:
-            self.bar.say("Loading the model ...")
-        self._asked_model = self.session.engine.ask(
-            lambda number: DescribeModel(id=number, model=model)
-        )
-
-    def _describe(self) -> None:
-        self.session.engine.ask(lambda number: Describe(id=number))
-
     def _on_answer(self, answer: Answer) -> None:
-        if isinstance(answer, Ready):
-            self._describe()
-        elif isinstance(answer, Described):
-            self._on_described(answer)
-        elif isinstance(answer, ModelDescribed):
-            if answer.id == self._asked_model:
-                self._on_model(answer)
-        elif isinstance(answer, Failed) and answer.id == self._asked_model:
-            self._stop_waiting()
-            self.slides.mark_model(answer.message)
-            self.bar.problem(answer.message)
-        elif not self._saving.hear(answer):
+        if not (self._awaited.hear(answer) or self._saving.hear(answer)):
             self._asking.hear(answer)
 
-    def _on_described(self, answer: Described) -> None:
-        self._described = True
-        self.form.describe(answer)
-        if not self.busy:
-            self.bar.say("Choose a model.")
-        asked, chosen = self._asked_model, self.slides.model
-        self.slides.offer_models(answer.models)
-        wanted = self._remembered.get("model")
-        if chosen is None and wanted in answer.models:
-            self.slides.model = wanted
-        elif chosen is None and isinstance(wanted, str) and Path(wanted).is_dir():
-            self.slides.add_model(wanted)
-        if self._model is None and self._asked_model == asked and self.slides.model:
-            self._ask_model(self.slides.model)
-        if self._waiting is not None and not self._starting and self._model is None:
-            self._stop_waiting()
-            self.bar.problem("choose a model first")
-
-    def _stop_waiting(self) -> None:
-        """There is no model to wait for."""
-        self._loading = False
-        if self._waiting is not None:
-            self._waiting = None
-            self.bar.end("")
-
-    def _on_model(self, answer: ModelDescribed) -> None:
-        self._model, self._loading = answer, False
-        self.form.describe_model(answer)
-        kept, self._remembered = self._remembered, {}
-        if kept.get("model") == answer.model and isinstance(kept.get("spec"), dict):
-            self.form.restore(kept["spec"])
-        self.bar.say(answer.intended_use or f"Model {answer.name} is ready.")
-        if self._waiting is not None:
-            ask, self._waiting = self._waiting, None
-            self.bar.end("")
-            ask()
-
     def _on_news(self, job: Job, answer: Answer) -> None:
-        if isinstance(answer, Progressed):
-            self.bar.progress(answer, kept=not job.view)
-        elif isinstance(answer, TissueFound):
-            if job.overlay is not None and job.what == SLIDE:  # a region is outlined already
-                job.overlay.show_tissue(answer)
-            found = f"Tissue: {100 * answer.share:.0f} % of the slide ({answer.source})."
-            trying = " Trying two tiles, to say how long all take ..." if job.estimated else ""
-            self.bar.say(found + trying)
-        elif isinstance(answer, Estimated):
-            if answer.tiles:
-                self.bar.ask(answer)
-            else:
-                self._asking.cancel()
-                self.bar.say(NO_TISSUE)
-        elif isinstance(answer, Finished | Stopped):  # which it is not for good
-            if isinstance(answer, Finished) and answer.reading.tiles:
-                self._show(job, answer)
-            self.bar.say("Paused. Resume goes on where it stopped.")
-        elif isinstance(answer, Grown):
-            self._show(job, answer)
-            if answer.reading is not None:
-                self._read_out(job, answer.reading, answer.classes)
+        if not isinstance(answer, Estimated):
+            self._outcome.on_news(job, answer)
+        elif answer.tiles:
+            self.bar.ask(answer)
+        else:
+            self._asking.cancel()
+            self.bar.say(NO_TISSUE)
 
     def _on_end(self, job: Job, answer: Finished | InputShown | Failed | Stopped) -> None:
         hide_tissue(self.viewer)
-        if isinstance(answer, Finished):
-            self._on_finished(job, answer)
-        elif isinstance(answer, InputShown):
-            assert job.slide is not None, "it is of a slide"
-            show_input(self.viewer, job.slide, answer)
-            self.bar.end(f"The model gets this tile, at {answer.um_per_px:.3g} um per pixel.")
-        elif isinstance(answer, Stopped):
-            kept = " The same again goes on where it stopped." if job.paused else ""
-            self.bar.end(f"Stopped.{kept}")
-        else:
-            said = answer.message
-            if not answer.expected:
-                said = f"This program failed ({answer.kind}: {answer.message}); please report it."
-            self.form.blame(answer.message if answer.expected else "")
-            self.bar.end("")
-            self.bar.problem(said, aloud=not self.bar.live.isChecked())
-
-    def _show(self, job: Job, answer: Grown | Finished) -> None:
-        assert job.overlay is not None, "every explanation is shown"
-        picture = answer.pictures[0]
-        complete = isinstance(answer, Finished) and answer.status != "running"
-        job.overlay.show(picture, answer.classes, complete=complete)
-        self.colours.bring_up_to_date(job.overlay.layer)
-        self._shown = job
-        if isinstance(answer, Finished):
-            self._turns.add(partial(self._hatch, job, answer))
-
-    def _hatch(self, job: Job, answer: Finished) -> None:
-        assert job.overlay is not None, "it is shown"
-        if self._shown is not job:
-            return  # the layer shows the next map already
-        # Where it decides per pixel its class map says where.
-        classes = () if answer.classes else job.classes
-        job.overlay.hatch(answer.pictures[0].target, classes, answer.tiles)
-        self.colours.bring_up_to_date(job.overlay.layer)
-
-    def _read_out(
-        self, job: Job, reading: Reading, classes: ClassPicture | None, *, complete: bool = True
-    ) -> None:
-        colours = classes.shown if classes is not None else None
-        whole = "" if complete else ", as far as it is"
-        self.reading.show_reading(f"This {job.what}{whole}", reading, colours)
-
-    def _on_finished(self, job: Job, answer: Finished) -> None:
-        stopped = answer.status == "running"
-        if answer.reading.tiles and not (stopped and job.view):
-            explained = job.make(job.id)
-            assert isinstance(explained, Explain), "it has a map"
-            self._saving.remember(explained, answer.pictures[0], job.scratch)
-            self.bar.save.setEnabled(True)
-        if not (stopped and job.view) and answer.reading.tiles:
-            self._show(job, answer)
-        if not stopped or answer.reading.tiles:
-            self._read_out(job, answer.reading, answer.classes, complete=not stopped)
-        if stopped:
-            resume = "" if job.view else " The same again goes on where it stopped."
-            self.bar.end(f"Stopped.{resume}")
-        elif not answer.reading.tiles and answer.reading.failed:
-            self.bar.end("No tile could be read or computed; the slide may be damaged here.")
-        elif not answer.reading.tiles:
-            self.bar.end(NO_TISSUE)
-        else:
-            if job.slide is not None and answer.tiles and not job.view:
-                self.session.choice.tell_explained(job.slide, answer.tiles)
-            self.bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
+        if not isinstance(answer, Failed):
+            self._outcome.on_end(job, answer)
+            return
+        said = answer.message
+        if not answer.expected:
+            said = f"This program failed ({answer.kind}: {answer.message}); please report it."
+        self.form.blame(answer.message if answer.expected else "")
+        self.bar.end("")
+        self.bar.problem(said, aloud=not self.bar.live.isChecked())
 
     def _on_death(self, cause: str) -> None:
         self._saving.forget()
-        self._stop_waiting()
+        self._awaited.give_up()
         self._shown_last = None  # Live asks again
         lost = self._asking.forget()
         if lost is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QSize, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_smoothsal.core.errors import SettingError
@@ -19,13 +19,30 @@ from napari_smoothsal.viewer.controls import (
     mark,
     named_in,
     problems_of,
+    rest,
+    rest_choices,
     set_choices,
     value_of,
 )
 from napari_smoothsal.viewer.denoising_advice import nothing_to_denoise, surrogate_missing
+from napari_smoothsal.viewer.method_advice import (
+    IMAGE,
+    denoisings_without_effect,
+    image_instead,
+    in_their_place,
+    notes_on,
+    reductions_without_effect,
+    without_effect,
+)
+from napari_smoothsal.viewer.note import Note
+from napari_smoothsal.viewer.offered import (
+    DenoisingChoice,
+    Described,
+    MethodChoice,
+    ModelDescribed,
+)
 from napari_smoothsal.viewer.options_form import OptionsForm
 from napari_smoothsal.viewer.settings_form import SettingsForm
-from napari_smoothsal.viewer.told import DenoisingChoice, Described, LayerChoice, ModelDescribed
 
 NAMED = ("layer", "denoising", "method", "target")
 """Fields whose values are names that only the engine knows."""
@@ -44,6 +61,9 @@ ONLY_WITH = {"channel": ("reduction", "channel")}
 
 OF_ONE_SLIDE = ("tissue",)
 """Settings of tiles that are not remembered: a path may name a patient."""
+
+FOLLOWED = ("layer", "denoising", "method", "reduction")
+"""Fields with which it changes what has an effect."""
 
 OPTIONS = {"denoising_options": "denoising", "method_options": "method"}
 """Fields that hold the options of what is chosen in another one."""
@@ -71,32 +91,35 @@ class SpecForm(QWidget):
         self.compute = SettingsForm(Compute, "Computing")
         self._start = {n: c.value for n, c in self.controls.items() if n not in NAMED}
         self._denoisings: dict[str, DenoisingChoice] = {}
+        self._methods: dict[str, MethodChoice] = {}
+        self._own_layer: str | None = None
+        """What was chosen before a method chose the image."""
         self._model: ModelDescribed | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         basic = form_rows(layout, {name: self.controls[name] for name in BASIC})
         basic.insertRow(BASIC.index("denoising") + 1, self.options["denoising_options"])
+        self._of_layer = Note()
+        basic.insertRow(BASIC.index("layer") + 1, self._of_layer)
         advanced = QCollapsible("Advanced")
         self._inner = inner = QWidget()
-        rest = {name: c for name, c in self.controls.items() if name not in BASIC}
+        others = {name: c for name, c in self.controls.items() if name not in BASIC}
         inside = QVBoxLayout(inner)
         inside.addWidget(self.options["method_options"])
-        form_rows(inside, rest)
+        form_rows(inside, others)
         inside.addWidget(self.tiling)
         inside.addWidget(self.compute)
         advanced.addWidget(inner)
         layout.addWidget(advanced)
-        self._problem, self._note = QLabel(), QLabel()
+        self._problem, self._note = Note(), Note()
         self._problem.setStyleSheet(WRONG)
-        for label in (self._problem, self._note):
-            label.setWordWrap(True)
-            label.hide()
-            layout.addWidget(label)
+        layout.addWidget(self._problem)
+        layout.addWidget(self._note)
         for name in OPTIONS.values():
             self.controls[name].changed.connect(self._choose_options)
-        for name, (other, _) in ONLY_WITH.items():
-            self.controls[other].changed.connect(self._enable)
-            self.controls[name].enabled = self._applies(name)
+        for control in (*(self.controls[n] for n in FOLLOWED), self.options["method_options"]):
+            control.changed.connect(self._follow_method)
+        self._follow_method()
         for control in self.controls.values():
             control.changed.connect(self._on_change)
         for options in self.options.values():
@@ -122,9 +145,15 @@ class SpecForm(QWidget):
         """What to know about values that work; empty where there is nothing."""
         return str(self._note.text())
 
+    @property
+    def layer_note(self) -> str:
+        """That a method chose the layer; empty where the user did."""
+        return str(self._of_layer.text())
+
     def describe(self, described: Described) -> None:
         """Fill in the denoisings and methods, and the controls of their options."""
         self._denoisings = {choice.name: choice for choice in described.denoisings}
+        self._methods = {choice.name: choice for choice in described.methods}
         self.options["denoising_options"].describe(described.denoisings)
         self.options["method_options"].describe(described.methods)
         for name, choices in (
@@ -138,11 +167,12 @@ class SpecForm(QWidget):
             about = SaliencySpec.model_fields[name].description or ""
             self.controls[name].tooltip = f"{about}\n\n{titles}".replace("`", "'")
         self._choose_options()
+        self._follow_method()
 
     def describe_model(self, model: ModelDescribed) -> None:
         """Fill in the model's layers and targets."""
         self._model = model
-        layers = [(_layer_in_words(layer), layer.name) for layer in model.layers]
+        layers = [(layer.in_words, layer.name) for layer in model.layers]
         set_choices(self.controls["layer"], layers, model.default_layer)
         targets: list[tuple[str, Any]] = [(name, name) for name in model.classes]
         targets.append(("the class predicted in each tile", "auto"))
@@ -160,7 +190,7 @@ class SpecForm(QWidget):
 
     def forget_model(self) -> None:
         """Take the choices back that belong to a model."""
-        self._model = None
+        self._model = self._own_layer = None
         for name in ("layer", "target"):
             self.controls[name].choices = ()
 
@@ -172,6 +202,7 @@ class SpecForm(QWidget):
             for name, value in found.items()
             if name in NAMED or value != self._start[name]
         }
+        changed["layer"] = self._own_layer or found["layer"]
         changed |= {name: options.values() for name, options in self.options.items()}
         tiling = {n: v for n, v in self.tiling.values().items() if n not in OF_ONE_SLIDE}
         return changed | {"tiling": tiling, "compute": self.compute.values()}
@@ -183,7 +214,7 @@ class SpecForm(QWidget):
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Enter values of an earlier time, as far as they still fit; the rest are the defaults."""
-        model = self._model
+        model, self._own_layer = self._model, None
         names: dict[str, Any] = {
             "layer": model.default_layer if model else None,
             "target": model.default_target if model else None,
@@ -202,6 +233,9 @@ class SpecForm(QWidget):
         values = {name: value_of(control) for name, control in self.controls.items()}
         values |= {name: options.values() for name, options in self.options.items()}
         values |= {name: None for name in ONLY_WITH if not self._applies(name)}
+        chosen, method = values, self._method
+        if method is not None:
+            values = values | in_their_place(method, values)
         problems: dict[str, str] = {}
         spec = None
         if not values["layer"]:
@@ -217,14 +251,16 @@ class SpecForm(QWidget):
         for control in named_in(problems.get("", ""), self.controls):
             mark(control, problems[""])
         told = {self._label_of(name): text for name, text in problems.items()}
-        for options in self.options.values():
-            told |= options.problems()
+        for name, options in self.options.items():
+            if values[OPTIONS[name]] == chosen[OPTIONS[name]]:  # else another one takes its place
+                told |= options.problems()
         lines = [f"{label}: {text}" if label else text for label, text in told.items()]
         missing, note = self._advice(values) if values["layer"] else ("", "")
         lines += [missing] if missing else []
-        for shown, text in ((self._problem, "\n".join(lines)), (self._note, note)):
-            shown.setText(text)
-            shown.setVisible(bool(text))
+        if method is not None:
+            note = "\n".join([*notes_on(method, chosen), *([note] if note else [])])
+        self._problem.tell("\n".join(lines))
+        self._note.tell(note)
         return None if lines else spec
 
     def blame(self, refusal: str) -> None:
@@ -252,13 +288,39 @@ class SpecForm(QWidget):
             return missing, ""
         return "", nothing_to_denoise(self._model, layer, used, options)
 
+    @property
+    def _method(self) -> MethodChoice | None:
+        return self._methods.get(self.controls["method"].value)
+
     def _applies(self, name: str) -> bool:
         other, value = ONLY_WITH[name]
         return bool(self.controls[other].value == value)
 
-    def _enable(self, _value: Any = None) -> None:
-        for name in ONLY_WITH:
-            self.controls[name].enabled = self._applies(name)
+    def _follow_method(self, _value: Any = None) -> None:
+        """Rest what has no effect, and choose the layer where there is one only."""
+        method, controls = self._method, self.controls
+        reductions: dict[str, str] = {}
+        if method is not None:
+            self._choose_layer(method)
+            why = without_effect(method)
+            for name, control in controls.items():
+                rest(control, why.get(name, ""))
+            reductions = reductions_without_effect(method, self.options["method_options"].values())
+            rest_choices(controls["reduction"], reductions)
+            denoisings = denoisings_without_effect(method)
+            rest_choices(controls["denoising"], denoisings)
+            self.options["denoising_options"].rest(denoisings.get(controls["denoising"].value, ""))
+        for name, (_, value) in ONLY_WITH.items():
+            controls[name].enabled = self._applies(name) and value not in reductions
+
+    def _choose_layer(self, method: MethodChoice) -> None:
+        layer = self.controls["layer"]
+        if method.input_only and layer.value not in (None, IMAGE):
+            self._own_layer, layer.value = layer.value, IMAGE
+        elif not method.input_only and self._own_layer is not None:
+            self._own_layer, layer.value = None, self._own_layer
+        own = self._own_layer
+        self._of_layer.tell("" if own is None else image_instead(method, own))
 
     def _choose_options(self, _value: Any = None) -> None:
         for name, choice in OPTIONS.items():
@@ -272,13 +334,3 @@ class SpecForm(QWidget):
 
 def _default(name: str) -> Any:
     return SaliencySpec.model_fields[name].default
-
-
-def _layer_in_words(layer: LayerChoice) -> str:
-    if layer.um_per_px is None:
-        words = f"{layer.name} - 1/{layer.stride:g} of the model's pixels"
-    else:
-        words = f"{layer.name} - {layer.um_per_px:.1f} um per pixel"
-    if layer.spread_px and layer.um_per_px is not None:
-        words += f", placed to {layer.spread_px * layer.um_per_px / layer.stride:.1f} um"
-    return words

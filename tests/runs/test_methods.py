@@ -96,7 +96,7 @@ def test_a_region_is_refined_and_ends_as_it_would_at_once(
     spec, region = spec_of(method), REGION
     run = refine_region(
         noisy, resnet, [spec], tmp_path / "rounds", region=region, tiling=ALL,
-        on_round=lambda run: rounds.append(run.path),
+        on_round=lambda run, _done: rounds.append(run.path),
     )  # fmt: skip
     assert run is not None
     at_once = explained(noisy, resnet, tmp_path / "a.zarr", [spec], region=region)

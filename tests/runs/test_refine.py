@@ -25,7 +25,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_last_round_is_what_a_run_computes(noisy, classifier, tmp_path: Path) -> None:
     slide, model = noisy, classifier
-    tables = []
+    tables, shares = [], []
     last = refine_region(
         slide,
         model,
@@ -34,7 +34,7 @@ def test_the_last_round_is_what_a_run_computes(noisy, classifier, tmp_path: Path
         region=REGION,
         tiling=ALL,
         compute=COMPUTE,
-        on_round=lambda run: tables.append(run.tiles),
+        on_round=lambda run, done: (tables.append(run.tiles), shares.append(done)),
     )
     run = explain_slide(
         slide,
@@ -52,6 +52,7 @@ def test_the_last_round_is_what_a_run_computes(noisy, classifier, tmp_path: Path
         assert (got.shape, got.translate_um) == (expected.shape, expected.translate_um)
         np.testing.assert_allclose(got.levels[0][:], expected.levels[0][:], rtol=1e-4, atol=1e-6)
     key = next(iter(run.maps))
+    assert shares == pytest.approx([count / 6 for count in range(1, len(shares) + 1)])
     # The first round comes after one sample, and each knows more than the one before.
     tables.append(last.tiles)
     drawn = [float(table[f"samples_{key}"].mean()) for table in tables]

@@ -25,11 +25,11 @@ from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.viewer.asked import Describe
 from napari_smoothsal.viewer.engine_work import Engine
 from napari_smoothsal.viewer.messages import answer_of, line_of
+from napari_smoothsal.viewer.offered import Described
 from napari_smoothsal.viewer.readers import read_slides
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
 from napari_smoothsal.viewer.spec_form import SpecForm
-from napari_smoothsal.viewer.told import Described
 
 CARD = ModelCard(
     name="tiny",

@@ -31,6 +31,10 @@ BAD_OPTIONS = [
     ("denoising", "centred_hook", "strength", 1.5, "less than or equal to 1"),
     ("denoising", "centred_hook", "strength", -0.1, "greater than or equal to 0"),
     ("denoising", "gaussian_blur", "sigma", -1.0, "greater than"),
+    ("method", "rise", "masks", 0, "greater than or equal to 2"),
+    ("method", "rise", "p1", 1.0, "less than 1"),
+    ("method", "lime", "size_px", 1, "greater than or equal to 2"),
+    ("method", "integrated_gradients", "steps", 0, "greater than or equal to 1"),
 ]
 
 
@@ -158,13 +162,29 @@ def test_of_the_slide_and_the_model(
     assert slides._model.native.styleSheet() == "" and slides.problem == ""
 
 
-def test_an_option_that_only_the_engine_knows_is_told(ready: SaliencyDock, qtbot: Any) -> None:
-    ready.form.controls["method"].value = "deeplift"
-    baseline = ready.form.options["method_options"].controls["baseline"]
-    baseline.value = "blue"
-    ready.explain_view()
-    finish(ready, qtbot)
-    assert "blue" in ready.bar.status and baseline.value == "blue"
-    assert "border" in baseline.native.styleSheet()
-    baseline.value = "black"
-    assert baseline.native.styleSheet() == ""
+ENGINES: list[tuple[str, str, Any, Any, str, bool]] = [
+    ("deeplift", "baseline", "blue", "black", "No baseline named 'blue'", True),
+    ("rise", "fill", "nothing", "white", "No fill named 'nothing'", True),
+    ("rise", "cells", 900, 3, "900 cells do not fit", False),
+    ("lime", "size_px", 900, 32, "Superpixels of 900 px do not part a tile", False),
+    ("occlusion", "size_px", 900, 32, "Squares of 900 px do not fit", False),
+]
+"""Method, option, what cannot work and what can, what is said, whether the control is known."""
+
+
+def test_options_that_only_the_engine_knows_are_told(ready: SaliencyDock, qtbot: Any) -> None:
+    for method, name, value, good, why, marked in ENGINES:
+        ready.form.controls["method"].value = method
+        controls = ready.form.options["method_options"].controls
+        for few in {"masks", "samples"} & set(controls):
+            controls[few].value = 8
+        controls[name].value = value
+        ready.explain_view()
+        finish(ready, qtbot)
+        assert why in ready.bar.status and controls[name].value == value
+        assert ("border" in controls[name].native.styleSheet()) == marked
+        controls[name].value = good
+        assert controls[name].native.styleSheet() == ""
+        ready.explain_view()
+        finish(ready, qtbot)
+        assert ready.bar.status.startswith("Done.")

@@ -101,6 +101,7 @@ def test_the_reading_says_which_colour_is_which_class(qtbot: Any, tmp_path: Path
         total_variation=1.5,
         standard_error=0.02,
         samples=20,
+        counted="noise samples",
         displaced_um=7.04,
         probabilities={"background": 0.8, "normal": 0.15, "tumour": 0.05},
         predicted={"normal": 3, "tumour": 1},

@@ -17,6 +17,7 @@ from napari_smoothsal.viewer import run_bar
 from napari_smoothsal.viewer.copied_settings import Setting, as_command, as_python
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
+from napari_smoothsal.viewer.told import Progressed
 
 
 def wait(qtbot: Any, condition: Any) -> None:
@@ -148,6 +149,54 @@ def test_a_pause_holds_the_tiles_and_cancel_ends_it(ready: SaliencyDock, qtbot: 
     finish(ready, qtbot)
     assert "goes on where it stopped" in ready.bar.status or ready.bar.status.startswith("Done.")
     assert not ready.bar.pause.isChecked()
+
+
+def of_many_masks(dock: SaliencyDock, masks: int) -> None:
+    dock.form.controls["method"].value = "rise"
+    controls = dock.form.options["method_options"].controls
+    controls["masks"].value, controls["cells"].value = masks, 3
+
+
+def test_a_view_of_many_masks_says_how_far_it_is(ready: SaliencyDock, qtbot: Any) -> None:
+    of_many_masks(ready, 100)
+    told: list[Progressed] = []
+    ready.session.engine.answered.connect(
+        lambda answer: told.append(answer) if isinstance(answer, Progressed) else None
+    )
+    ready.explain_view()
+    finish(ready, qtbot)
+    assert ready.bar.status.startswith("Done.")
+    shares = [one.done / one.total for one in told]
+    assert shares == sorted(shares) and shares[0] == 0
+    # Not done at the first sight, as it would be if masks were noise samples.
+    assert any(0.1 < share < 0.9 for share in shares)
+
+
+def test_what_is_cancelled_among_many_masks_goes_on(
+    ready: SaliencyDock, viewer: Any, tiff_slide: Path, qtbot: Any
+) -> None:
+    of_many_masks(ready, 120)
+    ready.form.compute.controls["batch_size"].value = "4"
+    corners = np.array([[60, 60], [60, 120], [120, 120], [120, 60]])
+    viewer.add_shapes([corners], shape_type="rectangle")
+    ready.estimate_region()
+    wait(qtbot, ready.bar.start.isEnabled)
+    ready.start()
+    wait(qtbot, lambda: ready.bar.progress_bar.value() >= 4)
+    ready.bar.pause.click()
+    wait(qtbot, lambda: "Paused" in ready.bar.status)
+    ready.bar.pause.click()
+    wait(qtbot, lambda: "left" in ready.bar.status)
+    ready.cancel()
+    finish(ready, qtbot)
+    assert ready.bar.status == "Stopped. The same again goes on where it stopped."
+    (store,) = tiff_slide.parent.glob("*.region.*.smoothsal.zarr")
+    before = open_run(store).tiles["status"].eq("done").sum()
+    assert ".input.original." in store.name and 0 < before < len(open_run(store).tiles)
+    ready.explain_region()
+    finish(ready, qtbot)
+    assert ready.bar.status.startswith("Done.")
+    assert open_run(store).status == "complete"
 
 
 SPEC = SaliencySpec(

@@ -16,16 +16,8 @@ from viewer_listening import Listener
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.viewer.asked import Describe, DescribeModel, Explain, SlideFile
-from napari_smoothsal.viewer.told import (
-    Described,
-    Failed,
-    Finished,
-    Grown,
-    ModelDescribed,
-    Progressed,
-    Ready,
-    Stopped,
-)
+from napari_smoothsal.viewer.offered import Described, ModelDescribed
+from napari_smoothsal.viewer.told import Failed, Finished, Grown, Progressed, Ready, Stopped
 
 SPEC = SaliencySpec(layer="layer1", samples=0)
 LONG = SaliencySpec(layer="layer1", samples=400)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from napari_smoothsal.viewer.asked import DescribeModel
 from napari_smoothsal.viewer.engine_work import Engine
-from napari_smoothsal.viewer.told import ModelDescribed
+from napari_smoothsal.viewer.offered import ModelDescribed
 
 PATIENCE_MS = 60_000
 
