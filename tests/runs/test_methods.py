@@ -10,7 +10,7 @@ from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, Tiling
 from napari_smoothsal.attribution import METHODS
-from napari_smoothsal.attribution.base import PerturbationMethod
+from napari_smoothsal.attribution.base import ImageMethod
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import Model
 from napari_smoothsal.render.words import legend
@@ -32,7 +32,7 @@ REGION = (20, 20, 90, 90)
 
 
 def spec_of(method: str, **fields: object) -> SaliencySpec:
-    at_the_image = isinstance(METHODS[method], PerturbationMethod)
+    at_the_image = isinstance(METHODS[method], ImageMethod)
     return SaliencySpec(
         layer="input" if at_the_image else "layer2",
         method=method,
