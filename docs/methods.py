@@ -15,7 +15,7 @@ from PIL import Image
 
 import napari_smoothsal as ss
 from napari_smoothsal.attribution import METHODS
-from napari_smoothsal.attribution.base import PerturbationMethod
+from napari_smoothsal.attribution.base import ImageMethod
 from napari_smoothsal.render.figure import comparison_figure
 from napari_smoothsal.slides.sample import sample_slide_path
 
@@ -28,7 +28,7 @@ QUALITY = 88
 
 def picture_of(method: str, slide: ss.Slide, model: ss.Model, folder: Path) -> None:
     """Explain the place by a method, and draw it beside the tissue."""
-    at_the_image = isinstance(METHODS[method], PerturbationMethod)
+    at_the_image = isinstance(METHODS[method], ImageMethod)
     spec = ss.SaliencySpec(
         layer="input" if at_the_image else LAYER, method=method, samples=SAMPLES, target=TARGET
     )

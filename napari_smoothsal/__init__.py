@@ -24,6 +24,7 @@ _HOMES = {
     "load_model": "models",
     "TileMaps": "attribution",
     "explain_tiles": "attribution",
+    "optimise_masks": "attribution",
     "localisation": "evaluation",
     "total_variation": "evaluation",
     "Run": "runs",
@@ -38,6 +39,7 @@ __all__ = ["__version__", *sorted(_HOMES)]
 if TYPE_CHECKING:
     from napari_smoothsal.attribution import TileMaps as TileMaps
     from napari_smoothsal.attribution import explain_tiles as explain_tiles
+    from napari_smoothsal.attribution import optimise_masks as optimise_masks
     from napari_smoothsal.core.card import ModelCard as ModelCard
     from napari_smoothsal.core.errors import SmoothsalError as SmoothsalError
     from napari_smoothsal.core.specs import Compute as Compute

@@ -7,6 +7,7 @@ from napari_smoothsal.attribution.calibration import normal_magnitudes
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.network import Networks
+from napari_smoothsal.attribution.optimised_masks import OptimisedMasks, optimise_masks
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import TileMaps, explain_tiles
 from napari_smoothsal.attribution.walker import Stopped
@@ -18,10 +19,12 @@ __all__ = [
     "Explanation",
     "Method",
     "Networks",
+    "OptimisedMasks",
     "SpecMaps",
     "Stopped",
     "TileMaps",
     "explain_tiles",
     "normal_magnitudes",
+    "optimise_masks",
     "reduce_channels",
 ]

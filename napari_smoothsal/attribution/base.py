@@ -1,8 +1,9 @@
 """What a method is: how it turns passes of the network into an attribution.
 
-There are three kinds. A `LayerMethod` needs one pass, forth and back, of each noise sample, and
+There are four kinds. A `LayerMethod` needs one pass, forth and back, of each noise sample, and
 looks at what it left at the layer. A `PathMethod` adds up gradients between a baseline and the
-tile. A `PerturbationMethod` changes the image many times and looks at the scores alone.
+tile. A `PerturbationMethod` changes the image many times and looks at the scores alone. A
+`MaskMethod` looks for the mask that, laid over the image, changes the score most.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
+from napari_smoothsal.attribution.mask_optimisation import MaskOptimisation
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.core.registry import Registry
 from napari_smoothsal.core.settings import Settings, checked_options
@@ -185,8 +187,16 @@ class PathMethod(Method):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerturbationMethod(Method):
-    """A method that changes the image and looks at the scores: at layer ``"input"`` alone.
+class ImageMethod(Method):
+    """A method that changes the image: at layer ``"input"`` alone, and without noise samples."""
+
+    one_map: Callable[[Any], bool] = lambda _options: True
+    uses_gradients: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationMethod(ImageMethod):
+    """A method that changes the image and looks at the scores.
 
     Attributes
     ----------
@@ -199,8 +209,21 @@ class PerturbationMethod(Method):
 
     perturb: Callable[[PerturbedTile, Any], Perturbation]
     passes: Callable[[Any, int], int]
-    one_map: Callable[[Any], bool] = lambda _options: True
-    uses_gradients: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskMethod(ImageMethod):
+    """A method that optimises a mask over the image, to change the target's probability.
+
+    The gradients that it follows are those of its objective: no denoising touches them.
+
+    Attributes
+    ----------
+    optimise
+        From a tile and the options to its optimisation.
+    """
+
+    optimise: Callable[[PerturbedTile, Any], MaskOptimisation]
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -10,7 +10,8 @@ import torch
 
 from napari_smoothsal.attribution.jitter import with_margin
 from napari_smoothsal.attribution.network import Network
-from napari_smoothsal.attribution.noise import Place
+from napari_smoothsal.attribution.noise import Place, place_seed
+from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.denoise import denoised
 from napari_smoothsal.models import Decision
@@ -83,6 +84,19 @@ class Batch:
         """(B, C, H, W) the tiles themselves, 0..1, without margin."""
         images, _, _, margin = self.given
         return self.network.unit_range(with_margin(images, margin, 0))
+
+    def perturbed_tiles(self, seed: int) -> list[PerturbedTile]:
+        """The tiles, for methods that change them; ``seed`` is the spec's."""
+        return [
+            PerturbedTile(
+                image=image,
+                colours=colours,
+                normalised=self.network.normalised,
+                mpp=self.explainer.model.card.input_mpp,
+                seed=place_seed(seed, 0, place),
+            )
+            for image, colours, place in zip(self.images, self.colours(), self.places, strict=True)
+        ]
 
     def altered(self, walk: Walk) -> Network:
         """The network of a walk's passes."""

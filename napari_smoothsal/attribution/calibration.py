@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from napari_smoothsal.attribution.base import METHODS, PerturbationMethod
+from napari_smoothsal.attribution.base import METHODS, ImageMethod
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.network import Networks
 from napari_smoothsal.attribution.reduction import reduce_channels
@@ -63,7 +63,7 @@ def normal_magnitudes(
         key: spec
         for key, spec in zip(keys, quick, strict=True)
         # Thousands of passes for each tile are too much for a legend.
-        if key not in known and not isinstance(METHODS[spec.method], PerturbationMethod)
+        if key not in known and not isinstance(METHODS[spec.method], ImageMethod)
     }
     if new:
         explainer = Explainer(

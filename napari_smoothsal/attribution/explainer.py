@@ -8,7 +8,13 @@ from dataclasses import replace
 
 import torch
 
-from napari_smoothsal.attribution.base import LayerMethod, PathMethod, PerturbationMethod
+from napari_smoothsal.attribution.base import (
+    ImageMethod,
+    LayerMethod,
+    MaskMethod,
+    PathMethod,
+    PerturbationMethod,
+)
 from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.device import Device, resolve_device
@@ -239,9 +245,9 @@ class Explainer:
         Raises
         ------
         SettingError
-            If pieces, cells or superpixels are larger than a tile.
+            If pieces, cells or superpixels are larger than a tile, or a mask is finer.
         """
-        plans = [p for p in self.plans if isinstance(p.method, PerturbationMethod)]
+        plans = [p for p in self.plans if isinstance(p.method, ImageMethod)]
         if not plans:
             return
         card = self.model.card
@@ -256,8 +262,10 @@ class Explainer:
             seed=0,
         )
         for plan in plans:
-            assert isinstance(plan.method, PerturbationMethod)
-            plan.method.perturb(tile, plan.method_options)
+            if isinstance(plan.method, PerturbationMethod):
+                plan.method.perturb(tile, plan.method_options)
+            if isinstance(plan.method, MaskMethod):
+                plan.method.optimise(tile, plan.method_options)
 
     def altered(self, walk: Walk, network: Network) -> Network:
         """The network of a walk, of the device and format of another one.
@@ -284,6 +292,11 @@ class Explainer:
         spec, target = plan.spec, plan.target
         if target.unit is None:
             return
+        if isinstance(plan.method, MaskMethod):
+            raise SettingError(
+                f"target = {target.label!r}: method {plan.method.name!r} weighs a probability "
+                "against the size of its mask, and a hidden unit has none; choose a class"
+            )
         name, channel = target.unit
         layer = self.model.layer(name)
         if channel >= layer.channels:
@@ -354,7 +367,7 @@ def _check_channel(plan: MapPlan) -> None:
 
 
 def _check_layer(plan: MapPlan) -> None:
-    if isinstance(plan.method, PerturbationMethod) and plan.spec.layer != "input":
+    if isinstance(plan.method, ImageMethod) and plan.spec.layer != "input":
         raise SettingError(
             f"method {plan.method.name!r} changes the image and looks at the scores, so its maps "
             f"are of the image: layer = {plan.spec.layer!r} is none; choose layer = 'input', or "

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_smoothsal.attribution.base import PathMethod, PerturbationMethod
+from napari_smoothsal.attribution.base import MaskMethod, PathMethod, PerturbationMethod
 from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.batch_maps import BatchMaps, SpecMaps
 from napari_smoothsal.attribution.layer_walker import LayerWalker
+from napari_smoothsal.attribution.mask_walker import MaskWalker
 from napari_smoothsal.attribution.network import Network
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.path_walker import path_walker
@@ -70,7 +71,7 @@ class Explanation:
     def share(self) -> float:
         """How much of the work is done, 0..1; of ``samples="auto"``, of the most that it may be."""
         walkers = self._walkers
-        done = sum(w.drawn if w.open_tiles else w.turns for w in walkers)
+        done = sum(w.done if w.open_tiles else w.turns for w in walkers)
         return done / max(1, sum(w.turns for w in walkers))
 
     def step(self, most: int | None = None, stop: Callable[[], bool] | None = None) -> None:
@@ -144,4 +145,6 @@ def _walker(batch: Batch, walk: Walk, members: Sequence[int]) -> Walker[Any]:
         return path_walker(batch, walk, members)
     if isinstance(method, PerturbationMethod):
         return PerturbationWalker(batch, walk, members)
+    if isinstance(method, MaskMethod):
+        return MaskWalker(batch, walk, members)
     return LayerWalker(batch, walk, members)

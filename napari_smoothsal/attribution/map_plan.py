@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from napari_smoothsal.attribution.base import (
     METHODS,
+    ImageMethod,
     Method,
     MethodOptions,
-    PerturbationMethod,
     options_of,
 )
 from napari_smoothsal.attribution.baselines import CUSTOM
@@ -74,7 +74,7 @@ def settled(spec: SaliencySpec, scope: Scope) -> SaliencySpec:
     }
     if not method.uses_gradients and not denoising.changes_network and denoising.smooth is None:
         changes |= {"denoising": ORIGINAL.name, "denoising_options": {}}
-    if isinstance(method, PerturbationMethod):
+    if isinstance(method, ImageMethod):
         plain = SaliencySpec(layer=spec.layer)
         changes |= {"samples": 0, "jitter": False}
         changes |= {name: getattr(plain, name) for name in ("aggregate", "noise_at", "sigma")}

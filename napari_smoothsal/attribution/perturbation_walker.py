@@ -10,8 +10,7 @@ import torch
 from napari_smoothsal.attribution.base import PerturbationMethod
 from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.capture import captured
-from napari_smoothsal.attribution.noise import place_seed
-from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
+from napari_smoothsal.attribution.perturbation import Perturbation
 from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.attribution.walker import Row, Walker
 
@@ -47,18 +46,7 @@ class PerturbationWalker(Walker[Scores]):
         super().__init__(batch, walk, members)
         assert walk.way is not None and isinstance(walk.way.method, PerturbationMethod)
         method, options = walk.way.method, walk.way.options
-        tiles = [
-            PerturbedTile(
-                image=image,
-                colours=colours,
-                normalised=batch.network.normalised,
-                mpp=batch.explainer.model.card.input_mpp,
-                seed=place_seed(walk.seed, 0, place),
-            )
-            for image, colours, place in zip(
-                batch.images, batch.colours(), batch.places, strict=True
-            )
-        ]
+        tiles = batch.perturbed_tiles(walk.seed)
         # One member asks for each target; what others do differently is done to finished maps.
         self._asking = {self.plan(i).target: i for i in members}
         made = {

@@ -131,7 +131,7 @@ def explain_tiles(
     tile derives from its position in ``images``, not from the batch it falls into.
     """
     compute = compute or Compute()
-    batch = _checked(model, images)
+    batch = checked_images(model, images)
     if not 0 <= 2 * margin < min(batch.shape[2:]):
         raise SettingError(
             f"margin = {margin}: nothing is left of images of {tuple(batch.shape[2:])} px; give "
@@ -235,7 +235,7 @@ def _checked_baselines(
     sides: tuple[int, int],
 ) -> torch.Tensor:
     """One image, or one for each tile; where ``tiles`` is None, as many as one likes."""
-    baselines = _checked(model, given)
+    baselines = checked_images(model, given)
     if baselines.shape[2:] != sides or (tiles and len(baselines) not in (1, tiles)):
         many = (
             "as many images as you like"
@@ -249,7 +249,14 @@ def _checked_baselines(
     return baselines
 
 
-def _checked(model: Model, images: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:
+def checked_images(model: Model, images: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:
+    """(B, C, H, W) images of a model's, as given.
+
+    Raises
+    ------
+    SettingError
+        If they have another shape, format or range than its card says.
+    """
     batch = torch.as_tensor(images)
     channels = len(model.card.mean)
     if batch.ndim != 4 or batch.shape[1] != channels or len(batch) == 0:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_smoothsal.attribution.base import (
+    ImageMethod,
     LayerMethod,
     MethodOptions,
     PathMethod,
-    PerturbationMethod,
 )
 from napari_smoothsal.attribution.jitter import Jitter, jitter_of
 from napari_smoothsal.attribution.map_plan import MapPlan
@@ -32,7 +32,7 @@ class Way:
         Where its passes depend on the layer; None: they do not.
     """
 
-    method: LayerMethod | PathMethod | PerturbationMethod
+    method: LayerMethod | PathMethod | ImageMethod
     options: MethodOptions
     layer: str | None
 
@@ -96,7 +96,7 @@ def _way_of(plan: MapPlan) -> Way | None:
     method, options = plan.method, plan.method_options
     if isinstance(method, PathMethod):
         return Way(method, options, plan.spec.layer)
-    if isinstance(method, PerturbationMethod):
+    if isinstance(method, ImageMethod):
         return Way(method, options, None)
     assert isinstance(method, LayerMethod)
     return None if method.backward is None else Way(method, options, None)

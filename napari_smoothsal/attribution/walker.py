@@ -88,6 +88,11 @@ class Walker(ABC, Generic[Found]):
         most = MOST_AUTO_SAMPLES if samples == "auto" else max(samples, 1)
         return most * self.per_sample
 
+    @property
+    def done(self) -> float:
+        """How many turns were taken; where one takes several passes, with its part."""
+        return self.drawn
+
     @abstractmethod
     def run(self, rows: Sequence[Row]) -> Found:
         """One pass. Where memory runs out in it, it is taken again with fewer rows."""

@@ -48,12 +48,12 @@ def methods(
 
 
 def _told(method: Method) -> dict[str, Any]:
-    from napari_smoothsal.attribution.base import PerturbationMethod
+    from napari_smoothsal.attribution.base import ImageMethod
 
     return {
         "name": method.name,
         "title": method.title,
-        "layers": "input" if isinstance(method, PerturbationMethod) else "all",
+        "layers": "input" if isinstance(method, ImageMethod) else "all",
         "options": [
             {"name": option, "default": field.get_default(), "help": field.description}
             for option, field in method.options.model_fields.items()

@@ -123,6 +123,23 @@ class Question:
         score = chosen[:, 0] - chosen[:, 1] if chosen.shape[1] == 2 else chosen[:, 0]
         return torch.where(self.pixels, score, 0).sum((1, 2))
 
+    def probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """(B,) of the class: the mean over the pixels asked about; 0 where there are none.
+
+        A single logit stands against 0, and of a difference the classes stand against each other
+        alone. A hidden unit has no probability.
+        """
+        assert self.unit is None
+        index = self.classes[:, :, None, None].expand(-1, -1, *output.shape[2:])
+        chosen = output.gather(1, index)
+        if chosen.shape[1] == 2:
+            each = torch.sigmoid(chosen[:, 0] - chosen[:, 1])
+        elif output.shape[1] == 1:
+            each = torch.sigmoid(chosen[:, 0])
+        else:
+            each = output.softmax(1).gather(1, index)[:, 0]
+        return torch.where(self.pixels, each, 0).sum((1, 2)) / self.explained_px.clamp_min(1)
+
 
 class Readout:
     """How the outputs of one model are read.

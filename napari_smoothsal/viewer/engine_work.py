@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from napari_smoothsal.attribution import METHODS, Networks
-from napari_smoothsal.attribution.base import PerturbationMethod
+from napari_smoothsal.attribution.base import ImageMethod, MaskMethod, Method
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
@@ -53,6 +53,7 @@ from napari_smoothsal.viewer.option_settings import schema_of
 from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.told import (
     Answer,
+    Counted,
     Estimated,
     Finished,
     Grown,
@@ -369,7 +370,6 @@ def reading_of(run: Run, model: Model) -> Reading:
     tiles = run.tiles
     good = tiles[tiles["status"] == "done"]
     key, shown = next(iter(run.maps.items()))
-    changes = isinstance(METHODS[shown.spec.method], PerturbationMethod)
     return Reading(
         tiles=len(good),
         failed=int((tiles["status"] == "failed").sum()),
@@ -378,7 +378,7 @@ def reading_of(run: Run, model: Model) -> Reading:
         total_variation=_mean(good[f"tv_{key}"]),
         standard_error=_mean(good[f"se_{key}"]),
         samples=_mean(good[f"samples_{key}"]) or 0.0,
-        counted="changed images" if changes else "noise samples",
+        counted=_counted(METHODS[shown.spec.method]),
         displaced_um=shown.displaced_um,
         probabilities={
             name: mean
@@ -393,3 +393,9 @@ def _mean(column: pd.Series[float]) -> float | None:
     values = column.to_numpy(dtype=float)
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else None
+
+
+def _counted(method: Method) -> Counted:
+    if isinstance(method, MaskMethod):
+        return "iterations"
+    return "changed images" if isinstance(method, ImageMethod) else "noise samples"

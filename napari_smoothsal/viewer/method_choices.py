@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_smoothsal.attribution import METHODS
-from napari_smoothsal.attribution.base import Method, PerturbationMethod
+from napari_smoothsal.attribution.base import ImageMethod, Method
 from napari_smoothsal.attribution.map_plan import settled
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.denoise import DENOISINGS
@@ -29,7 +29,7 @@ def method_choices() -> tuple[MethodChoice, ...]:
             name=method.name,
             title=method.title,
             options=schema_of(method.options),
-            input_only=isinstance(method, PerturbationMethod),
+            input_only=isinstance(method, ImageMethod),
             left_out=_left_out(method),
             nothing_to=tuple(
                 name for name in DENOISINGS if _settled(method, denoising=name).denoising != name

@@ -10,6 +10,9 @@ from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.message import Message, Pair
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 
+Counted = Literal["noise samples", "changed images", "iterations"]
+"""What a map is made of several of."""
+
 MOST_ROWS = 20_000
 """Tiles in a message, at most."""
 
@@ -105,7 +108,7 @@ class Reading(Message):
     total_variation: float | None
     standard_error: float | None
     samples: float
-    counted: Literal["noise samples", "changed images"]
+    counted: Counted
     displaced_um: float
     probabilities: dict[str, float]
     predicted: dict[str, int]

@@ -11,7 +11,7 @@ from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, Tiling
 from napari_smoothsal.attribution import METHODS
-from napari_smoothsal.attribution.base import PerturbationMethod, options_of
+from napari_smoothsal.attribution.base import ImageMethod, PerturbationMethod, options_of
 from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import Model
@@ -20,6 +20,8 @@ from napari_smoothsal.runs.estimate import estimate_run
 from napari_smoothsal.runs.refine import refine_region
 from napari_smoothsal.slides import ArraySlide
 
+FREE: dict[str, object] = {"mask_px": 8, "iterations": 2, "sparsity": 0.0, "smoothness": 0.0}
+"""Of a mask that nothing holds: a random network's probability is hardly worth one."""
 QUICK: dict[str, dict[str, object]] = {
     "integrated_gradients": {"steps": 3},
     "gradient_shap": {"baseline": "white", "draws": 2},
@@ -28,13 +30,17 @@ QUICK: dict[str, dict[str, object]] = {
     "lime": {"samples": 24, "size_px": 24},
     "kernel_shap": {"samples": 24, "size_px": 24},
     "shapley_sampling": {"permutations": 2, "size_px": 32},
+    "igos": FREE | {"steps": 2},
+    "igos_plus": FREE | {"steps": 2},
+    "igos_plus_plus": FREE | {"steps": 2},
+    "meaningful_perturbation": FREE,
 }
 """Enough to see that they run."""
 REGION = (20, 20, 90, 90)
 
 
 def spec_of(method: str, **fields: object) -> SaliencySpec:
-    at_the_image = isinstance(METHODS[method], PerturbationMethod)
+    at_the_image = isinstance(METHODS[method], ImageMethod)
     return SaliencySpec(
         layer="input" if at_the_image else "layer2",
         method=method,
@@ -63,7 +69,9 @@ def test_a_slide_is_explained_by_every_method(
     assert run_map.spec.denoising == ("centred_hook" if uses else "original")
 
 
-@pytest.mark.parametrize("method", ["rise", "occlusion", "gradient_shap", "lrp_epsilon"])
+@pytest.mark.parametrize(
+    "method", ["rise", "occlusion", "gradient_shap", "lrp_epsilon", "igos_plus_plus"]
+)
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     method: str, resnet: Model, noisy: ArraySlide, tmp_path: Path
 ) -> None:
@@ -88,7 +96,7 @@ def test_a_segmenter_is_explained_by_every_method(
     assert np.isfinite(np.asarray(run_map.levels[0])).mean() > 0.5
 
 
-@pytest.mark.parametrize("method", ["rise", "occlusion", "integrated_gradients"])
+@pytest.mark.parametrize("method", ["rise", "occlusion", "integrated_gradients", "igos_plus_plus"])
 def test_a_region_is_refined_and_ends_as_it_would_at_once(
     method: str, resnet: Model, noisy: ArraySlide, tmp_path: Path
 ) -> None:
@@ -120,6 +128,15 @@ def test_an_estimate_waits_for_no_whole_tile(resnet: Model, noisy: ArraySlide) -
     assert short is not None and long is not None
     assert time.monotonic() - began < long / 2
     assert 10 < long / short < 1000
+
+
+def test_a_mask_finer_than_a_tile_is_refused_before_anything_is_written(
+    resnet: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    spec = SaliencySpec(layer="input", method="igos", method_options={"mask_px": 300})
+    with pytest.raises(SettingError, match="mask_px = 300"):
+        explained(noisy, resnet, tmp_path / "a.zarr", [spec], region=REGION)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_activations_say_nothing_of_the_target(

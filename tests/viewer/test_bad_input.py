@@ -164,7 +164,7 @@ def test_of_the_slide_and_the_model(
 
 ENGINES: list[tuple[str, str, Any, Any, str, bool]] = [
     ("deeplift", "baseline", "blue", "black", "no baseline named 'blue'", True),
-    ("rise", "fill", "nothing", "white", "No fill named 'nothing'", True),
+    ("rise", "fill", "nothing", "white", "no fill named 'nothing'", True),
     ("rise", "cells", 900, 3, "900 cells do not fit", False),
     ("lime", "size_px", 900, 32, "Superpixels of 900 px do not part a tile", False),
     ("occlusion", "size_px", 900, 32, "Squares of 900 px do not fit", False),

@@ -12,10 +12,12 @@ from viewer_listening import PATIENCE_MS, finish
 from viewer_pictures import tissue, write_tiff
 
 from napari_smoothsal.attribution import METHODS
-from napari_smoothsal.attribution.base import PerturbationMethod
+from napari_smoothsal.attribution.base import ImageMethod
 
 pytestmark = pytest.mark.gl
 
+FREE = {"mask_px": 8, "iterations": 2, "sparsity": 0.0, "smoothness": 0.0}
+"""Of a mask that nothing holds: a random network's probability is hardly worth one."""
 QUICK: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": 3},
     "gradient_shap": {"baseline": "white", "draws": 2},  # the models bring no normal tissue
@@ -24,6 +26,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "lime": {"samples": 12, "size_px": 32},
     "kernel_shap": {"samples": 12, "size_px": 32},
     "shapley_sampling": {"permutations": 2, "size_px": 32},
+    **dict.fromkeys(("igos", "igos_plus", "igos_plus_plus"), FREE | {"steps": 2}),
+    "meaningful_perturbation": FREE,
 }
 """Enough to see something."""
 HIDDEN = {"model_folder": "layer2", "segmenter_folder": "encoder.layer2"}
@@ -60,7 +64,7 @@ def test_it_shows_its_map_under_its_own_words(
     name: str, dock: tuple[Any, str], window: Any, qtbot: Any
 ) -> None:
     (saliency, hidden), method = dock, METHODS[name]
-    controls, at_the_image = saliency.form.controls, isinstance(method, PerturbationMethod)
+    controls, at_the_image = saliency.form.controls, isinstance(method, ImageMethod)
     qtbot.waitUntil(lambda: bool(controls["layer"].value), timeout=PATIENCE_MS)
     window.scene.camera.center, window.scene.camera.zoom = (0.0, 128.0, 128.0), 16.0
     controls["samples"].value, controls["method"].value = "2", name

@@ -13,3 +13,5 @@ from napari_smoothsal.attribution.methods import occlusion
 from napari_smoothsal.attribution.methods import rise
 from napari_smoothsal.attribution.methods import lime
 from napari_smoothsal.attribution.methods import shapley
+from napari_smoothsal.attribution.methods import igos
+from napari_smoothsal.attribution.methods import meaningful_perturbation
