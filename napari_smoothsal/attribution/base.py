@@ -202,13 +202,9 @@ class PerturbationMethod(ImageMethod):
     ----------
     perturb
         From a tile and the options to what is done to it.
-    passes
-        From the options and a tile's side in px to about how many images are scored: what an
-        estimate of time counts with.
     """
 
     perturb: Callable[[PerturbedTile, Any], Perturbation]
-    passes: Callable[[Any, int], int]
 
 
 @dataclass(frozen=True, kw_only=True)

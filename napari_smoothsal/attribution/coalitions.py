@@ -21,11 +21,6 @@ class CoalitionOptions(MaskedOptions):
     )
 
 
-def expected_superpixels(options: CoalitionOptions, side: int) -> int:
-    """About how many a tile of a side in px has."""
-    return max(1, round(side / options.size_px)) ** 2
-
-
 def too_few(method: str, images: int, superpixels: int) -> str:
     """What to tell the user where a fit has fewer images than unknowns; else nothing."""
     if not superpixels or images > superpixels:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_smoothsal.render.colours import Palette, coloured, over
 from napari_smoothsal.render.limits import ColourLimit, colour_limit
 from napari_smoothsal.render.standing_out import standing_out
-from napari_smoothsal.render.words import HATCHED, RESEARCH_ONLY, legend, plain
+from napari_smoothsal.render.words import HATCHED, RESEARCH_ONLY, at_zero, legend, plain
 from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.slides import Box, Slide
 
@@ -199,7 +199,7 @@ def _add_legend(
     place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
     mappable = ScalarMappable(Normalize(-1, 1), colours)
     bar = figure.colorbar(mappable, cax=place, orientation="horizontal")
-    bar.set_ticks([-1, 0, 1], labels=[against, "no influence", supports])
+    bar.set_ticks([-1, 0, 1], labels=[against, at_zero(run_map), supports])
     # Inwards, so that long names of targets stay on the picture.
     first, _, last = bar.ax.get_xticklabels()
     first.set_horizontalalignment("left")

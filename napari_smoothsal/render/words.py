@@ -28,6 +28,11 @@ def legend(run_map: RunMap) -> tuple[str, str]:
     return f"{verbs[0]} {target}", f"{verbs[1]} {target}"
 
 
+def at_zero(run_map: RunMap) -> str:
+    """Caption of the middle of the colours."""
+    return "no influence" if run_map.of_the_target else "silent"
+
+
 def plain(name: str) -> str:
     """A registered name, with or without options, as words."""
     return name.replace("_", " ")

@@ -12,8 +12,7 @@ from torch import nn
 from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
-from napari_smoothsal.attribution.base import METHODS, PerturbationMethod, options_of
-from napari_smoothsal.attribution.pieces import Circles, Labelled, Squares
+from napari_smoothsal.attribution.pieces import Circles, Squares
 from napari_smoothsal.attribution.segments import superpixels
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
@@ -255,17 +254,3 @@ def test_what_cannot_work_is_refused_in_words(options, error, words: str) -> Non
 def test_micrometres_need_a_card_that_knows_them(options) -> None:
     with pytest.raises(SettingError, match="input_mpp"):
         occlusion(darkness(96, input_mpp=None), stained(), **options)
-
-
-def test_passes_are_about_what_is_scored() -> None:
-    method = METHODS["occlusion"]
-    assert isinstance(method, PerturbationMethod)
-    for given, count in (
-        ({}, Squares(224, 224, 32, 16).count),
-        ({"pieces": "circle"}, Circles(224, 224, 32, 16).count),
-        ({"size_px": 50, "stride_px": 30}, Squares(224, 224, 50, 30).count),
-    ):
-        assert method.passes(options_of(method, given), 224) == 1 + count
-    few = options_of(method, {"pieces": "superpixel"})
-    found = Labelled(superpixels(stained(224)[0], 32)).count
-    assert 0.8 < method.passes(few, 224) / found < 1.2

@@ -167,7 +167,7 @@ ENGINES: list[tuple[str, str, Any, Any, str, bool]] = [
     ("rise", "fill", "nothing", "white", "no fill named 'nothing'", True),
     ("rise", "cells", 900, 3, "900 cells do not fit", False),
     ("lime", "size_px", 900, 32, "Superpixels of 900 px do not part a tile", False),
-    ("occlusion", "size_px", 900, 32, "Squares of 900 px do not fit", False),
+    ("occlusion", "size_px", 900, 32, "squares of 900 px do not fit", False),
 ]
 """Method, option, what cannot work and what can, what is said, whether the control is known."""
 

@@ -96,7 +96,6 @@ LIME = METHODS.register(
         negative="speaks against",
         options=LimeOptions,
         perturb=Lime,
-        passes=lambda options, _side: options.samples,
     )
 )
 """Local interpretable model-agnostic explanations (Ribeiro et al. 2016); see `Lime`."""

@@ -16,13 +16,9 @@ from napari_smoothsal.attribution.fills import (
     checked_fill,
 )
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
-from napari_smoothsal.attribution.pieces import Circles, Labelled, Pieces, Squares, steps
+from napari_smoothsal.attribution.pieces import Circles, Labelled, Pieces, Squares
 from napari_smoothsal.attribution.segments import nuclei, superpixels
 from napari_smoothsal.core.errors import SettingError
-
-_USUAL_MPP = 0.5
-_UM2_PER_NUCLEUS = 200.0
-"""Of crowded tissue, as the sample slide's."""
 
 _NO_NUCLEI = (
     "pieces = 'nucleus': no nuclei were found in at least one tile, whose map is therefore zero; "
@@ -155,16 +151,6 @@ def _occlusion(tile: PerturbedTile, options: OcclusionOptions) -> Occlusion:
     return Occlusion(tile, _pieces(tile, options), options.fill, _NO_NUCLEI)
 
 
-def _passes(options: OcclusionOptions, side: int) -> int:
-    if options.pieces == "nucleus":
-        return 1 + round((side * _USUAL_MPP) ** 2 / _UM2_PER_NUCLEUS)
-    size, stride = _size_and_stride(options, _USUAL_MPP)
-    if options.pieces == "superpixel":
-        return 1 + round((side / size) ** 2)
-    across = steps(side, size, stride) if options.pieces == "square" else math.ceil(side / stride)
-    return 1 + across**2
-
-
 def _idle(options: OcclusionOptions) -> set[str]:
     if options.pieces == "nucleus":
         return {"size_px", "size_um", "stride_px"}
@@ -181,7 +167,6 @@ OCCLUSION = METHODS.register(
         options=OcclusionOptions,
         idle=_idle,
         perturb=_occlusion,
-        passes=_passes,
     )
 )
 """Of each pixel the mean, over the pieces that cover it, of the tile's score less that of the

@@ -150,7 +150,6 @@ RISE = METHODS.register(
         negative="speaks against",
         options=RiseOptions,
         perturb=Rise,
-        passes=lambda options, _side: options.masks,
     )
 )
 """Randomized input sampling for explanation (Petsiuk et al. 2018); see `Rise`."""

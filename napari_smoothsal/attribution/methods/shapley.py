@@ -18,7 +18,6 @@ from napari_smoothsal.attribution.base import METHODS, PerturbationMethod
 from napari_smoothsal.attribution.coalitions import (
     CoalitionOptions,
     Superpixels,
-    expected_superpixels,
     too_few,
 )
 from napari_smoothsal.attribution.masking import generator_of
@@ -207,7 +206,6 @@ KERNEL_SHAP = METHODS.register(
         negative="speaks against",
         options=KernelShapOptions,
         perturb=KernelShap,
-        passes=lambda options, _side: 2 + options.samples,
     )
 )
 """Lundberg & Lee 2017; see `KernelShap`."""
@@ -220,9 +218,6 @@ SHAPLEY_SAMPLING = METHODS.register(
         negative="speaks against",
         options=ShapleySamplingOptions,
         perturb=ShapleySampling,
-        passes=lambda options, side: (
-            2 + options.permutations * (expected_superpixels(options, side) - 1)
-        ),
     )
 )
 """Castro et al. 2009, Strumbelj & Kononenko 2010; see `ShapleySampling`."""
