@@ -69,10 +69,11 @@ class Looks:
     Parameters
     ----------
     values
-        (h, w).
+        (h, w); kept as they are.
     """
 
     def __init__(self, values: NDArray[np.floating]) -> None:
+        self.values = values
         signed: _Array = values.astype(np.float64)
         self.shape = signed.shape
         magnitudes = np.abs(signed)

@@ -1,0 +1,265 @@
+"""Sanity checks: does a map depend on what the model has learned?
+
+The map of the trained model is compared with that of copies whose blocks were randomised, one
+block after the other from the output down (*cascading*) or one block alone (*independent*), for
+the class that the trained model predicts (Adebayo et al., NeurIPS 2018; there the class that each
+copy predicts was explained). At hidden layers only what lies above them is randomised: below, the
+activations that are explained would be others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import pandas as pd
+import torch
+from pydantic import Field
+
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.reduction import reduce_channels
+from napari_smoothsal.core.errors import SettingError, UnknownNameError
+from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.evaluation.blocks import Block, blocks_above, blocks_of
+from napari_smoothsal.evaluation.chance import DRAWS, chance_similarities
+from napari_smoothsal.evaluation.map_similarity import Looks, similarity
+from napari_smoothsal.evaluation.paper import AT_ONCE, Tiles, Told, chunks
+from napari_smoothsal.evaluation.randomisation import Randomisation, randomised
+from napari_smoothsal.models import Model
+
+NOISE, OTHER_TILES = "noise as smooth", "another tile"
+_OTHERS = 3
+
+
+class SanityCheck(Randomisation):
+    """Which blocks are randomised, and how often."""
+
+    orders: tuple[Literal["cascading", "independent"], ...] = Field(
+        ("cascading",),
+        min_length=1,
+        description="`cascading` randomises all blocks from the output down to one, "
+        "`independent` each block alone.",
+    )
+    blocks: tuple[str, ...] | None = Field(
+        None,
+        description="Blocks to stop at; the last one above each layer always is. Unset: all.",
+    )
+    copies: int = Field(
+        1, ge=1, le=100, description="Random copies of the model, of `seed` and those after it."
+    )
+    draws: int = Field(DRAWS, ge=1, description="Noise maps that each map is compared with.")
+
+
+class Found(NamedTuple):
+    """Of a sanity check.
+
+    Attributes
+    ----------
+    similarities
+        One row per tile, map and randomised copy: ``tile``, ``layer``, ``method``,
+        ``denoising``, ``order``, ``block``, ``depth`` (blocks from the output down), ``whole``
+        (whether nothing trained is left above the layer; never of independent ones unless there
+        is but one block), ``copy``, and the measures of `Similarity`.
+    chance
+        The same measures of the trained model's maps ``against`` `NOISE`, several rows per tile,
+        and those of the next tiles of the same class, `OTHER_TILES`.
+    """
+
+    similarities: pd.DataFrame
+    chance: pd.DataFrame
+
+
+def sanity(
+    model: Model,
+    tiles: Tiles,
+    specs: Sequence[SaliencySpec],
+    how: SanityCheck,
+    compute: Compute,
+    told: Told = lambda *_: None,
+) -> Found:
+    """Compare maps of a model with those of randomised copies.
+
+    Parameters
+    ----------
+    model
+        Trained; it is not changed.
+    tiles
+        Explained. Running statistics of copies are refitted to the first of them.
+    specs
+        What is explained. ``target`` unset or "auto" is the class that the trained model predicts
+        for a tile, of the copies, too. Of models that decide per pixel the score is summed over
+        all pixels: those that a copy predicts would be others.
+    how
+        What is randomised.
+    compute
+        On what; ``precision="auto"`` is fp32, so that all copies have the same.
+    told
+        Called as it goes on.
+
+    Raises
+    ------
+    SettingError
+        If nothing lies above a layer.
+    UnknownNameError
+        If there is no such layer or block.
+    """
+    if compute.precision == "auto":
+        compute = compute.model_copy(update={"precision": "fp32"})
+    specs = Explainer(model, list(specs), compute, "tiles", warn=False).specs
+    steps = _Steps(model, specs, how)
+    known = tiles.images(range(min(AT_ONCE, len(tiles))))
+    parts = list(parts_by_class(model, tiles, compute))
+    done, total = 0, len(parts) * (1 + len(steps))
+    rows: list[dict[str, object]] = []
+    chance: list[dict[str, object]] = []
+    for label, indices in parts:
+        images = tiles.images(indices)
+        names = [tiles.name(index) for index in indices]
+        asked = [kept_target(model, spec, label) for spec in specs]
+        told("sanity checks", done, total)
+        trained = looks_of(model, asked, images, indices, compute)
+        for number, looks in enumerate(trained):
+            told("sanity checks: chance level", done, total)
+            chance += _chance(specs[number], names, indices, looks, how.draws)
+        done += 1
+        for step in steps:
+            told("sanity checks", done, total)
+            done += 1
+            chosen = [n for n in range(len(specs)) if step.depth <= steps.deepest[n]]
+            copied = randomised(model, step.randomised, step.how, known)
+            forgotten = looks_of(copied, [asked[n] for n in chosen], images, indices, compute)
+            for number, looks in zip(chosen, forgotten, strict=True):
+                whole = len(step.randomised) == steps.deepest[number]
+                about = {"order": step.order, "block": step.block, "depth": step.depth}
+                about |= {"whole": whole, "copy": step.how.seed}
+                for name, one, other in zip(names, trained[number], looks, strict=True):
+                    rows.append(
+                        {"tile": name}
+                        | named(specs[number])
+                        | about
+                        | similarity(one, other)._asdict()
+                    )
+    return Found(pd.DataFrame(rows), pd.DataFrame(chance))
+
+
+class _Step(NamedTuple):
+    """One randomised copy."""
+
+    order: str
+    block: str
+    depth: int
+    randomised: list[Block]
+    how: Randomisation
+
+
+class _Steps:
+    """All copies of a check.
+
+    Attributes
+    ----------
+    deepest
+        For each spec, how many blocks lie above its layer.
+    """
+
+    def __init__(self, model: Model, specs: Sequence[SaliencySpec], how: SanityCheck) -> None:
+        blocks = blocks_of(model)
+        above = {layer: len(blocks_above(model, layer)) for layer in {s.layer for s in specs}}
+        for layer, count in above.items():
+            if count == 0:
+                raise SettingError(
+                    f"layer {layer!r} of model {model.card.name!r} has no block above it that it "
+                    "is not a part of, so nothing can be randomised; choose a layer below"
+                )
+        names = [block.name for block in blocks]
+        for name in how.blocks or ():
+            if name not in names:
+                raise UnknownNameError(f"block of model {model.card.name!r}", name, names)
+        self.deepest = [above[spec.layer] for spec in specs]
+        depths = {names.index(name) + 1 for name in how.blocks or names} | set(above.values())
+        self._steps = [
+            _Step(
+                order,
+                names[depth - 1],
+                depth,
+                blocks[:depth] if order == "cascading" else blocks[depth - 1 : depth],
+                Randomisation(seed=seed, statistics=how.statistics),
+            )
+            for order in how.orders
+            for depth in sorted(depths)
+            if depth <= max(above.values())
+            for seed in range(how.seed, how.seed + how.copies)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[_Step]:
+        return iter(self._steps)
+
+
+def parts_by_class(model: Model, tiles: Tiles, compute: Compute) -> Iterator[tuple[int, list[int]]]:
+    """Numbers of tiles, `AT_ONCE` or fewer together, with the outcome that all of them have."""
+    asked = Explainer(model, [], compute, scope="tiles")
+    side = max(tiles.images([0]).shape[2:])
+    predicted: list[int] = []
+    for part in chunks(len(tiles), min(AT_ONCE, asked.batch_size(side))):
+        decision = asked.explain(tiles.images(part), [(i,) for i in part]).decision
+        predicted += decision.predicted.tolist()
+    for label in sorted(set(predicted)):
+        members = [index for index, outcome in enumerate(predicted) if outcome == label]
+        for part in chunks(len(members)):
+            yield label, [members[i] for i in part]
+
+
+def kept_target(model: Model, spec: SaliencySpec, label: int) -> SaliencySpec:
+    """A spec that asks about the same whatever a copy predicts."""
+    changes: dict[str, object] = {}
+    if spec.target in (None, "auto"):
+        changes["target"] = model.readout.score_of(label)[0]
+    if model.readout.dense:
+        changes["method_options"] = {**spec.method_options, "target_pixels": "all"}
+    return spec.model_copy(update=changes)
+
+
+def looks_of(
+    model: Model,
+    specs: Sequence[SaliencySpec],
+    images: torch.Tensor,
+    indices: Sequence[int],
+    compute: Compute,
+) -> list[list[Looks]]:
+    """The reduced map of each tile (n, C, H, W), by spec; the numbers are those of the noise."""
+    explainer = Explainer(model, list(specs), compute, "tiles", warn=False)
+    size = explainer.batch_size(max(images.shape[2:]))
+    found: list[list[Looks]] = [[] for _ in specs]
+    for part in chunks(len(images), size):
+        maps = explainer.explain(images[list(part)], [(indices[i],) for i in part])
+        for looks, spec, own in zip(found, explainer.specs, maps.specs, strict=True):
+            reduced = reduce_channels(own.maps, spec.reduction).numpy()
+            looks += [Looks(values) for values in reduced]
+    return found
+
+
+def named(spec: SaliencySpec) -> dict[str, object]:
+    """What tables call a spec."""
+    return {
+        "layer": spec.layer_label,
+        "method": spec.method_label,
+        "denoising": spec.denoising_label,
+    }
+
+
+def _chance(
+    spec: SaliencySpec,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    looks: Sequence[Looks],
+    draws: int,
+) -> Iterator[dict[str, object]]:
+    for number, (name, one) in enumerate(zip(names, looks, strict=True)):
+        about = {"tile": name} | named(spec)
+        for found in chance_similarities(one, seeds[number], draws):
+            yield about | {"against": NOISE} | found._asdict()
+        for further in range(1, 1 + min(_OTHERS, len(looks) - 1)):
+            other = looks[(number + further) % len(looks)]
+            yield about | {"against": OTHER_TILES} | similarity(one, other)._asdict()
