@@ -17,13 +17,19 @@ import torch
 from pydantic import Field
 
 from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.evaluation.blocks import Block, blocks_above, blocks_of
 from napari_smoothsal.evaluation.chance import DRAWS, chance_similarities
+from napari_smoothsal.evaluation.kept_class import (
+    kept_target,
+    named,
+    one_precision,
+    parts_by_class,
+    reduced_maps,
+)
 from napari_smoothsal.evaluation.map_similarity import Looks, similarity
-from napari_smoothsal.evaluation.paper import AT_ONCE, Tiles, Told, chunks
+from napari_smoothsal.evaluation.paper import AT_ONCE, Tiles, Told
 from napari_smoothsal.evaluation.randomisation import Randomisation, randomised
 from napari_smoothsal.models import Model
 
@@ -103,8 +109,7 @@ def sanity(
     UnknownNameError
         If there is no such layer or block.
     """
-    if compute.precision == "auto":
-        compute = compute.model_copy(update={"precision": "fp32"})
+    compute = one_precision(compute)
     specs = Explainer(model, list(specs), compute, "tiles", warn=False).specs
     steps = _Steps(model, specs, how)
     known = tiles.images(range(min(AT_ONCE, len(tiles))))
@@ -117,7 +122,7 @@ def sanity(
         names = [tiles.name(index) for index in indices]
         asked = [kept_target(model, spec, label) for spec in specs]
         told("sanity checks", done, total)
-        trained = looks_of(model, asked, images, indices, compute)
+        trained = _looks(model, asked, images, indices, compute)
         for number, looks in enumerate(trained):
             told("sanity checks: chance level", done, total)
             chance += _chance(specs[number], names, indices, looks, how.draws)
@@ -127,7 +132,7 @@ def sanity(
             done += 1
             chosen = [n for n in range(len(specs)) if step.depth <= steps.deepest[n]]
             copied = randomised(model, step.randomised, step.how, known)
-            forgotten = looks_of(copied, [asked[n] for n in chosen], images, indices, compute)
+            forgotten = _looks(copied, [asked[n] for n in chosen], images, indices, compute)
             for number, looks in zip(chosen, forgotten, strict=True):
                 whole = len(step.randomised) == steps.deepest[number]
                 about = {"order": step.order, "block": step.block, "depth": step.depth}
@@ -197,56 +202,15 @@ class _Steps:
         return iter(self._steps)
 
 
-def parts_by_class(model: Model, tiles: Tiles, compute: Compute) -> Iterator[tuple[int, list[int]]]:
-    """Numbers of tiles, `AT_ONCE` or fewer together, with the outcome that all of them have."""
-    asked = Explainer(model, [], compute, scope="tiles")
-    side = max(tiles.images([0]).shape[2:])
-    predicted: list[int] = []
-    for part in chunks(len(tiles), min(AT_ONCE, asked.batch_size(side))):
-        decision = asked.explain(tiles.images(part), [(i,) for i in part]).decision
-        predicted += decision.predicted.tolist()
-    for label in sorted(set(predicted)):
-        members = [index for index, outcome in enumerate(predicted) if outcome == label]
-        for part in chunks(len(members)):
-            yield label, [members[i] for i in part]
-
-
-def kept_target(model: Model, spec: SaliencySpec, label: int) -> SaliencySpec:
-    """A spec that asks about the same whatever a copy predicts."""
-    changes: dict[str, object] = {}
-    if spec.target in (None, "auto"):
-        changes["target"] = model.readout.score_of(label)[0]
-    if model.readout.dense:
-        changes["method_options"] = {**spec.method_options, "target_pixels": "all"}
-    return spec.model_copy(update=changes)
-
-
-def looks_of(
+def _looks(
     model: Model,
     specs: Sequence[SaliencySpec],
     images: torch.Tensor,
     indices: Sequence[int],
     compute: Compute,
 ) -> list[list[Looks]]:
-    """The reduced map of each tile (n, C, H, W), by spec; the numbers are those of the noise."""
-    explainer = Explainer(model, list(specs), compute, "tiles", warn=False)
-    size = explainer.batch_size(max(images.shape[2:]))
-    found: list[list[Looks]] = [[] for _ in specs]
-    for part in chunks(len(images), size):
-        maps = explainer.explain(images[list(part)], [(indices[i],) for i in part])
-        for looks, spec, own in zip(found, explainer.specs, maps.specs, strict=True):
-            reduced = reduce_channels(own.maps, spec.reduction).numpy()
-            looks += [Looks(values) for values in reduced]
-    return found
-
-
-def named(spec: SaliencySpec) -> dict[str, object]:
-    """What tables call a spec."""
-    return {
-        "layer": spec.layer_label,
-        "method": spec.method_label,
-        "denoising": spec.denoising_label,
-    }
+    maps = reduced_maps(model, specs, images, indices, compute)
+    return [[Looks(values) for values in of_spec] for of_spec in maps]
 
 
 def _chance(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -39,10 +41,12 @@ def sanity_verdicts(found: Found, seed: int = 0) -> pd.DataFrame:
         One row per map and measure of `Similarity`: ``similarity``, the mean over tiles with its
         95 % bootstrap interval ``low`` to ``high`` (of ten tiles or more); ``chance``, the mean
         against noise as smooth, with ``chance_low`` to ``chance_high``, between which 95 % of
-        single comparisons lie; ``others``, ``others_low``, ``others_high``, the same of the
-        trained model's maps of different tiles; ``kept``, how far the similarity lies on the way
-        from the higher of both means to 1; and the ``verdict``: `DEPENDS` where the similarity is
-        not above both intervals, `DOES_NOT` where at least `MOSTLY_KEPT` is kept, else `IN_PART`.
+        single comparisons lie; ``kept``, how far the similarity lies on the way from chance to 1;
+        and the ``verdict``: `DEPENDS` where the similarity is not above the interval of chance,
+        `DOES_NOT` where at least `MOSTLY_KEPT` is kept, else `IN_PART`; `UNKNOWN` where there is
+        nothing to compare. Beside it ``others``, ``others_low``, ``others_high``: the trained
+        model's maps of different tiles. They are told and do not count: what all tiles have in
+        common, be it the checkerboard of strides, would excuse itself.
     """
     whole = found.similarities
     whole = whole[whole["whole"] & (whole["order"] == "cascading")]
@@ -53,24 +57,22 @@ def sanity_verdicts(found: Found, seed: int = 0) -> pd.DataFrame:
         chance = found.chance[(found.chance[_KEYS] == list(key)).all(axis=1)]
         for measure in Similarity._fields:
             by_tile = part.groupby("tile", sort=False)[measure].mean().dropna().to_numpy()
-            row: dict[str, object] = about | {"measure": measure, "tiles": len(by_tile)}
+            row: dict[str, Any] = about | {"measure": measure, "tiles": len(by_tile)}
             value = _mean(by_tile)
             low, high = _bootstrap(by_tile, draw)
             row |= {"similarity": value, "low": low, "high": high}
-            base, limit = -np.inf, -np.inf
             for called, against in (("chance", NOISE), ("others", OTHER_TILES)):
                 drawn = chance.loc[chance["against"] == against, measure].dropna().to_numpy()
                 ends = np.percentile(drawn, _INTERVAL) if len(drawn) else (np.nan, np.nan)
                 row |= {called: _mean(drawn), f"{called}_low": ends[0], f"{called}_high": ends[1]}
-                if len(drawn):
-                    base, limit = max(base, _mean(drawn)), max(limit, ends[1])
-            kept = (value - base) / (1 - base) if np.isfinite(base) else np.nan
+            base, limit = row["chance"], row["chance_high"]
+            kept = (value - base) / (1 - base)
             rows.append(row | {"kept": kept, "verdict": _verdict(value, limit, kept)})
     return pd.DataFrame(rows)
 
 
 def _verdict(value: float, limit: float, kept: float) -> str:
-    if not np.isfinite(value) or not np.isfinite(limit):
+    if not np.isfinite(kept):
         return UNKNOWN
     if value <= limit:
         return DEPENDS

@@ -201,12 +201,12 @@ def test_verdicts_hold_similarity_against_chance(values, verdict: str, kept: flo
     assert table["kept"].to_numpy() == pytest.approx(kept, nan_ok=True)
 
 
-def test_the_higher_chance_level_counts() -> None:
-    noise, others = [-0.1, 0.1] * 20, [0.4, 0.6] * 20
+def test_what_other_tiles_have_in_common_is_told_and_excuses_nothing() -> None:
+    noise, others = [-0.1, 0.1] * 20, [0.9, 1.0] * 20
     table = sanity_verdicts(frame([0.55] * 12, {NOISE: noise, OTHER_TILES: others}))
-    assert (table["verdict"] == DEPENDS).all()
-    assert table["kept"].to_numpy() == pytest.approx(0.1)
-    assert (sanity_verdicts(frame([0.55] * 12, {NOISE: noise}))["verdict"] == DOES_NOT).all()
+    assert (table["verdict"] == DOES_NOT).all()
+    assert table["kept"].to_numpy() == pytest.approx(0.55)
+    assert table["others"].to_numpy() == pytest.approx(0.95)
 
 
 def test_intervals_need_ten_tiles() -> None:
