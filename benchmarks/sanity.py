@@ -3,7 +3,7 @@
     python benchmarks/sanity.py --out benchmarks/results/sanity.json
 
 Twelve synthetic tiles that no model was trained on, half of them tumour; maps without noise
-samples, at the image and at a hidden layer, as they are and with `centred_hook`; all blocks are
+samples, at the image and at a hidden layer, as they are and with `centred_hook`; blocks are
 randomised from the output down. Beside the verdicts: what is published of the method (Adebayo et
 al. 2018 of gradients and guided backpropagation; Sixt et al. 2020, When Explanations Lie, of the
 others), and what becomes of the network when its BatchNorms' statistics are refitted, kept or
@@ -45,6 +45,9 @@ PUBLISHED = {
     "deep_taylor": "does not",
     "lrp_alpha_beta": "does not",
 }
+LAST = ("conv1",)
+SHOWN = ["layer", "method", "denoising", "measure", "similarity", "chance", "chance_high", "others",
+         "kept", "verdict"]  # fmt: skip
 COMPUTE = ss.Compute(device="cpu", precision="fp32")
 MEASURES = list(Similarity._fields)
 
@@ -72,6 +75,14 @@ def specs() -> list[ss.SaliencySpec]:
         for layer in LAYERS
         for method in PUBLISHED
         for denoising in DENOISINGS
+    ]
+
+
+def grad_cams() -> list[ss.SaliencySpec]:
+    """Grad-CAM where it is used, near the output, and where it is not."""
+    return [
+        ss.SaliencySpec(layer=layer, method="grad_cam", denoising="original", samples=0)
+        for layer in ("layer2", "layer3", "layer4")
     ]
 
 
@@ -117,7 +128,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiles", type=int, default=TILES)
-    parser.add_argument("--copies", type=int, default=1)
     arguments = parser.parse_args()
     model, tiles = ss.load_model(MODEL), Rendered(arguments.tiles)
     report: dict[str, Any] = {
@@ -125,22 +135,25 @@ def main() -> None:
         "torch": torch.__version__,
         "model": MODEL,
         "tiles": len(tiles),
-        "copies": arguments.copies,
         "running_statistics": what_is_left(model, tiles, seeds=5),
     }
     print(report, flush=True)
-    for statistics, blocks in (("refitted", None), ("kept", ("conv1",))):
-        how = SanityCheck(statistics=statistics, blocks=blocks, copies=arguments.copies)
-        told = lambda what, done, total: print(what, done, total, flush=True)  # noqa: E731
-        found = sanity(model, tiles, specs(), how, COMPUTE, told)
+    everything, cams = specs(), grad_cams()
+    runs: dict[str, tuple[list[ss.SaliencySpec], SanityCheck]] = {
+        "cascading": (everything, SanityCheck()),
+        "cascading, statistics kept": (everything, SanityCheck(statistics="kept", blocks=LAST)),
+        "Grad-CAM": (cams, SanityCheck(blocks=LAST)),
+        "Grad-CAM, below the layer too": (cams, SanityCheck(blocks=LAST, below=True)),
+    }
+    for name, (asked, how) in runs.items():
+        print(name, flush=True)
+        found = sanity(model, tiles, asked, how, COMPUTE)
         table = sanity_verdicts(found)
         table.insert(3, "published", table["method"].map(PUBLISHED))
-        report[statistics] = {"verdicts": rounded(table)}
-        if blocks is None:
-            report[statistics]["courses"] = rounded(courses(found))
-        shown = table[["layer", "method", "denoising", "measure", "similarity", "chance",
-                       "chance_high", "others", "others_high", "kept", "verdict"]]  # fmt: skip
-        print(shown.round(3).to_string(), flush=True)
+        report[name] = {"verdicts": rounded(table)}
+        if how.blocks is None:
+            report[name]["courses"] = rounded(courses(found))
+        print(table[SHOWN].round(3).to_string(), flush=True)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -38,7 +38,7 @@ _OTHERS = 3
 
 
 class SanityCheck(Randomisation):
-    """Which blocks are randomised, and how often."""
+    """Which blocks are randomised, how often, and what maps are compared with."""
 
     orders: tuple[Literal["cascading", "independent"], ...] = Field(
         ("cascading",),
@@ -50,10 +50,18 @@ class SanityCheck(Randomisation):
         None,
         description="Blocks to stop at; the last one above each layer always is. Unset: all.",
     )
+    below: bool = Field(
+        False,
+        description="Go on below hidden layers, as Adebayo et al. do: the activations that their "
+        "maps are made of change, too.",
+    )
     copies: int = Field(
         1, ge=1, le=100, description="Random copies of the model, of `seed` and those after it."
     )
     draws: int = Field(DRAWS, ge=1, description="Noise maps that each map is compared with.")
+
+
+CASCADING, INDEPENDENT, LABELS = "cascading", "independent", "labels"
 
 
 class Found(NamedTuple):
@@ -63,9 +71,10 @@ class Found(NamedTuple):
     ----------
     similarities
         One row per tile, map and randomised copy: ``tile``, ``layer``, ``method``,
-        ``denoising``, ``order``, ``block``, ``depth`` (blocks from the output down), ``whole``
-        (whether nothing trained is left above the layer; never of independent ones unless there
-        is but one block), ``copy``, and the measures of `Similarity`.
+        ``denoising``, ``order`` (`CASCADING`, `INDEPENDENT` or `LABELS`), ``block``, ``depth``
+        (blocks from the output down), ``whole`` (whether nothing trained is left of what is to be
+        randomised; never of independent ones unless there is but one block), ``copy``, and the
+        measures of `Similarity`.
     chance
         The same measures of the trained model's maps ``against`` `NOISE`, several rows per tile,
         and those of the next tiles of the same class, `OTHER_TILES`.
@@ -122,17 +131,17 @@ def sanity(
         names = [tiles.name(index) for index in indices]
         asked = [kept_target(model, spec, label) for spec in specs]
         told("sanity checks", done, total)
-        trained = _looks(model, asked, images, indices, compute)
+        trained = looks_of(model, asked, images, indices, compute)
         for number, looks in enumerate(trained):
             told("sanity checks: chance level", done, total)
-            chance += _chance(specs[number], names, indices, looks, how.draws)
+            chance += chance_rows(specs[number], names, indices, looks, how.draws)
         done += 1
         for step in steps:
             told("sanity checks", done, total)
             done += 1
             chosen = [n for n in range(len(specs)) if step.depth <= steps.deepest[n]]
             copied = randomised(model, step.randomised, step.how, known)
-            forgotten = _looks(copied, [asked[n] for n in chosen], images, indices, compute)
+            forgotten = looks_of(copied, [asked[n] for n in chosen], images, indices, compute)
             for number, looks in zip(chosen, forgotten, strict=True):
                 whole = len(step.randomised) == steps.deepest[number]
                 about = {"order": step.order, "block": step.block, "depth": step.depth}
@@ -163,14 +172,15 @@ class _Steps:
     Attributes
     ----------
     deepest
-        For each spec, how many blocks lie above its layer.
+        For each spec, how many blocks are randomised, counted from the output down.
     """
 
     def __init__(self, model: Model, specs: Sequence[SaliencySpec], how: SanityCheck) -> None:
         blocks = blocks_of(model)
-        above = {layer: len(blocks_above(model, layer)) for layer in {s.layer for s in specs}}
-        for layer, count in above.items():
-            if count == 0:
+        layers = {spec.layer for spec in specs}
+        above = {layer: blocks if how.below else blocks_above(model, layer) for layer in layers}
+        for layer, to_randomise in above.items():
+            if not to_randomise:
                 raise SettingError(
                     f"layer {layer!r} of model {model.card.name!r} has no block above it that it "
                     "is not a part of, so nothing can be randomised; choose a layer below"
@@ -179,19 +189,19 @@ class _Steps:
         for name in how.blocks or ():
             if name not in names:
                 raise UnknownNameError(f"block of model {model.card.name!r}", name, names)
-        self.deepest = [above[spec.layer] for spec in specs]
-        depths = {names.index(name) + 1 for name in how.blocks or names} | set(above.values())
+        self.deepest = [len(above[spec.layer]) for spec in specs]
+        depths = {names.index(name) + 1 for name in how.blocks or names} | set(self.deepest)
         self._steps = [
             _Step(
                 order,
                 names[depth - 1],
                 depth,
-                blocks[:depth] if order == "cascading" else blocks[depth - 1 : depth],
+                blocks[:depth] if order == CASCADING else blocks[depth - 1 : depth],
                 Randomisation(seed=seed, statistics=how.statistics),
             )
             for order in how.orders
             for depth in sorted(depths)
-            if depth <= max(above.values())
+            if depth <= max(self.deepest)
             for seed in range(how.seed, how.seed + how.copies)
         ]
 
@@ -202,24 +212,26 @@ class _Steps:
         return iter(self._steps)
 
 
-def _looks(
+def looks_of(
     model: Model,
     specs: Sequence[SaliencySpec],
     images: torch.Tensor,
     indices: Sequence[int],
     compute: Compute,
 ) -> list[list[Looks]]:
+    """What is compared of the maps of tiles (n, C, H, W), by spec."""
     maps = reduced_maps(model, specs, images, indices, compute)
     return [[Looks(values) for values in of_spec] for of_spec in maps]
 
 
-def _chance(
+def chance_rows(
     spec: SaliencySpec,
     names: Sequence[str],
     seeds: Sequence[int],
     looks: Sequence[Looks],
     draws: int,
 ) -> Iterator[dict[str, object]]:
+    """Rows of `Found.chance` of one spec; seeds are those of each tile's noise."""
     for number, (name, one) in enumerate(zip(names, looks, strict=True)):
         about = {"tile": name} | named(spec)
         for found in chance_similarities(one, seeds[number], draws):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.evaluation.bootstrap import LEAST_BLOCKS
 from napari_smoothsal.evaluation.map_similarity import Similarity
-from napari_smoothsal.evaluation.sanity import NOISE, OTHER_TILES, Found
+from napari_smoothsal.evaluation.sanity import INDEPENDENT, NOISE, OTHER_TILES, Found
 
 DEPENDS = "depends on the parameters"
 IN_PART = "depends on the parameters in part"
@@ -26,12 +26,12 @@ _RESAMPLES = 2000
 
 
 def sanity_verdicts(found: Found, seed: int = 0) -> pd.DataFrame:
-    """Similarity after full cascading randomisation against its chance level.
+    """Similarity after full randomisation against its chance level.
 
     Parameters
     ----------
     found
-        From `sanity`, with cascading randomisation.
+        From `sanity`, with cascading randomisation, or from `label_randomisation`.
     seed
         Of the bootstrap.
 
@@ -49,7 +49,7 @@ def sanity_verdicts(found: Found, seed: int = 0) -> pd.DataFrame:
         common, be it the checkerboard of strides, would excuse itself.
     """
     whole = found.similarities
-    whole = whole[whole["whole"] & (whole["order"] == "cascading")]
+    whole = whole[whole["whole"] & (whole["order"] != INDEPENDENT)]
     draw = np.random.default_rng(seed)
     rows = []
     for key, part in whole.groupby(_KEYS, sort=False):

@@ -73,7 +73,9 @@ def test_maps_without_anything_to_compare_are_unknown_without_warnings() -> None
         warnings.simplefilter("error")
         zero, holes = np.zeros((28, 28)), noise(0, 28)
         holes[3, 3] = np.nan
-        for other in (zero, zero + 2.5, holes):
+        endless = noise(0, 28)
+        endless[3, 3] = np.inf
+        for other in (zero, zero + 2.5, holes, endless):
             assert np.isnan(similarity(noise(0, 28), other)).all()
         assert np.isnan(similarity(zero, zero)).all() and np.isnan(UNKNOWN).all()
         # Of one magnitude, but of two signs: ranks alone know anything.

@@ -113,6 +113,15 @@ def test_of_hidden_layers_only_what_lies_above_is_randomised() -> None:
     assert (own.loc[own["method"] == "activation", "spearman"] > 1 - 1e-12).all()
 
 
+def test_as_published_what_lies_below_a_layer_is_randomised_too() -> None:
+    shown = SaliencySpec(layer="layer3", denoising="original", method="activation", samples=0)
+    rows = checked(resnet(), shown, below=True).similarities
+    whole = rows[rows["whole"]]
+    assert set(whole["block"]) == {"conv1"} and whole["spearman"].max() < 0.9
+    above = rows[rows["depth"] <= 3]
+    assert (above["spearman"] > 1 - 1e-12).all()
+
+
 def test_independent_checks_change_one_block_alone() -> None:
     model, tiles = resnet(), NoiseTiles([0] * 4)
     rows = checked(model, GRADIENT, orders=("independent", "cascading")).similarities
