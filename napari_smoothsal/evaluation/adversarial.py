@@ -92,6 +92,25 @@ def attacked(model: Model, images: torch.Tensor, how: Attack, compute: Compute) 
     return Adversarial(whole, decided(whole).cpu(), original.cpu())
 
 
+def settled_at(curve: torch.Tensor, share: float = 0.5) -> float:
+    """How much of a tile an insertion curve needs: of an adversarial tile nearly all.
+
+    Parameters
+    ----------
+    curve
+        (steps + 1,) scores from nothing inserted to the whole tile, as of `curves`.
+    share
+        Of the whole tile's score.
+
+    Returns
+    -------
+    float
+        Share of the steps, 0 to 1, from which on the curve stays at that share of its last value.
+    """
+    below = torch.nonzero(curve < share * curve[-1]).flatten()
+    return 0.0 if len(below) == 0 else (int(below[-1]) + 1) / (len(curve) - 1)
+
+
 def _loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """How little an output (n, classes, H, W) says for labels (n, H, W)."""
     if output.shape[1] == 1:
