@@ -24,10 +24,11 @@ from machine import machine
 
 import napari_smoothsal as ss
 from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.checks import Randomisation, SanityCheck
 from napari_smoothsal.evaluation.blocks import blocks_of
 from napari_smoothsal.evaluation.map_similarity import Similarity
-from napari_smoothsal.evaluation.randomisation import Randomisation, randomised
-from napari_smoothsal.evaluation.sanity import Found, SanityCheck, sanity
+from napari_smoothsal.evaluation.randomisation import randomised
+from napari_smoothsal.evaluation.sanity import Found, sanity
 from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
 from napari_smoothsal.sample_data.tiles import render_tiles
 from napari_smoothsal.sample_data.training import TEST_SEED, as_tensor

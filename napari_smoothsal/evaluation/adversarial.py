@@ -9,23 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch.nn import functional as F
 
 from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.checks import Attack
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.models import Decision, Model
-
-
-class Attack(Settings):
-    """Momentum iterative fast gradient sign method (Dong et al., CVPR 2018)."""
-
-    eps: float = Field(
-        4.0, ge=1, le=255, description="Largest change of a colour, which goes from 0 to 255."
-    )
-    steps: int = Field(10, ge=1, le=1000, description="Steps of eps / steps each.")
-    momentum: float = Field(1.0, ge=0, description="Share of the gradients before that is kept.")
 
 
 class Adversarial(NamedTuple):

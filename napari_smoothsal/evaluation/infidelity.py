@@ -11,29 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from captum.metrics import infidelity, infidelity_perturb_func_decorator, sensitivity_max
-from pydantic import Field
 
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.base import LayerMethod
+from napari_smoothsal.core.checks import Disturbance
 from napari_smoothsal.core.errors import SettingError
-from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.models import Model
-
-
-class Disturbance(Settings):
-    """How an image is disturbed."""
-
-    sigma: float = Field(
-        0.1,
-        gt=0,
-        description="Standard deviation of the noise of infidelity, of the normalised image.",
-    )
-    radius: float = Field(
-        0.02, gt=0, le=1, description="Largest change of a colour, 0 to 1, for the sensitivity."
-    )
-    samples: int = Field(20, ge=2, description="Disturbed images of each measure.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Of the noise.")
 
 
 class Measured(NamedTuple):

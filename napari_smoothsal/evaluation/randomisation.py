@@ -10,14 +10,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Collection, Iterable
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
+from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import ModelError
-from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.evaluation.blocks import Block
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.fitting import padded_to_fit
@@ -25,18 +23,6 @@ from napari_smoothsal.models.surrogate import Surrogate
 
 _Norm = nn.modules.batchnorm._NormBase
 _AT_ONCE = 8
-
-
-class Randomisation(Settings):
-    """How parameters are drawn anew."""
-
-    seed: int = Field(0, ge=0, lt=2**31, description="Of the random parameters.")
-    statistics: Literal["refitted", "kept", "reset"] = Field(
-        "refitted",
-        description="Running statistics of BatchNorms in randomised blocks: `refitted` to the "
-        "tiles, as if the network had begun to learn from them; `kept` as they were trained, as "
-        "Adebayo et al. have them; or `reset` to mean 0 and variance 1, as Quantus does.",
-    )
 
 
 def randomised(

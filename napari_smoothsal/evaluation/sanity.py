@@ -10,17 +10,17 @@ activations that are explained would be others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
-from pydantic import Field
 
 from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.checks import Randomisation, SanityCheck
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.evaluation.blocks import Block, blocks_above, blocks_of
-from napari_smoothsal.evaluation.chance import DRAWS, chance_similarities
+from napari_smoothsal.evaluation.chance import chance_similarities
 from napari_smoothsal.evaluation.kept_class import (
     kept_target,
     named,
@@ -30,35 +30,11 @@ from napari_smoothsal.evaluation.kept_class import (
 )
 from napari_smoothsal.evaluation.map_similarity import Looks, similarity
 from napari_smoothsal.evaluation.paper import AT_ONCE, Tiles, Told
-from napari_smoothsal.evaluation.randomisation import Randomisation, randomised
+from napari_smoothsal.evaluation.randomisation import randomised
 from napari_smoothsal.models import Model
 
 NOISE, OTHER_TILES = "noise as smooth", "another tile"
 _OTHERS = 3
-
-
-class SanityCheck(Randomisation):
-    """Which blocks are randomised, how often, and what maps are compared with."""
-
-    orders: tuple[Literal["cascading", "independent"], ...] = Field(
-        ("cascading",),
-        min_length=1,
-        description="`cascading` randomises all blocks from the output down to one, "
-        "`independent` each block alone.",
-    )
-    blocks: tuple[str, ...] | None = Field(
-        None,
-        description="Blocks to stop at; the last one above each layer always is. Unset: all.",
-    )
-    below: bool = Field(
-        False,
-        description="Go on below hidden layers, as Adebayo et al. do: the activations that their "
-        "maps are made of change, too.",
-    )
-    copies: int = Field(
-        1, ge=1, le=100, description="Random copies of the model, of `seed` and those after it."
-    )
-    draws: int = Field(DRAWS, ge=1, description="Noise maps that each map is compared with.")
 
 
 CASCADING, INDEPENDENT, LABELS = "cascading", "independent", "labels"

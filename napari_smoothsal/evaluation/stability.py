@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 
 from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.checks import StabilityCheck
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.evaluation.kept_class import (
     kept_target,
@@ -33,19 +32,6 @@ from napari_smoothsal.evaluation.stain_jitter import stained
 from napari_smoothsal.models import Model
 
 STAIN, SHIFT = "stain", "shift"
-
-
-class StabilityCheck(Settings):
-    """How tiles are changed."""
-
-    stain: float = Field(
-        0.1, ge=0, lt=1, description="Haematoxylin and eosin are made so much more and less."
-    )
-    shift_px: int = Field(
-        3,
-        ge=1,
-        description="Tiles are shifted by so many px, or by the next whole number of layer px.",
-    )
 
 
 def stability(

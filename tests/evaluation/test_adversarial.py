@@ -8,7 +8,8 @@ from torch import nn
 from unets import small_segmenter
 
 from napari_smoothsal import Compute
-from napari_smoothsal.evaluation.adversarial import Attack, attacked, settled_at
+from napari_smoothsal.core.checks import Attack
+from napari_smoothsal.evaluation.adversarial import attacked, settled_at
 
 CPU = Compute(device="cpu")
 

@@ -10,9 +10,10 @@ from torch import nn
 from torchvision.models import inception_v3, vgg11_bn, vit_b_16
 from unets import small_segmenter
 
+from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.evaluation.blocks import blocks_above, blocks_of
-from napari_smoothsal.evaluation.randomisation import Randomisation, draw, randomised
+from napari_smoothsal.evaluation.randomisation import draw, randomised
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.surrogate import Surrogate
 

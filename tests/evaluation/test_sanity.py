@@ -12,11 +12,12 @@ from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
 from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
+from napari_smoothsal.core.checks import Randomisation, SanityCheck
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.evaluation.blocks import blocks_of
 from napari_smoothsal.evaluation.map_similarity import Similarity, similarity
-from napari_smoothsal.evaluation.randomisation import Randomisation, randomised
-from napari_smoothsal.evaluation.sanity import NOISE, OTHER_TILES, Found, SanityCheck, sanity
+from napari_smoothsal.evaluation.randomisation import randomised
+from napari_smoothsal.evaluation.sanity import NOISE, OTHER_TILES, Found, sanity
 from napari_smoothsal.evaluation.sanity_verdict import (
     DEPENDS,
     DOES_NOT,

@@ -8,16 +8,11 @@ from noise_tiles import NoiseTiles
 from torch import nn
 
 from napari_smoothsal import Compute, SaliencySpec
+from napari_smoothsal.core.checks import Disturbance, StabilityCheck
 from napari_smoothsal.core.errors import SettingError
-from napari_smoothsal.evaluation.infidelity import Disturbance, infidelity_and_sensitivity
+from napari_smoothsal.evaluation.infidelity import infidelity_and_sensitivity
 from napari_smoothsal.evaluation.map_similarity import Similarity
-from napari_smoothsal.evaluation.stability import (
-    SHIFT,
-    STAIN,
-    StabilityCheck,
-    shifted,
-    stability,
-)
+from napari_smoothsal.evaluation.stability import SHIFT, STAIN, shifted, stability
 from napari_smoothsal.evaluation.stain_jitter import stained
 from napari_smoothsal.models import Model
 from napari_smoothsal.sample_data.stain import Stain
