@@ -230,6 +230,11 @@ class Model:
         return (max(1, round(steps[0] / own[0])), max(1, round(steps[1] / own[1])))
 
     @property
+    def executed(self) -> tuple[str, ...]:
+        """Names of all modules that run in a pass, in the order in which they are done."""
+        return tuple(self._trace.calls)
+
+    @property
     def strided_convolutions(self) -> tuple[str, ...]:
         """Names of all strided convolutions, in order of execution."""
         return tuple(self._trace.strided)

@@ -1,0 +1,86 @@
+"""How maps are checked: what the checks of `napari_smoothsal.evaluation` can be told.
+
+Here, where nothing needs torch, so that flags of commands can be made of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from napari_smoothsal.core.settings import Settings
+
+
+class Randomisation(Settings):
+    """How parameters are drawn anew."""
+
+    seed: int = Field(0, ge=0, lt=2**31, description="Of the random parameters.")
+    statistics: Literal["refitted", "kept", "reset"] = Field(
+        "refitted",
+        description="Running statistics of BatchNorms in randomised blocks: `refitted` to the "
+        "tiles, as if the network had begun to learn from them; `kept` as they were trained, as "
+        "Adebayo et al. have them; or `reset` to mean 0 and variance 1, as Quantus does.",
+    )
+
+
+class SanityCheck(Randomisation):
+    """Which blocks are randomised, how often, and what maps are compared with."""
+
+    orders: tuple[Literal["cascading", "independent"], ...] = Field(
+        ("cascading",),
+        min_length=1,
+        description="`cascading` randomises all blocks from the output down to one, "
+        "`independent` each block alone.",
+    )
+    blocks: tuple[str, ...] | None = Field(
+        None,
+        description="Blocks to stop at; the last one above each layer always is. Unset: all.",
+    )
+    below: bool = Field(
+        False,
+        description="Go on below hidden layers, as Adebayo et al. do: the activations that their "
+        "maps are made of change, too.",
+    )
+    copies: int = Field(
+        1, ge=1, le=100, description="Random copies of the model, of `seed` and those after it."
+    )
+    draws: int = Field(10, ge=1, description="Noise maps that each map is compared with.")
+
+
+class StabilityCheck(Settings):
+    """How tiles are changed."""
+
+    stain: float = Field(
+        0.1, ge=0, lt=1, description="Haematoxylin and eosin are made so much more and less."
+    )
+    shift_px: int = Field(
+        3,
+        ge=1,
+        description="Tiles are shifted by so many px, or by the next whole number of layer px.",
+    )
+
+
+class Disturbance(Settings):
+    """How an image is disturbed."""
+
+    sigma: float = Field(
+        0.1,
+        gt=0,
+        description="Standard deviation of the noise of infidelity, of the normalised image.",
+    )
+    radius: float = Field(
+        0.02, gt=0, le=1, description="Largest change of a colour, 0 to 1, for the sensitivity."
+    )
+    samples: int = Field(20, ge=2, description="Disturbed images of each measure.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Of the noise.")
+
+
+class Attack(Settings):
+    """Momentum iterative fast gradient sign method (Dong et al., CVPR 2018)."""
+
+    eps: float = Field(
+        4.0, ge=1, le=255, description="Largest change of a colour, which goes from 0 to 255."
+    )
+    steps: int = Field(10, ge=1, le=1000, description="Steps of eps / steps each.")
+    momentum: float = Field(1.0, ge=0, description="Share of the gradients before that is kept.")

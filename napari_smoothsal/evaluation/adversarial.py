@@ -1,0 +1,108 @@
+"""Adversarial tiles: changed so little that nobody sees it, and decided otherwise.
+
+What a map of such a tile calls important cannot be what tissue looks like: put back piece by
+piece, the tile reaches its new score only at the end, when nearly all of the change is there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.checks import Attack
+from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.models import Decision, Model
+
+
+class Adversarial(NamedTuple):
+    """Changed tiles.
+
+    Attributes
+    ----------
+    images
+        (n, C, H, W) uint8, no colour further than ``eps`` from what it was.
+    decision, original
+        What the model says of them, and of the tiles as they were.
+    """
+
+    images: torch.Tensor
+    decision: Decision
+    original: Decision
+
+    @property
+    def fooled(self) -> torch.Tensor:
+        """(n,) bool: whether another class is predicted."""
+        return self.decision.predicted != self.original.predicted
+
+
+def attacked(model: Model, images: torch.Tensor, how: Attack, compute: Compute) -> Adversarial:
+    """Change tiles away from the class that the model predicts for them.
+
+    Parameters
+    ----------
+    model
+        Attacked; it is not changed.
+    images
+        (n, C, H, W) uint8.
+    how
+        How far, in how many steps.
+    compute
+        Device; the network runs in fp32.
+    """
+    exact = Compute(device=compute.device, precision="fp32")
+    explainer = Explainer(model, [], exact, scope="tiles")
+    network = explainer.network
+
+    def decided(tiles: torch.Tensor) -> Decision:
+        with torch.no_grad():
+            return model.readout.decide(network.output(network.normalised(tiles)))
+
+    original = decided(images)
+    start = network.unit_range(images)
+    bound = how.eps / 255
+    low, high = (start - bound).clamp(min=0), (start + bound).clamp(max=1)
+    changed, direction = start.clone(), torch.zeros_like(start)
+    for _ in range(how.steps):
+        with torch.enable_grad():
+            leaf = changed.detach().requires_grad_()
+            loss = _loss(network.output(network.normalised(leaf)), original.labels)
+            (gradient,) = torch.autograd.grad(loss, leaf)
+        length = gradient.abs().mean((1, 2, 3), keepdim=True)
+        direction = how.momentum * direction + gradient / length.clamp(min=1e-30)
+        changed = changed.detach() + bound / how.steps * direction.sign()
+        changed = changed.clamp(low, high)
+    # Whole colours; towards the tile where rounding would leave the bound.
+    most = torch.full_like(start, how.eps).floor()
+    steps = (255 * (changed - start)).round().clamp(-most, most)
+    whole = (255 * start).round().add(steps).clamp(0, 255).to(torch.uint8).cpu()
+    return Adversarial(whole, decided(whole).cpu(), original.cpu())
+
+
+def settled_at(curve: torch.Tensor, share: float = 0.5) -> float:
+    """How much of a tile an insertion curve needs: of an adversarial tile nearly all.
+
+    Parameters
+    ----------
+    curve
+        (steps + 1,) scores from nothing inserted to the whole tile, as of `curves`.
+    share
+        Of the whole tile's score.
+
+    Returns
+    -------
+    float
+        Share of the steps, 0 to 1, from which on the curve stays at that share of its last value.
+    """
+    below = torch.nonzero(curve < share * curve[-1]).flatten()
+    return 0.0 if len(below) == 0 else (int(below[-1]) + 1) / (len(curve) - 1)
+
+
+def _loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """How little an output (n, classes, H, W) says for labels (n, H, W)."""
+    if output.shape[1] == 1:
+        # Of a single logit: outcome 0 is what it speaks for.
+        return F.binary_cross_entropy_with_logits(output[:, 0], (labels == 0).to(output))
+    return F.cross_entropy(output, labels.long())
