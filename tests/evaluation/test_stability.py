@@ -11,7 +11,7 @@ from napari_smoothsal import Compute, SaliencySpec
 from napari_smoothsal.core.checks import Disturbance, StabilityCheck
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.infidelity import infidelity_and_sensitivity
-from napari_smoothsal.evaluation.map_similarity import Similarity
+from napari_smoothsal.evaluation.map_similarity import Similarity, similarity
 from napari_smoothsal.evaluation.stability import SHIFT, STAIN, shifted, stability
 from napari_smoothsal.evaluation.stain_jitter import stained
 from napari_smoothsal.models import Model
@@ -100,6 +100,22 @@ def test_hidden_layers_are_shifted_by_whole_pixels_of_theirs() -> None:
     assert own["spearman"].min() > 0.5
 
 
+def test_the_tile_is_stained_to_either_side_for_each_dye() -> None:
+    shown = GRADIENT.model_copy(update={"method": "activation"})
+    tiles = NoiseTiles([0], side=32)
+    rows = stability(pooled(), tiles, [shown], StabilityCheck(stain=0.3), CPU)
+    rows = rows[rows["change"] == STAIN].set_index("by")
+    assert set(rows.index) == {(0.7, 0.7), (0.7, 1.3), (1.3, 0.7), (1.3, 1.3)}
+    card, images = pooled().card, tiles.images([0])
+    mean, std = (np.reshape(v, (3, 1, 1)) for v in (card.mean, card.std))
+    for by in rows.index:
+        one, other = (
+            ((x[0].numpy() / 255 - mean) / std).sum(0) for x in (images, stained(images, *by))
+        )
+        found = rows.loc[[by], MEASURES[:3]].to_numpy()[0]  # HOG minds the last digits
+        assert found == pytest.approx(list(similarity(one, other)[:3]), abs=1e-3)
+
+
 def test_shifted_tiles_show_the_same_elsewhere() -> None:
     images = NoiseTiles([0], side=16).images([0])
     for by in ((3, 0), (-3, 0), (0, 2), (2, -1)):
@@ -154,6 +170,9 @@ def test_measures_repeat_and_leave_the_random_numbers_of_others_alone() -> None:
     )
     assert one == again and torch.equal(state, torch.random.get_rng_state())
     assert 0 < one.infidelity <= 1 and one.sensitivity > 0
+    # The noise samples of all disturbed images are the same: none of it passes for sensitivity.
+    hardly = infidelity_and_sensitivity(model, image, spec, Disturbance(radius=1e-6), CPU)
+    assert hardly.sensitivity < 0.01 < one.sensitivity
 
 
 def test_hidden_layers_have_no_infidelity() -> None:
