@@ -1,7 +1,9 @@
 """Adversarial tiles: changed so little that nobody sees it, and decided otherwise.
 
 What a map of such a tile calls important cannot be what tissue looks like: put back piece by
-piece, the tile reaches its new score only at the end, when nearly all of the change is there.
+piece, such a tile was found to reach its new score only at the end, of masks and networks of
+natural images (the iGOS++ paper). Of demo-classifier and activation x gradient it was not: two
+adversarial tiles settled at 0.14 and 0.18 of their cells, natural ones at 0.14 to 0.21.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def attacked(model: Model, images: torch.Tensor, how: Attack, compute: Compute) 
 
 
 def settled_at(curve: torch.Tensor, share: float = 0.5) -> float:
-    """How much of a tile an insertion curve needs: of an adversarial tile nearly all.
+    """How much of a tile an insertion curve needs.
 
     Parameters
     ----------
