@@ -26,8 +26,9 @@ def too_few(method: str, images: int, superpixels: int) -> str:
     if not superpixels or images > superpixels:
         return ""
     return (
-        f"method {method!r}: {images} scores for {superpixels} superpixels leave the fit "
-        "undecided, and its error unknown; raise samples to several times as many, or size_px"
+        f"method {method!r}: in at least one tile there are too few scores to decide what each "
+        "superpixel does, so the map's error is unknown; raise samples to several times the number "
+        "of superpixels, or size_px"
     )
 
 

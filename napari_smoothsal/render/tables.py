@@ -36,7 +36,8 @@ def total_variation_table(run: Run) -> Table:
         text = f"{values.mean():.2f} +- {values.std(ddof=0):.2f}" if len(values) else "-"
         errors = tiles[f"se_{key}"].dropna()
         if len(errors):
-            text += f"\nse {100 * errors.mean():.0f} %"
+            known = "" if len(errors) == len(values) else f" ({len(errors)} of {len(values)} tiles)"
+            text += f"\nse {100 * errors.mean():.0f} %{known}"
         cells = rows.setdefault(spec.layer_label, {})
         # Maps that differ in something else, the amount of noise say, stand below each other.
         cells[column] = f"{cells[column]}\n{text}" if column in cells else text

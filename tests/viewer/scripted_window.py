@@ -37,7 +37,8 @@ def closed_midway(slide: Path, model: Path) -> Steps:
     viewer, dock = opened(slide, model)
     yield lambda: bool(dock.form.controls["layer"].value)
     dock.form.controls["layer"].value = "relu"
-    dock.form.controls["samples"].value = 3
+    # So many that the rest takes longer than a busy window needs to hear of what is done.
+    dock.form.controls["samples"].value = 12
     dock.explain_slide()
     bar = dock.bar.progress_bar
     # By then the first band of the map is written; it has two.

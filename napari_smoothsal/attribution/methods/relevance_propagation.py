@@ -116,8 +116,8 @@ LRP_Z_PLUS = METHODS.register(
     LayerMethod(
         name="lrp_z_plus",
         title="LRP, z+ rule: the score shared among what speaks for it alone",
-        positive="supports",
-        negative="speaks against",
+        positive="bears on",
+        negative="bears against",
         attribute=_relevance,
         options=ZPlusOptions,
         backward=lambda options, _box: AlphaBetaRule("lrp_z_plus", 1, 0, biases=options.biases),
@@ -131,8 +131,8 @@ EXCITATION_BACKPROP = METHODS.register(
     LayerMethod(
         name="excitation_backprop",
         title="Excitation backprop: how likely a winner at the top is traced back to each place",
-        positive="supports",
-        negative="speaks against",
+        positive="bears on",
+        negative="bears against",
         attribute=_relevance,
         backward=lambda _options, _box: AlphaBetaRule("excitation_backprop", 1, 0, biases=False),
         weighs=True,
@@ -146,8 +146,8 @@ DEEP_TAYLOR = METHODS.register(
     LayerMethod(
         name="deep_taylor",
         title="Deep Taylor decomposition: shares of the score; of an image, within its colours",
-        positive="supports",
-        negative="speaks against",
+        positive="bears on",
+        negative="bears against",
         attribute=_boxed_relevance,
         backward=lambda _options, box: BoxedRule("deep_taylor", box),
         weighs=True,
