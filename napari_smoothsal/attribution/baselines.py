@@ -102,13 +102,18 @@ def _tissue_mean(tiles: torch.Tensor, _mean: torch.Tensor) -> torch.Tensor:
     return mean.expand_as(tiles)
 
 
-def _blurred(tiles: torch.Tensor, _mean: torch.Tensor) -> torch.Tensor:
+def blurred(tiles: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Tiles (B, C, H, W), blurred by a Gaussian that is cut off at twice its sigma, in px."""
     # Reflection, which gaussian_blur pads with, needs a kernel smaller than twice the image.
-    radius = min(int(2 * BLUR_SIGMA_PX), min(tiles.shape[2:]) - 1)
+    radius = min(int(2 * sigma), min(tiles.shape[2:]) - 1)
     # One axis after the other: a kernel of 201 x 201 px would be a hundred times the work.
     for size in ([2 * radius + 1, 1], [1, 2 * radius + 1]):
-        tiles = gaussian_blur(tiles, size, [BLUR_SIGMA_PX] * 2)
+        tiles = gaussian_blur(tiles, size, [sigma] * 2)
     return tiles
+
+
+def _blurred(tiles: torch.Tensor, _mean: torch.Tensor) -> torch.Tensor:
+    return blurred(tiles, BLUR_SIGMA_PX)
 
 
 for _entry in (

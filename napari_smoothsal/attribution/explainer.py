@@ -294,8 +294,9 @@ class Explainer:
             return
         if isinstance(plan.method, MaskMethod):
             raise SettingError(
-                f"target = {target.label!r}: method {plan.method.name!r} weighs a probability "
-                "against the size of its mask, and a hidden unit has none; choose a class"
+                f"target = {target.label!r}: method {plan.method.name!r} weighs a class's "
+                "probability or score against the size of its mask, and a hidden unit has none; "
+                "choose a class"
             )
         name, channel = target.unit
         layer = self.model.layer(name)

@@ -6,8 +6,10 @@ Every baseline of DeepLift is one, and so is what the surroundings continue to.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, Field
 from torch.nn import functional as F
 
 from napari_smoothsal.attribution.baselines import baseline_of
@@ -34,11 +36,27 @@ def checked_fill(name: str) -> str:
     return name
 
 
-FILL_DESCRIPTION = (
-    "What shows where the tile is covered: `zero` (after normalisation: the mean colour of the "
-    "training images), `black`, `white` (glass), `tissue_mean` (of this tile), `blurred` (this "
-    "tile), a colour as `#rrggbb`, or `inpainted` (the surroundings continue)."
-)
+Fill = Annotated[str, AfterValidator(checked_fill)]
+"""The type of a method's option that names one."""
+
+
+def fill_field(default: str = "zero", inpainted: str = "") -> Any:
+    """The option ``fill`` of a method.
+
+    Parameters
+    ----------
+    default
+        A fill's name.
+    inpainted
+        What `INPAINTED` means to the method; empty where it has no use for it.
+    """
+    last = f", a colour as `#rrggbb`, or `{INPAINTED}` ({inpainted})."
+    return Field(
+        default,
+        description="What shows where the tile is hidden: `zero` (after normalisation: the mean "
+        "colour of the training images), `black`, `white` (glass), `tissue_mean` (of this tile), "
+        "`blurred` (this tile)" + (last if inpainted else " or a colour as `#rrggbb`."),
+    )
 
 
 def filled(tile: PerturbedTile, fill: str) -> torch.Tensor:
@@ -59,7 +77,7 @@ def filled(tile: PerturbedTile, fill: str) -> torch.Tensor:
     Raises
     ------
     SettingError
-        If the fill depends on what is covered; see `covered`.
+        If the fill depends on what is covered; see `Covering`.
     """
     if fill == INPAINTED:
         raise SettingError(

@@ -1,8 +1,8 @@
 """What a method that optimises a mask asks of one tile, step by step, and what it is told.
 
-An optimisation knows neither network nor engine. It asks for the probabilities of images that are
-mixed from the tile and a background by masks, with or without the gradient, and goes on once it is
-told; whoever tells it collects what many tiles ask.
+An optimisation knows neither network nor engine. It asks for the probabilities, or scores, of
+images that are mixed from the tile and a background by masks, with or without the gradient, and
+goes on once it is told; whoever tells it collects what many tiles ask.
 """
 
 from __future__ import annotations
@@ -13,21 +13,15 @@ from dataclasses import dataclass
 
 import torch
 
-from napari_smoothsal.attribution.fills import filled
+from napari_smoothsal.attribution.background import Background
 from napari_smoothsal.attribution.mask_terms import Upsampling
 from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.core.errors import SettingError
 
-MASK_FILL_DESCRIPTION = (
-    "What shows where the tile is hidden: `blurred` (this tile), `zero` (after normalisation: the "
-    "mean colour of the training images), `black`, `white` (glass), `tissue_mean` (of this tile) "
-    "or a colour as `#rrggbb`."
-)
-
 
 @dataclass(frozen=True)
 class Mixtures:
-    """Images that an optimisation wants scored: background + mask (tile - background).
+    """Images that an optimisation wants scored: its background, mixed with the tile.
 
     Attributes
     ----------
@@ -42,8 +36,10 @@ class Mixtures:
     noise
         (n,) number of each image's noise: images of one number see the same; None: no noise.
     weights
-        (n,) of the probabilities in the sum whose gradient with respect to the masks is wanted;
-        None: none is.
+        (n,) of the images in the sum whose gradient with respect to the masks is wanted; None:
+        none is.
+    mirrored
+        Whether the network sees the images mirrored, left to right.
     """
 
     masks: torch.Tensor
@@ -52,6 +48,7 @@ class Mixtures:
     swapped: torch.Tensor
     noise: torch.Tensor | None = None
     weights: torch.Tensor | None = None
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,13 +57,13 @@ class Scored:
 
     Attributes
     ----------
-    probabilities
-        (n,) of the target, on the CPU.
+    values
+        (n,) probabilities of the target, or scores, on the CPU.
     gradient
         (j, H, W) of their weighted sum, where it was asked for.
     """
 
-    probabilities: torch.Tensor
+    values: torch.Tensor
     gradient: torch.Tensor | None
 
 
@@ -104,8 +101,8 @@ class MaskOptimisation(ABC):
     ----------
     tile
         The tile.
-    fill
-        What shows where it is hidden; see `filled`.
+    background
+        Of it.
     mask_px
         Cells of a mask along each side.
     iterations
@@ -118,7 +115,10 @@ class MaskOptimisation(ABC):
     tile
         As given.
     background
-        (C, H, W) as the network sees it: what shows where the tile is hidden.
+        As given.
+    of_scores
+        Whether it is told scores (of a model that decides per pixel their mean over the pixels
+        asked about); else probabilities.
     noise_sigma
         Standard deviation of the noise on the mixed images, in units of colours from 0 to 1.
     masks
@@ -131,13 +131,19 @@ class MaskOptimisation(ABC):
     Raises
     ------
     SettingError
-        If the mask is finer than the tile, or the fill is none for this.
+        If the mask is finer than the tile.
     """
 
+    of_scores: bool = False
     noise_sigma: float = 0.0
 
     def __init__(
-        self, tile: PerturbedTile, fill: str, mask_px: int, iterations: int, blur_px: float = 0.0
+        self,
+        tile: PerturbedTile,
+        background: Background,
+        mask_px: int,
+        iterations: int,
+        blur_px: float = 0.0,
     ) -> None:
         height, width = tile.image.shape[1:]
         if mask_px > min(height, width):
@@ -146,7 +152,7 @@ class MaskOptimisation(ABC):
                 f"px; choose {min(height, width)} or less"
             )
         self.tile = tile
-        self.background = filled(tile, fill)
+        self.background = background
         self.masks = tile.image.new_ones(1, mask_px, mask_px)
         self.count = iterations
         self.trace: list[Iteration] = []

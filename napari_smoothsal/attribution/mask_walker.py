@@ -15,7 +15,7 @@ from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.attribution.walker import Row, Stopped, Walker
 
 Found = tuple[torch.Tensor, list[torch.Tensor]]
-"""Of one pass the probabilities (n,), and what each optimisation in it adds to its gradient."""
+"""Of one pass the values (n,), and what each optimisation in it adds to its gradient."""
 
 
 class MaskMaps:
@@ -108,8 +108,8 @@ class MaskWalker(Walker[Found]):
             for part, found in self.batch.explainer.rows.parts(rows, run):
                 self.take_in(part, found)
         for n in going:
-            probabilities = torch.cat(self._scores[n]).cpu()
-            self._all[n].tell(Scored(probabilities, self._gradients.get(n)))
+            values = torch.cat(self._scores[n]).cpu()
+            self._all[n].tell(Scored(values, self._gradients.get(n)))
 
     def run(self, rows: Sequence[Row]) -> Found:
         batch, walk = self.batch, self.walk
@@ -123,34 +123,38 @@ class MaskWalker(Walker[Found]):
             images.requires_grad_(wanted)
             with batch.denoised(walk, network):
                 output = network.output(images)
-            probabilities = self._probabilities(rows, output)
+            values = self._values(rows, output)
         if not wanted:
-            return probabilities, []
+            return values, []
         weights = torch.cat([self._weights(n)[numbers] for n, numbers in by_optimisation])
-        (gradient,) = torch.autograd.grad(probabilities, images, weights.to(probabilities))
+        (gradient,) = torch.autograd.grad(values, images, weights.to(values))
         parts = gradient.split([len(numbers) for _, numbers in by_optimisation])
         gradients = [
             self._of_masks(n, numbers, part)
             for (n, numbers), part in zip(by_optimisation, parts, strict=True)
         ]
-        return probabilities.detach(), gradients
+        return values.detach(), gradients
 
     def take_in(self, rows: Sequence[Row], found: Found) -> None:
-        probabilities, gradients = found
+        values, gradients = found
         by_optimisation = _by_optimisation(rows)
-        parts = probabilities.split([len(numbers) for _, numbers in by_optimisation])
+        parts = values.split([len(numbers) for _, numbers in by_optimisation])
         for (n, _), part in zip(by_optimisation, parts, strict=True):
             self._scores.setdefault(n, []).append(part)
         for (n, _), gradient in zip(by_optimisation, gradients, strict=False):
             self._gradients[n] = self._gradients[n] + gradient if n in self._gradients else gradient
 
-    def _probabilities(self, rows: Sequence[Row], output: torch.Tensor) -> torch.Tensor:
-        """(n,) of each row's target; those of one member lie together."""
+    def _values(self, rows: Sequence[Row], output: torch.Tensor) -> torch.Tensor:
+        """(n,) what each row's optimisation is told; those of one member lie together."""
         found, start, tiles = [], 0, len(self.batch)
         for member, mine in groupby(rows, lambda row: row[0] // tiles):
             numbers = torch.tensor([n % tiles for n, _ in mine])
             question = self.batch.questions[self.plan(self.members[member]).target].rows(numbers)
-            found.append(question.probabilities(output[start : start + len(numbers)]))
+            mine_alone = output[start : start + len(numbers)]
+            if self.maps[self.members[member]].optimisations[0].of_scores:
+                found.append(question.scores(mine_alone) / question.explained_px.clamp_min(1))
+            else:
+                found.append(question.probabilities(mine_alone))
             start += len(numbers)
         return torch.cat(found)
 
@@ -158,11 +162,9 @@ class MaskWalker(Walker[Found]):
         """(n, C, H, W) some of the images that an optimisation asks for."""
         optimisation = self._all[number]
         asked, tile = optimisation.ask(), optimisation.tile.image
-        shown = asked.masks[asked.which[images].to(tile.device)]
-        shown = shown * self._slopes(number, images)[:, None, None]
-        shown += asked.swapped[images].to(shown)[:, None, None]
-        background = optimisation.background
-        mixed = torch.addcmul(background, shown[:, None], tile - background)
+        mixed = optimisation.background.mixed(self._shown(number, images))
+        if asked.mirrored:
+            mixed = mixed.flip(-1)
         if asked.noise is None:
             return mixed
         scale = (self._range * optimisation.noise_sigma)[0]
@@ -185,8 +187,10 @@ class MaskWalker(Walker[Found]):
         """(j, H, W) with respect to an optimisation's masks, of one with respect to its images."""
         optimisation = self._all[number]
         asked = optimisation.ask()
-        rise = optimisation.tile.image - optimisation.background
-        of_images = (gradient * rise).sum(1) * self._slopes(number, images)[:, None, None]
+        if asked.mirrored:
+            gradient = gradient.flip(-1)
+        slope = optimisation.background.slope(self._shown(number, images))
+        of_images = (gradient * slope).sum(1) * self._slopes(number, images)[:, None, None]
         which = asked.which[images].to(gradient.device)
         return torch.zeros_like(asked.masks).index_add_(0, which, of_images)
 
@@ -194,6 +198,14 @@ class MaskWalker(Walker[Found]):
         weights = self._all[number].ask().weights
         assert weights is not None
         return weights
+
+    def _shown(self, number: int, images: Sequence[int]) -> torch.Tensor:
+        """(n, H, W) how much of the tile shows."""
+        asked = self._all[number].ask()
+        shown = asked.masks[asked.which[images].to(asked.masks.device)]
+        shown = shown * self._slopes(number, images)[:, None, None]
+        shown += asked.swapped[images].to(shown)[:, None, None]
+        return shown
 
     def _slopes(self, number: int, images: Sequence[int]) -> torch.Tensor:
         """(n,) how fast images go from the background to the tile as their masks grow."""

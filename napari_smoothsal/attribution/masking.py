@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field, field_validator
 
 from napari_smoothsal.attribution.base import MethodOptions
-from napari_smoothsal.attribution.fills import checked_fill, filled
+from napari_smoothsal.attribution.fills import Fill, fill_field, filled
 from napari_smoothsal.attribution.noise import place_seed
 from napari_smoothsal.attribution.perturbation import PerturbedTile
 
@@ -14,17 +13,7 @@ from napari_smoothsal.attribution.perturbation import PerturbedTile
 class MaskedOptions(MethodOptions):
     """What methods that mask a tile can be told."""
 
-    fill: str = Field(
-        "zero",
-        description="What shows where the tile is hidden: `zero` (after normalisation: the mean "
-        "colour of the training images), `black`, `white` (glass), `tissue_mean` (of this tile), "
-        "`blurred` (this tile) or a colour as `#rrggbb`.",
-    )
-
-    @field_validator("fill")
-    @classmethod
-    def _there_is_one(cls, value: str) -> str:
-        return checked_fill(value)
+    fill: Fill = fill_field()
 
 
 def generator_of(seed: int, number: int) -> torch.Generator:

@@ -34,6 +34,7 @@ QUICK: dict[str, dict[str, object]] = {
     "igos_plus": FREE | {"steps": 2},
     "igos_plus_plus": FREE | {"steps": 2},
     "meaningful_perturbation": FREE,
+    "extremal_perturbation": {"mask_px": 8, "iterations": 2},
 }
 """Enough to see that they run."""
 REGION = (20, 20, 90, 90)

@@ -28,6 +28,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "shapley_sampling": {"permutations": 2, "size_px": 32},
     **dict.fromkeys(("igos", "igos_plus", "igos_plus_plus"), FREE | {"steps": 2}),
     "meaningful_perturbation": FREE,
+    "extremal_perturbation": {"mask_px": 8, "iterations": 2},
 }
 """Enough to see something."""
 HIDDEN = {"model_folder": "layer2", "segmenter_folder": "encoder.layer2"}

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from pydantic import AfterValidator
 
 from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.core.errors import SettingError
@@ -27,7 +28,9 @@ def test_fields_come_back_as_they_were(entry: Any, qapp: Any) -> None:
     for name, field in model.model_fields.items():
         again = made.model_fields[name]
         assert again.default == field.default and again.description == field.description
-        assert {str(limit) for limit in again.metadata} == {str(x) for x in field.metadata}
+        # What a fill or baseline may be is code, which the engine's answer holds for.
+        limits = [str(x) for x in field.metadata if not isinstance(x, AfterValidator)]
+        assert {str(limit) for limit in again.metadata} == set(limits)
     assert set(controls_for(made)) == set(model.model_fields)
     assert {name: c.value for name, c in controls_for(made).items()} == made().model_dump()
 

@@ -15,3 +15,4 @@ from napari_smoothsal.attribution.methods import lime
 from napari_smoothsal.attribution.methods import shapley
 from napari_smoothsal.attribution.methods import igos
 from napari_smoothsal.attribution.methods import meaningful_perturbation
+from napari_smoothsal.attribution.methods import extremal_perturbation

@@ -6,17 +6,17 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from napari_smoothsal.attribution.base import METHODS, MaskMethod, MethodOptions
-from napari_smoothsal.attribution.fills import checked_fill
+from napari_smoothsal.attribution.background import background_of
+from napari_smoothsal.attribution.base import METHODS, MaskMethod
 from napari_smoothsal.attribution.mask_optimisation import (
-    MASK_FILL_DESCRIPTION,
     Iteration,
     MaskOptimisation,
     Mixtures,
     Steps,
 )
+from napari_smoothsal.attribution.mask_options import MaskOptions
 from napari_smoothsal.attribution.mask_terms import differences
 from napari_smoothsal.attribution.masking import generator_of
 from napari_smoothsal.attribution.perturbation import PerturbedTile
@@ -25,16 +25,10 @@ _CIRCLES = 24
 _SUPPRESSED = 0.99
 
 
-class MeaningfulPerturbationOptions(MethodOptions):
+class MeaningfulPerturbationOptions(MaskOptions):
     """What meaningful perturbation can be told."""
 
-    mask_px: int = Field(
-        28,
-        ge=1,
-        description="Cells of the mask along each side of the tile, at most its px.",
-    )
     iterations: int = Field(300, ge=1, description="How many steps the mask takes.")
-    fill: str = Field("blurred", description=MASK_FILL_DESCRIPTION)
     sparsity: float = Field(
         1e-4,
         ge=0,
@@ -62,8 +56,6 @@ class MeaningfulPerturbationOptions(MethodOptions):
     )
     step: float = Field(0.1, gt=0, description="Step length of Adam.")
 
-    _there_is_one = field_validator("fill")(checked_fill)
-
 
 class MeaningfulPerturbation(MaskOptimisation):
     """One mask, by Adam.
@@ -77,7 +69,8 @@ class MeaningfulPerturbation(MaskOptimisation):
     """
 
     def __init__(self, tile: PerturbedTile, options: MeaningfulPerturbationOptions) -> None:
-        super().__init__(tile, options.fill, options.mask_px, options.iterations, options.blur_px)
+        background = background_of(tile, options.fill)
+        super().__init__(tile, background, options.mask_px, options.iterations, options.blur_px)
         self._options = options
 
     def steps(self) -> Steps:
@@ -85,8 +78,8 @@ class MeaningfulPerturbation(MaskOptimisation):
         if options.initial == "circle":
             circles = _circles(self.masks)
             scored = yield _deleting(self._upsampled(circles))
-            seen, *_, hidden = scored.probabilities.tolist()
-            enough = seen - scored.probabilities >= _SUPPRESSED * (seen - hidden)
+            seen, *_, hidden = scored.values.tolist()
+            enough = seen - scored.values >= _SUPPRESSED * (seen - hidden)
             self.masks = circles[enough.nonzero()[0]]
         masks = self.masks.clone().requires_grad_()
         adam = torch.optim.Adam([masks], lr=options.step)
@@ -102,7 +95,7 @@ class MeaningfulPerturbation(MaskOptimisation):
             (masks.grad,) = torch.autograd.grad(
                 [shown, held], masks, [scored.gradient, torch.ones_like(held)]
             )
-            values = [*scored.probabilities.tolist(), *held.tolist()]
+            values = [*scored.values.tolist(), *held.tolist()]
             terms = dict(zip(("deletion", "sparsity", "smoothness"), values, strict=True))
             adam.step()
             with torch.no_grad():

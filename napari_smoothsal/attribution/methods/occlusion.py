@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from napari_smoothsal.attribution.base import METHODS, MethodOptions, PerturbationMethod
-from napari_smoothsal.attribution.fills import (
-    FILL_DESCRIPTION,
-    Covering,
-    checked_fill,
-)
+from napari_smoothsal.attribution.fills import Covering, Fill, fill_field
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.attribution.pieces import Circles, Labelled, Pieces, Squares
 from napari_smoothsal.attribution.segments import nuclei, superpixels
@@ -49,9 +45,7 @@ class OcclusionOptions(MethodOptions):
         ge=0,
         description="From one square or circle to the next, in px of the model; 0: half the size.",
     )
-    fill: str = Field("zero", description=FILL_DESCRIPTION)
-
-    _there_is_one = field_validator("fill")(checked_fill)
+    fill: Fill = fill_field(inpainted="the surroundings continue")
 
 
 class Occlusion(Perturbation):
