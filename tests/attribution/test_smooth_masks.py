@@ -64,7 +64,7 @@ def test_meaningful_perturbation_is_its_own_equations() -> None:
             adam.step()
             with torch.no_grad():
                 mask.clamp_(0, 1)
-            assert found.traces[place][number].objective == pytest.approx(float(loss), abs=1e-5)
+            assert found.traces[place][number].objective == pytest.approx(loss.item(), abs=1e-5)
         assert torch.allclose(found.masks[place, 0].double(), mask.detach(), atol=1e-4)
 
 

@@ -65,8 +65,8 @@ class ExtremalPerturbationOptions(MaskOptions):
         description="How strongly the region is held to its area, in units of a score that rises "
         "by 15 from the hidden tile to the tile, as those do that the authors take 300 for.",
     )
-    growth: float = Field(
-        1.0035, ge=1, description="By which `weight` is multiplied after each step."
+    growth_pct: float = Field(
+        0.35, ge=0, description="By so many per cent `weight` grows with each step."
     )
     mirror: bool = Field(
         True,
@@ -87,7 +87,7 @@ class ExtremalPerturbation(MaskOptimisation):
     f the score, and r 1 for the share ``area`` of cells with the largest m and 0 for the others,
     in step t p lowers
 
-        -15 f(m) / |f(1) - f(0)| + ``weight`` ``growth``^t mean (m - r)^2
+        -15 f(m) / |f(1) - f(0)| + ``weight`` (1 + ``growth_pct`` / 100)^t mean (m - r)^2
 
     where f(m) is that of the tile seen through m, or its negative seen through 1 - m, or the sum
     of both. The authors take m at every pixel, here it is taken at the cells and interpolated. They
@@ -141,13 +141,13 @@ class ExtremalPerturbation(MaskOptimisation):
             (parameters.grad,) = torch.autograd.grad(
                 [shown, area], parameters, [scored.gradient, torch.ones_like(area)]
             )
-            terms = {"score": float(scored.values @ weights.to(scored.values)), "area": float(area)}
+            terms = {"score": float(scored.values @ weights.to(scored.values)), "area": area.item()}
             descent.step()
             with torch.no_grad():
                 parameters.clamp_(0, 1)
                 smooth = self._smooth(parameters)
             self.finish_iteration(smooth, Iteration(terms, options.step, after=math.nan))
-            weight *= options.growth
+            weight *= 1 + options.growth_pct / 100
 
     def result(self) -> torch.Tensor:
         """(1, H, W) the map: how far each pixel is in the region, 0 to 1."""
