@@ -33,12 +33,6 @@ class Pieces(ABC):
         A number below 0 is of a piece without pixels.
         """
 
-    def masks(self, numbers: torch.Tensor) -> torch.Tensor:
-        """(n, H, W) bool: the same."""
-        masks = torch.zeros(len(numbers), *self.sides, dtype=torch.bool, device=numbers.device)
-        masks.flatten()[self.pixels(numbers)] = True
-        return masks
-
 
 class _Boxes(Pieces):
     """Pieces of one shape on a grid of ``across`` columns, each in a square box of pixels."""

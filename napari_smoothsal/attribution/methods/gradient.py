@@ -7,7 +7,8 @@ import torch
 from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
 
 
-def _gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
+def gradient_itself(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
+    """(B, C, h, w) as a pass leaves it."""
     return at.gradient
 
 
@@ -24,7 +25,7 @@ GRADIENT = METHODS.register(
         # that speaks for a class by being dark may well have a negative gradient.
         positive="raises",
         negative="lowers",
-        attribute=_gradient,
+        attribute=gradient_itself,
         moves=True,
     )
 )

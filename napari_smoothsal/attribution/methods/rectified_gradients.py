@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
+from napari_smoothsal.attribution.base import METHODS, LayerMethod
 from napari_smoothsal.attribution.functions import Elementwise, Function, out_of_place
 from napari_smoothsal.attribution.interception import Interception
+from napari_smoothsal.attribution.methods.gradient import gradient_itself
 from napari_smoothsal.core.errors import ModelError
 
 
@@ -72,17 +73,13 @@ class _Rectified(torch.autograd.Function):
         return gradient.clamp(min=0), None, None, None
 
 
-def _gradient(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
-    return at.gradient
-
-
 GUIDED_BACKPROP = METHODS.register(
     LayerMethod(
         name="guided_backprop",
         title="Guided backpropagation: what excites the features behind the decision",
         positive="excites",
         negative="inhibits",
-        attribute=_gradient,
+        attribute=gradient_itself,
         backward=lambda _options, _box: _Rectification("guided_backprop", guided=True),
         moves=True,
     )
@@ -95,7 +92,7 @@ DECONVNET = METHODS.register(
         title="Deconvnet: the network run backwards, with a ReLU wherever it has one",
         positive="excites",
         negative="inhibits",
-        attribute=_gradient,
+        attribute=gradient_itself,
         backward=lambda _options, _box: _Rectification("deconvnet", guided=False),
         moves=True,
     )

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field, model_validator
 
 from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
+from napari_smoothsal.attribution.methods.gradient import activation_x_gradient
 from napari_smoothsal.attribution.relevance import (
     AlphaBetaRule,
     BoxedRule,
@@ -74,12 +75,8 @@ class AlphaBetaOptions(ZPlusOptions):
         return self
 
 
-def _relevance(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
-    return at.activation * at.gradient
-
-
-def _boxed_relevance(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
-    return at.gradient if at.layer == "input" else at.activation * at.gradient
+def _boxed_relevance(at: AtLayer, options: MethodOptions) -> torch.Tensor:
+    return at.gradient if at.layer == "input" else activation_x_gradient(at, options)
 
 
 LRP_EPSILON = METHODS.register(
@@ -88,7 +85,7 @@ LRP_EPSILON = METHODS.register(
         title="LRP, epsilon rule: shares of the score, without those that cancel to nothing",
         positive="supports",
         negative="speaks against",
-        attribute=_relevance,
+        attribute=activation_x_gradient,
         options=EpsilonOptions,
         backward=lambda options, _box: EpsilonRule("lrp_epsilon", options.epsilon),
     )
@@ -101,7 +98,7 @@ LRP_ALPHA_BETA = METHODS.register(
         title="LRP, alpha-beta rule: what speaks for and what against share the score apart",
         positive="supports",
         negative="speaks against",
-        attribute=_relevance,
+        attribute=activation_x_gradient,
         options=AlphaBetaOptions,
         backward=lambda options, _box: AlphaBetaRule(
             "lrp_alpha_beta", options.alpha, options.beta, biases=options.biases
@@ -118,7 +115,7 @@ LRP_Z_PLUS = METHODS.register(
         title="LRP, z+ rule: the score shared among what speaks for it alone",
         positive="bears on",
         negative="bears against",
-        attribute=_relevance,
+        attribute=activation_x_gradient,
         options=ZPlusOptions,
         backward=lambda options, _box: AlphaBetaRule("lrp_z_plus", 1, 0, biases=options.biases),
         weighs=True,
@@ -133,7 +130,7 @@ EXCITATION_BACKPROP = METHODS.register(
         title="Excitation backprop: how likely a winner at the top is traced back to each place",
         positive="bears on",
         negative="bears against",
-        attribute=_relevance,
+        attribute=activation_x_gradient,
         backward=lambda _options, _box: AlphaBetaRule("excitation_backprop", 1, 0, biases=False),
         weighs=True,
         begins=as_ones,
