@@ -35,8 +35,8 @@ class LayerWalker(Walker[Attributions]):
         self._samples = SampleImages(batch, walk)
         layers = [self.plan(i).spec.layer for i in members]
         units = [self.plan(i).target.unit for i in members]
-        # Those of the hidden units that are explained, too.
-        self._layers = list(dict.fromkeys([*layers, *(u[0] for u in units if u is not None)]))
+        self._scored = {unit[0] for unit in units if unit is not None}
+        self._layers = list(dict.fromkeys([*layers, *sorted(self._scored)]))
         self._reference: Reference | None = None
         if any(self._method(i).rescales for i in members):
             zeros = exact(torch.zeros(len(batch), device=batch.images.device))
@@ -63,7 +63,8 @@ class LayerWalker(Walker[Attributions]):
             found: Attributions = {}
             scored = (output, activations)
             if (begins := self._begins) is not None:
-                scored = (begins(output), {name: begins(a) for name, a in activations.items()})
+                units = {name: begins(activations[name]) for name in self._scored}
+                scored = (begins(output), units)
             targets = list(dict.fromkeys(self.plan(i).target for i in self.members))
             for target in targets:
                 question = self._samples.question(batch.questions[target], rows)
