@@ -90,7 +90,7 @@ def _evaluated(
     tiles, labels = _tiles(model, choice)
     numbers = random.Random(settings.seed).sample(range(len(tiles)), min(map_tiles, len(tiles)))
     how = [
-        f"{len(numbers)} tiles of {model.card.input_size} px, "
+        f"Tiles: {len(numbers)} of {model.card.input_size} px, "
         f"{'without' if labels is None else 'with'} labels. Explained is the class that the model "
         "predicts.",
         *(f"Options of {method}: {told}." for method, told in settings.options.items() if told),

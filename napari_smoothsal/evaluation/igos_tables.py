@@ -67,6 +67,9 @@ class Entry(NamedTuple):
         if self.optimised:
             options |= _of_size(self.method, mask_px, tile_px)
         options |= {**given.get(self.method, {}), **self.options}
+        if options.get("optimiser") == "nesterov" and "step" not in options:
+            # The authors give none: so the price alone would hide or show a cell in 20 steps.
+            options["step"] = mask_px**2 / (20 * options.get("sparsity", 1.0))
         return options | ({"mask_px": mask_px} if self.optimised else {})
 
 
