@@ -4,9 +4,11 @@
 
 Synthetic tumour tiles that no model was trained on (of normal ones the blur is as normal, so that
 nothing could be taken away), demo-classifier and, for VGG19, demo-vgg: the paper's Table 1 or 2 and
-3, differences on the same tiles with intervals. Then what an adversarial tile looks like: normal
-tiles that MI-FGSM makes tumour, beside tumour. ``--quick`` finds errors; with ``--patches`` the
-real patches of SMOOTHSAL_DATA follow.
+3, differences on the same tiles with intervals. The same of normal tiles with a patch of tumour,
+where the class is in one place as in the paper's photographs, and under other prices than the
+paper's. Then what an adversarial tile looks like: normal tiles that MI-FGSM makes tumour, beside
+tumour. ``--parts`` chooses among them, ``--quick`` finds errors; with ``--patches`` the real
+patches of SMOOTHSAL_DATA follow.
 """
 
 from __future__ import annotations
@@ -38,8 +40,18 @@ from napari_smoothsal.sample_data.training import TEST_SEED, as_tensor
 from napari_smoothsal.slides.labelled_folder import LabelledFolder
 
 MPP, TUMOUR = 0.5, 1
+PARTS = ("methods", "focal", "prices", "ablation", "adversarial")
 COMPUTE = ss.Compute(device="auto", precision="fp32")
 ATTACKED = (Entry("iGOS++", "igos_plus_plus"), Entry("I-GOS", "igos"))
+PRICED = (
+    Entry("lambda 1 = 0.1", "igos_plus_plus", {"sparsity": 0.1}),
+    Entry("lambda 2 = 2", "igos_plus_plus", {"smoothness": 2.0}),
+    Entry("lambda 1 = 0.1, lambda 2 = 2", "igos_plus_plus", {"sparsity": 0.1, "smoothness": 2.0}),
+    Entry("published", "igos_plus_plus", {"variant": "published"}),
+    Entry("white for the blur", "igos_plus_plus", {"fill": "white"}),
+    Entry("iGOS++", "igos_plus_plus"),
+)
+PATCH_PX, RIM_PX = 128, 6
 BACKGROUNDS = ("blurred", "tissue_mean")
 QUICK = {
     **{name: {"iterations": 2, "steps": 3} for name in ("igos", "igos_plus", "igos_plus_plus")},
@@ -69,6 +81,22 @@ def rendered(label: int, count: int) -> Held:
     images, labels = render_tiles(TEST_SEED, 2 * count, MPP)
     members = [i for i, found in enumerate(labels) if found == label]
     return Held(as_tensor(images)[members], [f"tile {TEST_SEED + i}" for i in members])
+
+
+def focal(count: int) -> Held:
+    """Normal tiles with a square of tumour somewhere, fading into them."""
+    normal, tumour = rendered(1 - TUMOUR, count), rendered(TUMOUR, count)
+    generator, made = torch.Generator().manual_seed(0), []
+    for index in range(count):
+        (around,), (patch,) = normal.images([index]).float(), tumour.images([index]).float()
+        ramps = []
+        for side in around.shape[1:]:
+            first = int(torch.randint(side - PATCH_PX, (1,), generator=generator))
+            beyond = (torch.arange(side) - first - PATCH_PX / 2).abs() - PATCH_PX / 2
+            ramps.append((1 - beyond / RIM_PX).clamp(0, 1))
+        weight = ramps[0][:, None] * ramps[1]
+        made.append(torch.lerp(around, patch, weight).round().to(torch.uint8))
+    return Held(torch.stack(made), [f"focus in {normal.name(i)}" for i in range(count)])
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -136,7 +164,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiles", type=int, default=12)
     parser.add_argument("--models", nargs="*", default=["demo-classifier", "demo-vgg"])
-    parser.add_argument("--parts", nargs="*", default=["methods", "ablation", "adversarial"])
+    parser.add_argument("--parts", nargs="*", default=PARTS)
     parser.add_argument("--sizes", nargs="*", type=int, help="of masks, only these")
     parser.add_argument("--masks", type=int, default=2000, help="of RISE")
     parser.add_argument("--patches", action="store_true")
@@ -175,10 +203,19 @@ def main() -> None:
             kept(f"{name}: methods", table_of(model, tumour, *chosen(table)))
             if arguments.patches:
                 kept(f"{name}: methods, patches", table_of(model, patches(), *chosen(table)))
-        # The paper's are of one network alone.
-        if "ablation" in arguments.parts and name == arguments.models[0]:
+        if name != arguments.models[0]:
+            continue  # the rest is of one network alone, as the paper's ablation is
+        foci = focal(arguments.tiles)
+        if "focal" in arguments.parts:
+            kept(f"{name}: focal", table_of(model, foci, *chosen("igos1")))
+        if "prices" in arguments.parts:
+            table, settings = chosen("igos6")
+            priced = replace(table, entries=PRICED, sizes=(28, 7))
+            kept(f"{name}: prices", table_of(model, tumour, priced, settings))
+            kept(f"{name}: prices, focal", table_of(model, foci, priced, settings))
+        if "ablation" in arguments.parts:
             kept(f"{name}: ablation", table_of(model, tumour, *chosen("igos3")))
-        if "adversarial" in arguments.parts and name == arguments.models[0]:
+        if "adversarial" in arguments.parts:
             sizes = tuple(arguments.sizes or (28, 224))
             kept(f"{name}: adversarial", adversarial(model, arguments.tiles, sizes, options))
 
