@@ -3,6 +3,7 @@ came about."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.mask_optimisation import Iteration
 from napari_smoothsal.attribution.mask_walker import MaskWalker
+from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.tiles import checked_images
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
@@ -59,6 +61,7 @@ def optimise_masks(
     images: torch.Tensor | NDArray[np.generic],
     spec: SaliencySpec,
     compute: Compute | None = None,
+    places: Sequence[Place] | None = None,
 ) -> OptimisedMasks:
     """Optimise the masks of images.
 
@@ -66,6 +69,8 @@ def optimise_masks(
     ----------
     model, images, spec, compute
         As of `explain_tiles`; the spec's method is one that optimises masks.
+    places
+        What the noise of each image derives from; None: its number among the images.
 
     Raises
     ------
@@ -81,14 +86,12 @@ def optimise_masks(
     explainer = Explainer(model, [spec], compute or Compute(), scope="tiles")
     size = explainer.batch_size(max(tiles.shape[2:]))
     (walk,) = (walk for walk, members in explainer.walks.items() if 0 in members)
+    places = places or [(n,) for n in range(len(tiles))]
     maps, masks, traces = [], [], []
     for start in range(0, len(tiles), size):
-        part = tiles[start : start + size]
-        places = [(start + n,) for n in range(len(part))]
+        part, some = tiles[start : start + size], places[start : start + size]
         with explainer.device.numerics():
-            walker = MaskWalker(
-                Batch(explainer, explainer.network, part, places, None, 0), walk, [0]
-            )
+            walker = MaskWalker(Batch(explainer, explainer.network, part, some, None, 0), walk, [0])
             while walker.open_tiles:
                 walker.advance()
             found = walker.maps[0]

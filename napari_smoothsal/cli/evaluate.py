@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_smoothsal.cli.app import DONE, command, complain
+from napari_smoothsal.cli.evaluate_igos import evaluate_igos
 from napari_smoothsal.cli.evaluate_paper import USED, PaperChoice, evaluate_paper
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.run import failures
@@ -50,6 +51,14 @@ def evaluate(
             help="Do the model's classes agree with masks? Needs --data and --masks.",
         ),
     ] = False,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            help="A table of iGOS++: igos1, igos2, igos3, igos4, igos6, igos7; igos12 is its "
+            "Figure 12. Needs --model and --data, a folder of images, in sub-folders by class or "
+            "not."
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -158,6 +167,19 @@ def evaluate(
     --localisation writes localisation.csv, one row per map, and localisation.png; --dice
     writes dice.csv, one row per class. Both print their table.
     """
+    if table is not None:
+        others: dict[str, Any] = {"STORE": store, "slide": slide, "region": region}
+        others |= {"nuclei": nuclei, "nuclei_class": nuclei_class, "masks": masks}
+        others |= {"localisation": localisation or None, "dice": dice or None}
+        others |= {"other_class": other_class or None, "blur_control": blur_control or None}
+        others |= {"faithfulness_tiles": faithfulness_tiles or None, "figures": figures or None}
+        others |= {"surrogate": surrogate}
+        evaluate_igos(
+            *(table, model, data, labels, rename, resize, mpp, map_tiles, out),
+            given=given,
+            others=others,
+        )
+        return
     if localisation and dice:
         raise SettingError("choose one evaluation: --localisation or --dice")
     if not (localisation or dice):
@@ -166,7 +188,7 @@ def evaluate(
                 "choose what to evaluate: --localisation or --dice, or give --model and --data for "
                 "the tables of Smooth Deep Saliency"
             )
-        others: dict[str, Any] = {"slide": slide, "region": region, "nuclei": nuclei}
+        others = {"slide": slide, "region": region, "nuclei": nuclei}
         others["nuclei_class"] = nuclei_class
         others |= {"other_class": other_class or None, "blur_control": blur_control or None}
         others |= {name: v for name, v in given.items() if name not in USED}

@@ -20,6 +20,7 @@ from napari_smoothsal.slides.labelled_folder import LabelledFolder
 from napari_smoothsal.slides.masked_folder import MaskedFolder
 
 if TYPE_CHECKING:
+    from napari_smoothsal.cli.evaluate_igos import IgosChoice
     from napari_smoothsal.cli.evaluate_paper import PaperChoice
 
 _LISTED = 12
@@ -97,7 +98,7 @@ class WithLabels:
 
     def __init__(self, model: Model, choice: PaperChoice) -> None:
         self._model = model
-        self.explained = _labelled(model, choice)
+        self.explained = labelled_folder(model, choice)
         if len(set(self.explained.labels)) == 1:
             only = model.readout.outcomes[self.explained.labels[0]]
             warnings.warn(
@@ -177,7 +178,8 @@ class WithMasks:
         ]
 
 
-def _labelled(model: Model, choice: PaperChoice) -> LabelledFolder:
+def labelled_folder(model: Model, choice: PaperChoice | IgosChoice) -> LabelledFolder:
+    """Tiles with one class each, by sub-folder or table."""
     scale = image_scale(model, choice.mpp, choice.resize)
     outcomes = model.readout.outcomes
     renamed = {}

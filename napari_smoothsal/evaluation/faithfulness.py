@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import wilcoxon
 
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.batch_maps import BatchMaps
@@ -20,7 +19,6 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred_to, smoothness
-from napari_smoothsal.evaluation.bootstrap import LEAST_BLOCKS
 from napari_smoothsal.evaluation.insertion_deletion import (
     Curves,
     Pieces,
@@ -28,6 +26,7 @@ from napari_smoothsal.evaluation.insertion_deletion import (
     cells_of,
     curves,
 )
+from napari_smoothsal.evaluation.paired import paired
 from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
 from napari_smoothsal.models import Model
 
@@ -35,7 +34,6 @@ RANDOM = "random order"
 CONTROL = "blur as smooth as "
 LAID_BACK = ", laid back"
 _RANDOM_ORDERS = 5
-_RESAMPLES = 2000
 
 
 def faithfulness(
@@ -184,11 +182,6 @@ def comparison(
                 if one not in values or other not in values:
                     continue
                 difference = (values[one] - values[other]).dropna().to_numpy()
-                low, high = np.nan, np.nan
-                if len(difference) >= LEAST_BLOCKS:
-                    draws = generator.integers(0, len(difference), (_RESAMPLES, len(difference)))
-                    low, high = np.percentile(difference[draws].mean(1), [2.5, 97.5])
-                p = wilcoxon(difference).pvalue if np.any(difference) else 1.0
                 rows.append(
                     {
                         "layer": layer,
@@ -196,11 +189,7 @@ def comparison(
                         "denoising": one,
                         "against": other,
                         "score": name,
-                        "difference": difference.mean(),
-                        "low": low,
-                        "high": high,
-                        "p": float(p),
-                        "tiles": len(difference),
+                        **paired(difference, generator)._asdict(),
                     }
                 )
     return pd.DataFrame(rows)

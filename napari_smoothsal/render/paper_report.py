@@ -15,6 +15,7 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation import paper
 from napari_smoothsal.evaluation.faithfulness import CONTROL, LAID_BACK, RANDOM, comparison
 from napari_smoothsal.evaluation.panels import TilePanels
+from napari_smoothsal.render.markdown import markdown as _markdown
 from napari_smoothsal.render.panels_figure import write_panels
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain
 
@@ -269,15 +270,3 @@ def _published_wide() -> pd.DataFrame:
         index=["network", "method", "denoising"], columns="layer", values="tv_mean", sort=False
     )
     return rows.reset_index()
-
-
-def _markdown(table: pd.DataFrame, digits: int) -> str:
-    def text(value: object) -> str:
-        if isinstance(value, float):
-            return f"{value:.{digits}f}"
-        return plain(str(value))
-
-    head = "| " + " | ".join(plain(str(c)) for c in table.columns) + " |"
-    rule = "|" + " --- |" * len(table.columns)
-    rows = ["| " + " | ".join(text(v) for v in row) + " |" for row in table.itertuples(index=False)]
-    return "\n".join([head, rule, *rows])

@@ -1,0 +1,143 @@
+"""``smoothsal evaluate --table igos1|...``: the tables of iGOS++ of a model and a folder."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from napari_smoothsal.cli.flags import fields_of, settings_from
+from napari_smoothsal.cli.options import options_by_name
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute, SaliencySpec
+
+if TYPE_CHECKING:
+    from napari_smoothsal.evaluation.igos_measuring import IgosSettings
+    from napari_smoothsal.evaluation.igos_tables import IgosTable
+    from napari_smoothsal.evaluation.paper import Tiles
+    from napari_smoothsal.models import Model
+
+USED = {*Compute.model_fields, "layer", "seed", "method_option"}
+"""Flags that these tables have a use for, beside their own."""
+
+
+class IgosChoice(NamedTuple):
+    """Which model and images."""
+
+    model: str
+    data: Path
+    labels: Path | None
+    renamed: tuple[str, ...]
+    mpp: float | None
+    resize: int | None
+
+
+def evaluate_igos(
+    table: str,
+    model: str | None,
+    data: Path | None,
+    labels: Path | None,
+    rename: Sequence[str] | None,
+    resize: int | None,
+    mpp: float | None,
+    map_tiles: int,
+    out: Path,
+    *,
+    given: dict[str, Any],
+    others: dict[str, Any],
+) -> None:
+    """Measure, print and write; ``others`` is what has no use here."""
+    _check_unused(table, others | {n: v for n, v in given.items() if n not in USED})
+    if model is None or data is None:
+        raise SettingError(f"--table {table} needs --model and --data")
+    choice = IgosChoice(model, data, labels, tuple(rename or ()), mpp, resize)
+    _evaluated(table, choice, map_tiles, out, given)
+
+
+def _check_unused(table: str, others: dict[str, Any]) -> None:
+    for name, value in others.items():
+        if value is not None:
+            flag = name if name.isupper() else f"--{name.replace('_', '-')}"
+            raise SettingError(f"{flag} has no use beside --table {table}; leave one of them away")
+
+
+def _evaluated(
+    name: str, choice: IgosChoice, map_tiles: int, out: Path, given: dict[str, Any]
+) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from napari_smoothsal.evaluation.igos_measuring import igos_measured
+    from napari_smoothsal.evaluation.igos_summary import igos_table
+    from napari_smoothsal.evaluation.igos_tables import TABLES
+    from napari_smoothsal.models import load_model
+    from napari_smoothsal.render.igos_report import IgosReport
+    from napari_smoothsal.render.tables import frame_table
+
+    table = TABLES[name]
+    if (out / f"{name}.md").exists():
+        raise SettingError(
+            f"--out {out.name!r} holds this table ({name}.md); choose another folder, or remove it"
+        )
+    settings, compute = _settings(table, given), settings_from(Compute, given)
+    table.checked(settings.options)
+    model = load_model(choice.model)
+    if settings.layer is not None:
+        model.layer(settings.layer)
+    tiles, labels = _tiles(model, choice)
+    numbers = random.Random(settings.seed).sample(range(len(tiles)), min(map_tiles, len(tiles)))
+    how = [
+        f"Tiles: {len(numbers)} of {model.card.input_size} px, "
+        f"{'without' if labels is None else 'with'} labels. Explained is the class that the model "
+        "predicts.",
+        *(f"Options of {method}: {told}." for method, told in settings.options.items() if told),
+    ]
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("")
+
+        def told(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        for found in igos_measured(
+            model, tiles, table, compute, settings, labels, sorted(numbers), told
+        ):
+            report = IgosReport(model.card.name, table, how, found)
+            report.write_rows(out)  # what is there stays if the rest is not waited for
+        bar.update(task, description="done", completed=1, total=1)
+    written = report.write(out)
+    Console().print(frame_table(table.title, igos_table(table, found.frame())))
+    typer.echo(f"report: {written}")
+
+
+def _settings(table: IgosTable, given: dict[str, Any]) -> IgosSettings:
+    from napari_smoothsal.attribution import METHODS
+    from napari_smoothsal.evaluation.igos_measuring import IgosSettings
+
+    fields = fields_of(SaliencySpec, given)
+    layers = fields.get("layer", [])
+    if len(layers) > 1:
+        raise SettingError(f"--layer {layers[1]}: a table has one, of Grad-CAM; give one")
+    methods = list(dict.fromkeys(entry.method for entry in table.entries))
+    options = options_by_name(METHODS, methods, fields.get("method_options", {}))
+    seed = settings_from(SaliencySpec, {"layer": "input", **_if_given("seed", fields)}).seed
+    return IgosSettings(options, next(iter(layers), None), seed=seed)
+
+
+def _if_given(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name]} if name in fields else {}
+
+
+def _tiles(model: Model, choice: IgosChoice) -> tuple[Tiles, Sequence[int] | None]:
+    """Tiles, and their labels where there are some."""
+    from napari_smoothsal.cli.evaluated_tiles import labelled_folder
+    from napari_smoothsal.cli.specs import image_scale
+    from napari_smoothsal.slides.image_folder import ImageFolder, holds_images
+
+    if choice.labels is None and not choice.renamed and holds_images(choice.data):
+        scale = image_scale(model, choice.mpp, choice.resize)
+        return ImageFolder(choice.data, model.card.input_size, scale, choice.resize), None
+    labelled = labelled_folder(model, choice)
+    return labelled, labelled.labels
