@@ -343,3 +343,24 @@ def test_images_without_a_resolution_are_resized(
         tmp_path, "--dice", *given[:4], "--masks", data, "--resize", 72
     )
     assert "no use beside --localisation" in refused(tmp_path, "--localisation", "--resize", 72)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--localisation", "--labels", "l.csv"), "--labels has no use beside --localisation"),
+        (("--localisation", "--no-blocks"), "--blocks has no use beside --localisation"),
+        (("--localisation", "--cells", 7), "--cells has no use beside --localisation"),
+        (("--dice", "--rim-um", 2), "--rim-um has no use beside --dice"),
+        (("--dice", "somewhere.zarr"), "STORE has no use beside --dice"),
+        (("--dice", "--layer", "layer1"), "--layer has no use beside --dice"),
+        (
+            ("--model", "m", "--data", "d", "--target", 1),
+            "--target has no use in the evaluation of labelled images",
+        ),
+        (("--dice", "--data", "d"), "--dice needs --model, --data and --masks"),
+        (("--data", "d"), "or give --model and --data for the tables of Smooth Deep Saliency"),
+    ],
+)
+def test_what_an_evaluation_does_not_use_is_refused(tmp_path: Path, arguments, said: str) -> None:
+    assert said in " ".join(refused(tmp_path, *arguments).split())
