@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from napari_smoothsal.cli.app import command
 from napari_smoothsal.cli.evaluate_dice import DICE
+from napari_smoothsal.cli.evaluate_faithfulness import FAITHFULNESS
 from napari_smoothsal.cli.evaluate_localisation import LOCALISATION
 from napari_smoothsal.cli.evaluate_paper import PAPER
+from napari_smoothsal.cli.evaluate_sanity import SANITY
 from napari_smoothsal.cli.evaluation_mode import modes_flags
 from napari_smoothsal.cli.specs import COMBINED
 
 
 @command("evaluate", after="the same command begins anew; tables are written as they are done")
-@modes_flags((LOCALISATION, DICE, PAPER), repeated=COMBINED)
+@modes_flags((LOCALISATION, DICE, FAITHFULNESS, SANITY, PAPER), repeated=COMBINED)
 def evaluate() -> None:
     """Measure maps: a store's, a slide's that is explained first, or those of labelled images.
 
@@ -20,5 +22,6 @@ def evaluate() -> None:
     a model that decides per pixel, --masks are needed as well.
 
     --localisation writes localisation.csv, one row per map, and localisation.png; --dice
-    writes dice.csv, one row per class. Both print their table.
+    writes dice.csv, one row per class; --faithfulness writes faithfulness.csv, one row per map,
+    and --sanity what is left of maps block by block, each with a picture. All print a table.
     """

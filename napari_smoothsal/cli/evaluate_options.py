@@ -59,3 +59,6 @@ Out = Annotated[
     Path, typer.Option(help="Folder for tables, pictures and a store that is computed.")
 ]
 OUT = Path("evaluation")
+Copies = Annotated[
+    int, typer.Option(min=1, max=100, help="Random copies that maps are compared with.")
+]
