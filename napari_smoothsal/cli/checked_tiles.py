@@ -21,6 +21,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.evaluation.nuclei_in_tiles import NucleiInTiles
 from napari_smoothsal.evaluation.paper import Tiles
+from napari_smoothsal.evaluation.some_tiles import InMemory
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.layers import main_layers
 from napari_smoothsal.runs import plan_tiles
@@ -168,22 +169,6 @@ class _OfFolder:
         return self._tiles.draw(indices, None)
 
 
-class _InMemory:
-    """Tiles that have been read."""
-
-    def __init__(self, names: list[str], images: torch.Tensor) -> None:
-        self._names, self._images = names, images
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def name(self, index: int) -> str:
-        return self._names[index]
-
-    def images(self, indices: Sequence[int]) -> torch.Tensor:
-        return self._images[list(indices)]
-
-
 def _of_sample_slide(model: Model, count: int, seed: int) -> CheckedTiles:
     with sample_slide_path() as path, open_slide(path) as slide:
         plan = plan_tiles(slide, model, Tiling(halo=0, overlap=0.0))
@@ -195,7 +180,7 @@ def _of_sample_slide(model: Model, count: int, seed: int) -> CheckedTiles:
     with sample_outlines_path() as path:
         outlines = read_outlines(path)
     names = [f"x {box.x:.0f}, y {box.y:.0f}" for box in boxes]
-    tiles = _InMemory(names, torch.stack(pixels).movedim(-1, 1).contiguous())
+    tiles = InMemory(names, torch.stack(pixels).movedim(-1, 1).contiguous())
     words = (
         f"{len(tiles)} of {len(plan)} tiles of the synthetic sample slide, drawn by chance; its "
         "nuclei are known"

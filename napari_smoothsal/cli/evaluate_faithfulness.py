@@ -75,7 +75,8 @@ def evaluate_faithfulness(
         for number, spec in enumerate(specs):
             maps.add(spec)
             bar.update(task, completed=number + 1)
-            written = report.write(out, maps)
+            report.write(out, maps, drawn=False)
+    written = report.write(out, maps)
     for reason in left_out:
         complain("left out", reason)
     Console().print(report.printed(maps.table))

@@ -7,7 +7,7 @@ predicts for a tile as it is, and everything is scored on the model as it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -41,6 +41,7 @@ from napari_smoothsal.evaluation.kept_class import (
 from napari_smoothsal.evaluation.paper import Tiles, Told
 from napari_smoothsal.evaluation.sanity import sanity
 from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
+from napari_smoothsal.evaluation.some_tiles import Some
 from napari_smoothsal.evaluation.stability import SHIFT, STAIN, stability
 from napari_smoothsal.models import Model
 
@@ -238,24 +239,6 @@ class FaithfulMaps:
                 self._model, image[0], asked, how, self._compute
             )._asdict()
         return row
-
-
-class Some:
-    """Some of the tiles, in the order given."""
-
-    def __init__(self, tiles: Tiles, chosen: Sequence[int]) -> None:
-        self._tiles, self._chosen = tiles, list(chosen)
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def name(self, index: int) -> str:
-        """As the tiles call it."""
-        return self._tiles.name(self._chosen[index])
-
-    def images(self, indices: Sequence[int]) -> torch.Tensor:
-        """(n, C, H, W) uint8."""
-        return self._tiles.images([self._chosen[i] for i in indices])
 
 
 def _row(about: Mapping[str, object], frame: pd.DataFrame) -> dict[str, Any]:

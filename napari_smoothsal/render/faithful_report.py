@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation.faithful_maps import RANDOM, FaithfulMaps
+from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT, IN_PART
 from napari_smoothsal.render.tables import frame_table, markdown_table
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain
 
@@ -47,7 +48,7 @@ COLUMNS = (
     Column("deletion", "deletion\nless is better", -1, 2),
     Column("insertion", "insertion\nmore is better", 1, 2),
     Column("road", "ROAD\nmore is better", 1, 2),
-    Column("sanity", "randomised\nless is better", -1, 2),
+    Column("sanity", "randomised\nas chance or less", 0, 2),
     Column("chance_high", "(chance\nreaches)", 0, 2),
     Column("stain", "other stain\nmore is better", 1, 2),
     Column("shift", "shifted\nmore is better", 1, 2),
@@ -59,6 +60,7 @@ COLUMNS = (
 )
 WORSE, BETTER = "#E69F00", "#56B4A4"
 _SHADES = LinearSegmentedColormap.from_list("better", [WORSE, "#FFFFFF", BETTER])
+_VERDICTS = {DEPENDS: _SHADES(0.8), IN_PART: _SHADES(0.3), DOES_NOT: _SHADES(0.1)}
 _CELL_IN, _ROW_IN, _NAMES_IN, _HEAD_IN, _FOOT_IN = 0.86, 0.21, 3.3, 0.95, 1.0
 
 
@@ -85,20 +87,23 @@ class FaithfulReport:
 
     def printed(self, table: pd.DataFrame) -> Table:
         """For the terminal."""
-        names = ["deletion", "insertion", "road", "sanity_verdict", "stain", "auroc"]
-        return frame_table(
-            f"{self.model}: are its maps faithful?",
-            table[["layer", "method", "denoising", *names]].fillna(""),
+        maps = table[["layer", "method", "denoising"]].agg(
+            lambda row: ", ".join(plain(part) for part in row if part), axis=1
         )
+        names = ["deletion", "insertion", "road", "sanity", "stain", "auroc"]
+        shown = table.reindex(columns=names).rename(columns={"sanity": "randomised"})
+        shown.insert(0, "map", maps)
+        return frame_table(f"{self.model}: are its maps faithful?", shown)
 
-    def write(self, folder: Path, maps: FaithfulMaps) -> Path:
-        """Write everything that there is so far; returns the Markdown file."""
+    def write(self, folder: Path, maps: FaithfulMaps, *, drawn: bool = True) -> Path:
+        """Write what there is so far, with or without the picture; returns the Markdown file."""
         folder.mkdir(parents=True, exist_ok=True)
         table = maps.table
         table.to_csv(folder / "faithfulness.csv", index=False, float_format="%.6g")
         by_tile = pd.DataFrame(maps.by_tile)
         by_tile.to_csv(folder / "faithfulness_by_tile.csv", index=False, float_format="%.6g")
-        faithfulness_figure(table, self.model, folder / "faithfulness.png")
+        if drawn:
+            faithfulness_figure(table, self.model, folder / "faithfulness.png")
         shown = ["layer", "method", "denoising", "tiles", *(c.name for c in COLUMNS)]
         parts = [
             f"# {self.model}: are its maps faithful?",
@@ -143,6 +148,7 @@ def faithfulness_figure(table: pd.DataFrame, model: str, path: Path) -> None:
     figure.text(0.5, 1 - 0.12 / height, f"{plain(model)}: are its maps faithful?", ha="center",
                 va="top", fontsize=12)  # fmt: skip
     shades = {c.name: _shades(table[c.name].to_numpy(float), c.better) for c in columns}
+    shades["sanity"] = [_VERDICTS.get(verdict, "white") for verdict in table["sanity_verdict"]]
     for place, column in enumerate(columns):
         x = _NAMES_IN + _CELL_IN * (place + 0.5)
         axis.text(x, _HEAD_IN - 0.12, column.title, ha="center", va="bottom", fontsize=7.5)
@@ -169,23 +175,24 @@ def faithfulness_figure(table: pd.DataFrame, model: str, path: Path) -> None:
         "Teal: better, amber: worse than the other maps in a column, by rank; white: in between, "
         "or neither. Empty: not known, or only defined at the image.\n"
         "randomised: rank correlation with the maps of copies that have learned nothing above the "
-        "layer; up to what chance reaches there is nothing left.\n"
-        f"other stain, shifted: rank correlation with the map of the changed tile. {RESEARCH_ONLY}"
+        "layer; teal: no more than chance reaches; amber: some, or (darker) most of it is left."
+        "\nother stain, shifted: rank correlation with the map of the changed tile. "
+        f"{RESEARCH_ONLY}"
     )
     figure.text(0.5, 0.1 / height, note, ha="center", va="bottom", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def _cell(left: float, top: float, colour: tuple[float, ...]) -> Rectangle:
+def _cell(left: float, top: float, colour: Any) -> Rectangle:
     return Rectangle((left, top), _CELL_IN, _ROW_IN, facecolor=colour, edgecolor="white", lw=0.8)
 
 
-def _shades(values: NDArray[np.float64], better: int) -> list[tuple[float, ...]]:
+def _shades(values: NDArray[np.float64], better: int) -> list[Any]:
     """By rank within a column, so that one far value does not make all others alike."""
     finite = values[np.isfinite(values)]
     share = np.array([np.mean(finite < v) + np.mean(finite == v) / 2 for v in values])
-    return [tuple(_SHADES(0.5 + better * (s - 0.5) * 0.8)) for s in share]
+    return [_SHADES(0.5 + better * (s - 0.5) * 0.8) for s in share]
 
 
 def _short(name: str, longest: int = 44) -> str:

@@ -109,8 +109,14 @@ def frame_table(title: str, frame: pd.DataFrame) -> Table:
         numbers = frame[name].dtype.kind in "fiu"
         table.add_column(plain(str(name)), justify="right" if numbers else "left")
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else plain(str(v)) for v in row))
+        table.add_row(*map(_cell, row))
     return table
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return plain(str(value))
+    return "" if np.isnan(value) else f"{value:.2f}"
 
 
 def markdown_table(table: pd.DataFrame, digits: int) -> str:
