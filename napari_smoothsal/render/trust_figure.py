@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from napari_smoothsal.evaluation.faithful_maps import DECIDES
 from napari_smoothsal.evaluation.sanity import CASCADING
 from napari_smoothsal.evaluation.stability import STAIN
-from napari_smoothsal.evaluation.trust import (
+from napari_smoothsal.evaluation.trust import TrustCard
+from napari_smoothsal.evaluation.trust_tests import (
     FAILED,
     PARTLY,
     PASSED,
     UNTESTED,
-    TrustCard,
     chance_band,
 )
 from napari_smoothsal.render.colours import coloured

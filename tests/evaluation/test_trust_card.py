@@ -12,7 +12,8 @@ from unets import small_segmenter
 import napari_smoothsal as ss
 from napari_smoothsal.core.checks import TrustCheck
 from napari_smoothsal.core.errors import SettingError, SmoothsalError, UnknownNameError
-from napari_smoothsal.evaluation.trust import FAILED, PASSED, UNTESTED, TrustCard
+from napari_smoothsal.evaluation.trust import TrustCard
+from napari_smoothsal.evaluation.trust_tests import FAILED, PASSED, UNTESTED
 from napari_smoothsal.render.trust_figure import write_trust
 
 CPU = ss.Compute(device="cpu", precision="fp32")
