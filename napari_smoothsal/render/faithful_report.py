@@ -58,7 +58,7 @@ COLUMNS = (
     Column("tv", "total variation\nless is smoother", -1, 2),
     Column("seconds", "seconds\nper tile", 0, 2),
 )
-WORSE, BETTER = "#E69F00", "#56B4A4"
+WORSE, BETTER = "#E8835A", "#62A8D8"
 _SHADES = LinearSegmentedColormap.from_list("better", [WORSE, "#FFFFFF", BETTER])
 _VERDICTS = {DEPENDS: _SHADES(0.8), IN_PART: _SHADES(0.3), DOES_NOT: _SHADES(0.1)}
 _CELL_IN, _ROW_IN, _NAMES_IN, _HEAD_IN, _FOOT_IN = 0.86, 0.21, 3.3, 0.95, 1.0
@@ -124,7 +124,7 @@ class FaithfulReport:
 
 
 def faithfulness_figure(table: pd.DataFrame, model: str, path: Path) -> None:
-    """Draw the table with a shade for each number: teal is better, amber worse, in its column.
+    """Draw the table with a shade for each number: blue is better, orange worse, in its column.
 
     Parameters
     ----------
@@ -172,10 +172,10 @@ def faithfulness_figure(table: pd.DataFrame, model: str, path: Path) -> None:
             y += _ROW_IN
         y += _ROW_IN / 4
     note = (
-        "Teal: better, amber: worse than the other maps in a column, by rank; white: in between, "
+        "Blue: better, orange: worse than the other maps in a column, by rank; white: in between, "
         "or neither. Empty: not known, or only defined at the image.\n"
         "randomised: rank correlation with the maps of copies that have learned nothing above the "
-        "layer; teal: no more than chance reaches; amber: some, or (darker) most of it is left."
+        "layer; blue: no more than chance reaches; orange: some, or (darker) most of it is left."
         "\nother stain, shifted: rank correlation with the map of the changed tile. "
         f"{RESEARCH_ONLY}"
     )

@@ -117,6 +117,6 @@ def _draw(axis: Axes, frame: pd.DataFrame, chance: pd.DataFrame) -> None:
             colour = COLOURS.get(str(denoising).partition(" ")[0], "#999999")
             axis.axhspan(low, high, color=colour, alpha=0.12, linewidth=0)
     axis.axhline(0, color="#999999", linewidth=0.6)
-    axis.set_ylim(-0.5, 1.05)
+    axis.set_ylim(min(-0.5, float(frame[DECIDES].min())), 1.05)
     axis.set_xticks(list(names), list(names.values()), rotation=60, ha="right", fontsize=7)
     axis.grid(alpha=0.25)

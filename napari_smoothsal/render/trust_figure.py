@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.evaluation.faithful_maps import DECIDES
 from napari_smoothsal.evaluation.sanity import CASCADING
 from napari_smoothsal.evaluation.stability import STAIN
@@ -121,7 +122,8 @@ def _draw_tile(card: TrustCard, tile: Axes, over: Axes) -> None:
     top, bottom = (places.centre[0] + (n - 0.5) * places.stride[0] for n in (0, height))
     colours = coloured(card.values, panel_limit(card.values))
     over.imshow(colours, extent=(left, right, bottom, top))
-    over.set_title("its map (teal: for, amber: against)", fontsize=10)
+    method = METHODS[card.spec.method]
+    over.set_title(f"its map: amber {method.positive}, teal {method.negative}", fontsize=10)
     for axis in (tile, over):
         axis.set(xlim=(-0.5, picture.shape[1] - 0.5), ylim=(picture.shape[0] - 0.5, -0.5))
         axis.set(xticks=[], yticks=[])
@@ -191,7 +193,7 @@ def _draw_tests(card: TrustCard, axis: Axes) -> None:
         axis.text(0.06, line + 0.05, f"{test.name}: {test.result}", color=colour, fontsize=10,
                   weight="bold", va="top")  # fmt: skip
         said = f"{test.found}; asked for: {test.threshold}"
-        axis.text(0.06, line + 0.36, fill(said, 74), fontsize=8, va="top", parse_math=False)
+        axis.text(0.06, line + 0.36, fill(said, 82), fontsize=8, va="top", parse_math=False)
 
 
 def _short(name: str, longest: int = 34) -> str:

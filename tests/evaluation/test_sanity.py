@@ -164,7 +164,7 @@ def frame(values: list[float], chance: dict[str, list[float]]) -> Found:
     about = {"layer": "l", "method": "m", "denoising": "d"}
     rows = [
         about
-        | {"tile": f"t{i}", "order": "cascading", "whole": True}
+        | {"tile": f"t{i}", "order": "cascading", "whole": True, "copy": 0}
         | dict.fromkeys(MEASURES, value)
         for i, value in enumerate(values)
     ]
@@ -191,6 +191,17 @@ def test_verdicts_hold_similarity_against_chance(values, verdict: str, kept: flo
     table = sanity_verdicts(frame(values, {NOISE: noise}))
     assert (table["verdict"] == verdict).all()
     assert table["kept"].to_numpy() == pytest.approx(kept, nan_ok=True)
+
+
+def test_copies_are_told_one_by_one() -> None:
+    rows = pd.concat(
+        frame([value] * 12, {}).similarities.assign(copy=copy)
+        for copy, value in enumerate((0.1, 0.2, 0.6))
+    )
+    table = sanity_verdicts(frame([0.0], {NOISE: [0.0, 0.1]})._replace(similarities=rows))
+    assert (table["copies"] == 3).all() and table["similarity"].to_numpy() == pytest.approx(0.3)
+    assert table["copies_low"].to_numpy() == pytest.approx(0.1)
+    assert table["copies_high"].to_numpy() == pytest.approx(0.6)
 
 
 def test_what_other_tiles_have_in_common_is_told_and_excuses_nothing() -> None:
