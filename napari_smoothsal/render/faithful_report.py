@@ -48,7 +48,7 @@ COLUMNS = (
     Column("deletion", "deletion\nless is better", -1, 2),
     Column("insertion", "insertion\nmore is better", 1, 2),
     Column("road", "ROAD\nmore is better", 1, 2),
-    Column("sanity", "randomised\nas chance or less", 0, 2),
+    Column("sanity", "randomised\nchance or less", 0, 2),
     Column("chance_high", "(chance\nreaches)", 0, 2),
     Column("stain", "other stain\nmore is better", 1, 2),
     Column("shift", "shifted\nmore is better", 1, 2),
