@@ -4,7 +4,8 @@
 
 Twelve synthetic tiles that no model was trained on, half of them tumour; maps without noise
 samples, at the image and at a hidden layer, as they are and with `centred_hook`; blocks are
-randomised from the output down. Beside the verdicts: what is published of the method (Adebayo et
+randomised from the output down, in three random copies of the model, whose least and greatest
+similarity stand beside the mean. Beside the verdicts: what is published of the method (Adebayo et
 al. 2018 of gradients and guided backpropagation; Sixt et al. 2020, When Explanations Lie, of the
 others), and what becomes of the network when its BatchNorms' statistics are refitted, kept or
 reset.
@@ -33,7 +34,7 @@ from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
 from napari_smoothsal.sample_data.tiles import render_tiles
 from napari_smoothsal.sample_data.training import TEST_SEED, as_tensor
 
-MODEL, MPP, TILES = "demo-classifier", 0.5, 12
+MODEL, MPP, TILES, COPIES = "demo-classifier", 0.5, 12, 3
 LAYERS = ("input", "layer2")
 DENOISINGS = ("original", "centred_hook")
 PUBLISHED = {
@@ -47,8 +48,8 @@ PUBLISHED = {
     "lrp_alpha_beta": "does not",
 }
 LAST = ("conv1",)
-SHOWN = ["layer", "method", "denoising", "measure", "similarity", "chance", "chance_high", "others",
-         "kept", "verdict"]  # fmt: skip
+SHOWN = ["layer", "method", "denoising", "measure", "similarity", "copies_low", "copies_high",
+         "chance", "chance_high", "others", "kept", "verdict"]  # fmt: skip
 COMPUTE = ss.Compute(device="cpu", precision="fp32")
 MEASURES = list(Similarity._fields)
 
@@ -120,7 +121,7 @@ def rounded(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def courses(found: Found) -> pd.DataFrame:
-    """Mean similarity after each block."""
+    """Mean similarity after each block, over tiles and copies."""
     keys = ["layer", "method", "denoising", "depth", "block"]
     return found.similarities.groupby(keys, sort=False)[MEASURES].mean().reset_index()
 
@@ -129,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiles", type=int, default=TILES)
+    parser.add_argument("--copies", type=int, default=COPIES, help="random copies of the model")
     arguments = parser.parse_args()
     model, tiles = ss.load_model(MODEL), Rendered(arguments.tiles)
     report: dict[str, Any] = {
@@ -136,15 +138,18 @@ def main() -> None:
         "torch": torch.__version__,
         "model": MODEL,
         "tiles": len(tiles),
+        "copies": arguments.copies,
         "running_statistics": what_is_left(model, tiles, seeds=5),
     }
     print(report, flush=True)
     everything, cams = specs(), grad_cams()
+    every_block = SanityCheck(copies=arguments.copies)
+    last = every_block.model_copy(update={"blocks": LAST})
     runs: dict[str, tuple[list[ss.SaliencySpec], SanityCheck]] = {
-        "cascading": (everything, SanityCheck()),
-        "cascading, statistics kept": (everything, SanityCheck(statistics="kept", blocks=LAST)),
-        "Grad-CAM": (cams, SanityCheck(blocks=LAST)),
-        "Grad-CAM, below the layer too": (cams, SanityCheck(blocks=LAST, below=True)),
+        "cascading": (everything, every_block),
+        "cascading, statistics kept": (everything, last.model_copy(update={"statistics": "kept"})),
+        "Grad-CAM": (cams, last),
+        "Grad-CAM, below the layer too": (cams, last.model_copy(update={"below": True})),
     }
     for name, (asked, how) in runs.items():
         print(name, flush=True)

@@ -27,6 +27,8 @@ _HOMES = {
     "optimise_masks": "attribution",
     "localisation": "evaluation",
     "total_variation": "evaluation",
+    "TrustCard": "evaluation",
+    "trust_card": "evaluation",
     "Run": "runs",
     "explain_slide": "runs",
     "explain_slides": "runs",
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
     from napari_smoothsal.core.specs import Compute as Compute
     from napari_smoothsal.core.specs import SaliencySpec as SaliencySpec
     from napari_smoothsal.core.specs import Tiling as Tiling
+    from napari_smoothsal.evaluation import TrustCard as TrustCard
     from napari_smoothsal.evaluation import localisation as localisation
     from napari_smoothsal.evaluation import total_variation as total_variation
+    from napari_smoothsal.evaluation import trust_card as trust_card
     from napari_smoothsal.models import LayerInfo as LayerInfo
     from napari_smoothsal.models import Model as Model
     from napari_smoothsal.models import load_model as load_model

@@ -88,6 +88,7 @@ def registered() -> typer.Typer:
         methods,
         run,
         train_surrogate,
+        trust,
     )
 
     return app

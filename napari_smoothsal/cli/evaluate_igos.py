@@ -5,10 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from napari_smoothsal.cli.evaluate_options import (
+    OUT,
+    Data,
+    Labels,
+    ModelName,
+    Mpp,
+    Out,
+    Rename,
+    Resize,
+    TileCount,
+)
+from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import fields_of, settings_from
 from napari_smoothsal.cli.options import options_by_name
 from napari_smoothsal.core.errors import SettingError
@@ -19,9 +31,6 @@ if TYPE_CHECKING:
     from napari_smoothsal.evaluation.igos_tables import IgosTable
     from napari_smoothsal.evaluation.paper import Tiles
     from napari_smoothsal.models import Model
-
-USED = {*Compute.model_fields, "layer", "seed", "method_option"}
-"""Flags that these tables have a use for, beside their own."""
 
 
 class IgosChoice(NamedTuple):
@@ -36,37 +45,30 @@ class IgosChoice(NamedTuple):
 
 
 def evaluate_igos(
-    table: str,
-    model: str | None,
-    data: Path | None,
-    labels: Path | None,
-    rename: Sequence[str] | None,
-    resize: int | None,
-    mpp: float | None,
-    map_tiles: int,
-    out: Path,
+    table: Annotated[
+        str,
+        typer.Option(
+            help="A table of iGOS++ of a folder of images, in sub-folders by class or not: igos1, "
+            "igos2, igos3, igos4, igos6, igos7; igos12 is its Figure 12."
+        ),
+    ],
+    model: ModelName,
+    data: Data,
+    labels: Labels | None = None,
+    rename: Rename | None = None,
+    resize: Resize | None = None,
+    mpp: Mpp | None = None,
+    tiles: TileCount = 20,
+    out: Out = OUT,
     *,
     given: dict[str, Any],
-    others: dict[str, Any],
 ) -> None:
-    """Measure, print and write; ``others`` is what has no use here."""
-    _check_unused(table, others | {n: v for n, v in given.items() if n not in USED})
-    if model is None or data is None:
-        raise SettingError(f"--table {table} needs --model and --data")
+    """Measure, print and write."""
     choice = IgosChoice(model, data, labels, tuple(rename or ()), mpp, resize)
-    _evaluated(table, choice, map_tiles, out, given)
+    _evaluated(table, choice, tiles, out, given)
 
 
-def _check_unused(table: str, others: dict[str, Any]) -> None:
-    for name, value in others.items():
-        if value is not None:
-            flag = name if name.isupper() else f"--{name.replace('_', '-')}"
-            raise SettingError(f"{flag} has no use beside --table {table}; leave one of them away")
-
-
-def _evaluated(
-    name: str, choice: IgosChoice, map_tiles: int, out: Path, given: dict[str, Any]
-) -> None:
+def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -88,7 +90,7 @@ def _evaluated(
     if settings.layer is not None:
         model.layer(settings.layer)
     tiles, labels = _tiles(model, choice)
-    numbers = random.Random(settings.seed).sample(range(len(tiles)), min(map_tiles, len(tiles)))
+    numbers = random.Random(settings.seed).sample(range(len(tiles)), min(count, len(tiles)))
     how = [
         f"Tiles: {len(numbers)} of {model.card.input_size} px, "
         f"{'without' if labels is None else 'with'} labels. Explained is the class that the model "
@@ -141,3 +143,12 @@ def _tiles(model: Model, choice: IgosChoice) -> tuple[Tiles, Sequence[int] | Non
         return ImageFolder(choice.data, model.card.input_size, scale, choice.resize), None
     labelled = labelled_folder(model, choice)
     return labelled, labelled.labels
+
+
+TABLE = Mode(
+    name="table",
+    title="a table of iGOS++",
+    run=evaluate_igos,
+    settings=(Fields(SaliencySpec, ("layer", "seed", "method_option")), Fields(Compute)),
+    refusal="beside --table; leave one of them away",
+)

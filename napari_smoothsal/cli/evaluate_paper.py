@@ -6,10 +6,23 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from napari_smoothsal.cli.evaluate_options import (
+    OUT,
+    Data,
+    Labels,
+    Masks,
+    ModelName,
+    Mpp,
+    Out,
+    Rename,
+    Resize,
+    Surrogate,
+)
+from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import fields_of, settings_from
 from napari_smoothsal.cli.options import options_by_name
 from napari_smoothsal.core.errors import SettingError
@@ -21,15 +34,6 @@ if TYPE_CHECKING:
 
     from napari_smoothsal.evaluation.paper import Labelled, Wanted
     from napari_smoothsal.models import Model
-
-
-USED = {
-    *Compute.model_fields,
-    *Perturbation.model_fields,
-    *("layer", "denoising", "method", "samples", "sigma", "seed", "jitter", "denoising_option"),
-    "tile_px",
-}
-"""Flags that this evaluation has a use for, beside its own."""
 
 
 class PaperChoice(NamedTuple):
@@ -50,8 +54,57 @@ class PaperChoice(NamedTuple):
     resize: int | None = None
 
 
-def evaluate_paper(choice: PaperChoice, given: dict[str, Any]) -> None:
+def evaluate_paper(
+    model: ModelName,
+    data: Data,
+    surrogate: Surrogate | None = None,
+    labels: Labels | None = None,
+    rename: Rename | None = None,
+    resize: Resize | None = None,
+    masks: Masks | None = None,
+    mpp: Mpp | None = None,
+    map_tiles: Annotated[
+        int,
+        typer.Option(min=1, help="Maps are made of so many tiles, drawn by chance, at most."),
+    ] = 500,
+    faithfulness_tiles: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Insertion and deletion are measured on so many of them; 0: not at all."
+        ),
+    ] = 0,
+    blocks: Annotated[
+        bool,
+        typer.Option("--blocks/--no-blocks", help="Total variation at every block as well."),
+    ] = True,
+    figures: Annotated[
+        int,
+        typer.Option(min=0, help="Maps of so many tiles are drawn side by side; 0: of none."),
+    ] = 0,
+    out: Out = OUT,
+    *,
+    given: dict[str, Any],
+) -> None:
     """Measure, print and write."""
+    choice = PaperChoice(
+        model=model,
+        surrogate=surrogate,
+        data=data,
+        labels=labels,
+        renamed=tuple(rename or ()),
+        mpp=mpp,
+        map_tiles=map_tiles,
+        faithfulness_tiles=faithfulness_tiles,
+        blocks=blocks,
+        out=out,
+        figures=figures,
+        masks=masks,
+        resize=resize,
+    )
+    _evaluated(choice, given)
+
+
+def _evaluated(choice: PaperChoice, given: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -200,3 +253,19 @@ class _Some:
 
     def images(self, indices: Sequence[int]) -> torch.Tensor:
         return self._tiles.images([self.chosen[i] for i in indices])
+
+
+_OF_MAPS = ("layer", "denoising", "method", "samples", "sigma", "seed", "jitter")
+
+PAPER = Mode(
+    name="",
+    title="the tables of Smooth Deep Saliency",
+    run=evaluate_paper,
+    settings=(
+        Fields(SaliencySpec, (*_OF_MAPS, "denoising_option")),
+        Fields(Tiling, ("tile_px",)),
+        Fields(Compute),
+        Fields(Perturbation),
+    ),
+    refusal="in the evaluation of labelled images; leave it away",
+)

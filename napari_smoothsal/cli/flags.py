@@ -45,12 +45,7 @@ def settings_flags(
             for p in inspect.signature(command).parameters.values()
             if p.name != "given"
         ]
-        made: dict[str, inspect.Parameter] = {}
-        for model in models:
-            for name, field in model.model_fields.items():
-                if name not in _HIDDEN:
-                    flag = _flag(name, field, name in repeated)
-                    made[flag.name] = flag
+        made = flags_of(*models, repeated=repeated)
 
         @wraps(command)
         def called(**values: Any) -> Any:
@@ -63,6 +58,19 @@ def settings_flags(
         return called
 
     return decorate
+
+
+def flags_of(
+    *models: type[Settings], repeated: tuple[str, ...] = ()
+) -> dict[str, inspect.Parameter]:
+    """The flags of settings models, by name; see `settings_flags`."""
+    made = {}
+    for model in models:
+        for name, field in model.model_fields.items():
+            if name not in _HIDDEN:
+                flag = _flag(name, field, name in repeated)
+                made[flag.name] = flag
+    return made
 
 
 def fields_of(model: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,20 @@ def specs_from(given: dict[str, Any]) -> list[SaliencySpec]:
     )
 
 
+def spec_from(given: dict[str, Any]) -> SaliencySpec:
+    """The one spec of what was given, where nothing may be given several times.
+
+    Raises
+    ------
+    SmoothsalError
+        As `specs_from`.
+    """
+    if "layer" not in given:
+        raise SettingError("give --layer (`smoothsal layers MODEL` lists them)")
+    (spec,) = specs_from(given | {name: [given[name]] for name in COMBINED if name in given})
+    return spec
+
+
 def _each_once(specs: Iterable[SaliencySpec]) -> list[SaliencySpec]:
     """Without those whose map another makes already: denoisings of what uses no gradients."""
     from napari_smoothsal.attribution.map_plan import settled

@@ -61,6 +61,39 @@ class StabilityCheck(Settings):
     )
 
 
+class TrustCheck(Settings):
+    """What a trust card tests, and what has to be reached."""
+
+    random_orders: int = Field(
+        19,
+        ge=1,
+        description="Random orders that insertion and deletion must be beyond, all of them: a map "
+        "that knows nothing is beyond 19 once in 20 times.",
+    )
+    copies: int = Field(
+        3, ge=1, le=100, description="Random copies of the model that the map is compared with."
+    )
+    draws: int = Field(
+        20, ge=2, description="Noise maps, as smooth as the map, that say what chance reaches."
+    )
+    least_correlation: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Rank correlation that maps of the tile stained or cut a little otherwise "
+        "must have with its own, on average.",
+    )
+    most_error: float = Field(
+        0.1, gt=0, le=1, description="Largest relative standard error over noise samples."
+    )
+    least_probability: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Below this probability of the explained class the prediction is flagged.",
+    )
+
+
 class Disturbance(Settings):
     """How an image is disturbed."""
 

@@ -20,6 +20,8 @@ LEAST_BLOCKS = 10
 
 CONFIDENCE = 0.95
 
+_RESAMPLED_TILES = 2000
+
 
 class Measured(NamedTuple):
     """A value with its interval; NaN where there is none."""
@@ -94,3 +96,20 @@ class Blocks:
     def _cell(self, places_um: NDArray[np.float64]) -> NDArray[np.int64]:
         y, x = np.floor(places_um / self._block_um).astype(np.int64).T
         return np.asarray((y << 32) + x)
+
+
+def mean_of_tiles(values: NDArray[np.float64], draw: np.random.Generator) -> Measured:
+    """Mean of single tiles, which are independent, and its interval of `LEAST_BLOCKS` or more.
+
+    What is not finite is left out.
+    """
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return Measured(np.nan, np.nan, np.nan)
+    mean = float(values.mean())
+    if len(values) < LEAST_BLOCKS:
+        return Measured(mean, np.nan, np.nan)
+    means = values[draw.integers(0, len(values), (_RESAMPLED_TILES, len(values)))].mean(1)
+    rest = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, (rest, 1 - rest))
+    return Measured(mean, float(low), float(high))

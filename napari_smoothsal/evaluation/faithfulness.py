@@ -19,6 +19,7 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred_to, smoothness
+from napari_smoothsal.evaluation.followed_tile import probability_of
 from napari_smoothsal.evaluation.insertion_deletion import (
     Curves,
     Pieces,
@@ -130,15 +131,7 @@ class _Scores:
         self._follow(tile, key, cells, float(total_variation(maps)[0]))
 
     def _follow(self, tile: _Tile, key: _Key, importance: torch.Tensor, tv: float) -> None:
-        def predict(images: torch.Tensor) -> torch.Tensor:
-            places = [(i,) for i in range(len(images))]
-            decision = self._asked.explain(images.clamp(0, 1), places).decision
-            probabilities = decision.probabilities
-            if probabilities.shape[1] == 1:
-                probabilities = torch.cat([probabilities, 1 - probabilities], 1)
-            return probabilities[:, tile.label]
-
-        taken = curves(predict, tile.pieces, importance, self._how)
+        taken = curves(probability_of(self._asked, tile.label), tile.pieces, importance, self._how)
         self.courses.setdefault(key, []).append(taken)
         areas = {"insertion": area_under(taken.insertion), "deletion": area_under(taken.deletion)}
         self.rows.append(

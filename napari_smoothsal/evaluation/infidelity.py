@@ -99,7 +99,7 @@ def infidelity_and_sensitivity(
     noisy = infidelity_perturb_func_decorator(multiply_by_inputs=contributes)(less_noise)
     normalised = network.normalised(colours)
     own = maps(colours)[0].to(normalised).expand_as(normalised)
-    rows = max(1, explainer.batch_size(max(image.shape[1:])))
+    rows = max(1, min(how.samples, explainer.batch_size(max(image.shape[1:]))))
     found = []
     for attributions, scaled in ((own, True), (torch.zeros_like(own), False)):
         with torch.random.fork_rng(devices=[]):

@@ -22,7 +22,7 @@ from napari_smoothsal.evaluation.kept_class import (
 )
 from napari_smoothsal.evaluation.map_similarity import similarity
 from napari_smoothsal.evaluation.paper import Tiles, Told
-from napari_smoothsal.evaluation.sanity import LABELS, Found, chance_rows, looks_of
+from napari_smoothsal.evaluation.sanity import CHANCE_COLUMNS, LABELS, Found, chance_rows, looks_of
 from napari_smoothsal.models import Model
 
 
@@ -71,4 +71,4 @@ def label_randomisation(
             for name, one, other in zip(names, own, others, strict=True):
                 rows.append({"tile": name} | named(spec) | about | similarity(one, other)._asdict())
         done += len(indices)
-    return Found(pd.DataFrame(rows), pd.DataFrame(chance))
+    return Found(pd.DataFrame(rows), pd.DataFrame(chance, columns=CHANCE_COLUMNS))

@@ -28,7 +28,7 @@ from napari_smoothsal.evaluation.kept_class import (
     parts_by_class,
     reduced_maps,
 )
-from napari_smoothsal.evaluation.map_similarity import Looks, similarity
+from napari_smoothsal.evaluation.map_similarity import Looks, Similarity, similarity
 from napari_smoothsal.evaluation.paper import AT_ONCE, Tiles, Told
 from napari_smoothsal.evaluation.randomisation import randomised
 from napari_smoothsal.models import Model
@@ -38,6 +38,9 @@ _OTHERS = 3
 
 
 CASCADING, INDEPENDENT, LABELS = "cascading", "independent", "labels"
+
+CHANCE_COLUMNS = ["tile", "layer", "method", "denoising", "against", *Similarity._fields]
+"""Of a table that is empty where every map is constant and there is one tile."""
 
 
 class Found(NamedTuple):
@@ -129,7 +132,7 @@ def sanity(
                         | about
                         | similarity(one, other)._asdict()
                     )
-    return Found(pd.DataFrame(rows), pd.DataFrame(chance))
+    return Found(pd.DataFrame(rows), pd.DataFrame(chance, columns=CHANCE_COLUMNS))
 
 
 class _Step(NamedTuple):

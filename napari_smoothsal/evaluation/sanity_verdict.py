@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_smoothsal.evaluation.bootstrap import LEAST_BLOCKS
+from napari_smoothsal.evaluation.bootstrap import mean_of_tiles
 from napari_smoothsal.evaluation.map_similarity import Similarity
 from napari_smoothsal.evaluation.sanity import INDEPENDENT, NOISE, OTHER_TILES, Found
 
@@ -22,7 +22,6 @@ MOSTLY_KEPT = 0.5
 
 _KEYS = ["layer", "method", "denoising"]
 _INTERVAL = (2.5, 97.5)
-_RESAMPLES = 2000
 
 
 def sanity_verdicts(found: Found, seed: int = 0) -> pd.DataFrame:
@@ -39,7 +38,9 @@ def sanity_verdicts(found: Found, seed: int = 0) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per map and measure of `Similarity`: ``similarity``, the mean over tiles with its
-        95 % bootstrap interval ``low`` to ``high`` (of ten tiles or more); ``chance``, the mean
+        95 % bootstrap interval ``low`` to ``high`` (of ten tiles or more); ``copies``, how many
+        random copies there are, and ``copies_low`` and ``copies_high``, the means over tiles of
+        the copy that is least and of the one that is most like the model; ``chance``, the mean
         against noise as smooth, with ``chance_low`` to ``chance_high``, between which 95 % of
         single comparisons lie; ``kept``, how far the similarity lies on the way from chance to 1;
         and the ``verdict``: `DEPENDS` where the similarity is not above the interval of chance,
@@ -58,9 +59,11 @@ def sanity_verdicts(found: Found, seed: int = 0) -> pd.DataFrame:
         for measure in Similarity._fields:
             by_tile = part.groupby("tile", sort=False)[measure].mean().dropna().to_numpy()
             row: dict[str, Any] = about | {"measure": measure, "tiles": len(by_tile)}
-            value = _mean(by_tile)
-            low, high = _bootstrap(by_tile, draw)
+            value, low, high = mean_of_tiles(by_tile, draw)
             row |= {"similarity": value, "low": low, "high": high}
+            by_copy = part.groupby("copy", sort=False)[measure].mean()
+            row |= {"copies": len(by_copy)}
+            row |= {"copies_low": by_copy.min(), "copies_high": by_copy.max()}
             for called, against in (("chance", NOISE), ("others", OTHER_TILES)):
                 drawn = chance.loc[chance["against"] == against, measure].dropna().to_numpy()
                 ends = np.percentile(drawn, _INTERVAL) if len(drawn) else (np.nan, np.nan)
@@ -81,11 +84,3 @@ def _verdict(value: float, limit: float, kept: float) -> str:
 
 def _mean(values: NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else np.nan
-
-
-def _bootstrap(values: NDArray[np.float64], draw: np.random.Generator) -> tuple[float, float]:
-    if len(values) < LEAST_BLOCKS:
-        return np.nan, np.nan
-    means = values[draw.integers(0, len(values), (_RESAMPLES, len(values)))].mean(1)
-    low, high = np.percentile(means, _INTERVAL)
-    return float(low), float(high)

@@ -15,8 +15,8 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation import paper
 from napari_smoothsal.evaluation.faithfulness import CONTROL, LAID_BACK, RANDOM, comparison
 from napari_smoothsal.evaluation.panels import TilePanels
-from napari_smoothsal.render.markdown import markdown as _markdown
 from napari_smoothsal.render.panels_figure import write_panels
+from napari_smoothsal.render.tables import markdown_table
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain
 
 COLOURS = {
@@ -78,12 +78,12 @@ class Faithfulness:
             f"{floor['insertion'].mean():.3f} and deletion {floor['deletion'].mean():.3f}: a map "
             "beyond that on the wrong side orders cells worse than chance. *placed*: laid back by "
             "the displacement of its fine structure.",
-            _markdown(table[table["denoising"] != RANDOM], 3),
+            markdown_table(table[table["denoising"] != RANDOM], 3),
             "Each against the original, against the original's map blurred until it is as smooth, "
             "and against the random order: mean difference over tiles, 95 % bootstrap interval (of "
             "ten tiles or more), p of Wilcoxon's signed-rank test (not corrected for the number of "
             "comparisons).",
-            _markdown(compared, 3),
+            markdown_table(compared, 3),
             "![Insertion and deletion](insertion_deletion.png)",
         ]
 
@@ -140,22 +140,22 @@ class PaperReport:
             *self.how,
             f"The paper's figures are of other networks and other images; {RESEARCH_ONLY}.",
             "## Table 2: accuracy, %",
-            _markdown(accuracy, 2),
+            markdown_table(accuracy, 2),
             "The paper:",
-            _markdown(paper.published("table2_accuracy"), 2),
+            markdown_table(paper.published("table2_accuracy"), 2),
             "## Table 3: prediction difference, times 100",
             "Absolute difference of probabilities from the original model's, mean and standard "
             "deviation over tiles.",
-            _markdown(difference, 2),
+            markdown_table(difference, 2),
             "The paper:",
-            _markdown(paper.published("table3_prediction_difference"), 2),
+            markdown_table(paper.published("table3_prediction_difference"), 2),
             "## Table 4: total variation",
             "Mean and standard deviation over tiles; white noise has 2.8.",
-            _markdown(_wide(rough), 2),
+            markdown_table(_wide(rough), 2),
             "Mean reduction over these layers, %:",
-            _markdown(reduction, 1),
+            markdown_table(reduction, 1),
             "The paper:",
-            _markdown(_published_wide(), 2),
+            markdown_table(_published_wide(), 2),
         ]
         if self.blocks is not None:
             self.blocks.to_csv(folder / "figure4_by_tile.csv", index=False, float_format="%.6g")

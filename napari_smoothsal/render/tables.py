@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Tables for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -109,8 +109,28 @@ def frame_table(title: str, frame: pd.DataFrame) -> Table:
         numbers = frame[name].dtype.kind in "fiu"
         table.add_column(plain(str(name)), justify="right" if numbers else "left")
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else plain(str(v)) for v in row))
+        table.add_row(*map(_cell, row))
     return table
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return plain(str(value))
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
+def markdown_table(table: pd.DataFrame, digits: int) -> str:
+    """A frame as Markdown, numbers to so many digits; what is not known is left empty."""
+
+    def text(value: object) -> str:
+        if isinstance(value, float):
+            return "" if np.isnan(value) else f"{value:.{digits}f}"
+        return plain(str(value))
+
+    head = "| " + " | ".join(plain(str(c)) for c in table.columns) + " |"
+    rule = "|" + " --- |" * len(table.columns)
+    rows = ["| " + " | ".join(text(v) for v in row) + " |" for row in table.itertuples(index=False)]
+    return "\n".join([head, rule, *rows])
 
 
 def _narrow(title: str, caption: str, headings: Sequence[str]) -> Table:

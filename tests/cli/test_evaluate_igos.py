@@ -39,7 +39,7 @@ def test_a_table_is_written_and_printed(
     out = tmp_path / "out"
     rise = ("--method-option", "rise.masks=4") if table == "igos7" else ()
     given = ("--table", table, "--model", model_folder_of_classifier, "--data", images / "tumour")
-    result = smoothsal(*given, *BRIEF, *rise, "--map-tiles", 1, "--out", out)
+    result = smoothsal(*given, *BRIEF, *rise, "--tiles", 1, "--out", out)
     assert result.exit_code == 0, result.output
     text = (out / f"{table}.md").read_text()
     assert "Tiles: 1 of 64 px, without labels" in text and "research use only" in text
@@ -93,8 +93,8 @@ def test_bad_input_is_told_before_anything_is_computed(
     model = ("--model", model_folder_of_classifier)
     given = ("--table", "igos1", *model, "--data", images, *out)
     assert "'igos5'" in refused("--table", "igos5", *model, "--data", images, *out)
-    assert "--table igos1 needs --model and --data" in refused("--table", "igos1", *model, *out)
-    assert "--dice has no use beside --table igos1" in refused(*given, "--dice")
+    assert "--table needs --model and --data" in refused("--table", "igos1", *model, *out)
+    assert "choose one evaluation: --dice or --table" in refused(*given, "--dice")
     assert "--samples has no use beside" in refused(*given, "--samples", 3)
     assert "the table has its own sizes" in refused(*given, "--method-option", "igos.mask_px=500")
     assert "no such option" in refused(*given, "--method-option", "igos.masks=5")

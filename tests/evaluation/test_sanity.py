@@ -3,15 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from networks import every_model, wrapped
 from noise_tiles import NoiseTiles
 from torch import nn
-from torch.nn import functional as F
 from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
-from napari_smoothsal.attribution.base import METHODS, AtLayer, LayerMethod, MethodOptions
 from napari_smoothsal.core.checks import Randomisation, SanityCheck
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.evaluation.blocks import blocks_of
@@ -30,21 +27,6 @@ from napari_smoothsal.models import Model
 CPU = Compute(device="cpu", precision="fp32")
 MEASURES = list(Similarity._fields)
 GRADIENT = SaliencySpec(layer="input", denoising="original", samples=0)
-
-
-def edges(at: AtLayer, _options: MethodOptions) -> torch.Tensor:
-    """Sobel's edges of the image: a map that looks good and knows nothing of the network."""
-    kernel = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])
-    grey = F.pad(at.activation.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-    both = torch.stack([kernel, kernel.T])[:, None].to(grey)
-    return F.conv2d(grey, both).square().sum(1, keepdim=True).sqrt()
-
-
-@pytest.fixture
-def edge_detector(monkeypatch: pytest.MonkeyPatch) -> SaliencySpec:
-    method = LayerMethod(name="edges", title="Edges", positive="is", negative="is", attribute=edges)
-    monkeypatch.setitem(METHODS._entries, "edges", method)
-    return GRADIENT.model_copy(update={"method": "edges"})
 
 
 def resnet() -> Model:
@@ -182,7 +164,7 @@ def frame(values: list[float], chance: dict[str, list[float]]) -> Found:
     about = {"layer": "l", "method": "m", "denoising": "d"}
     rows = [
         about
-        | {"tile": f"t{i}", "order": "cascading", "whole": True}
+        | {"tile": f"t{i}", "order": "cascading", "whole": True, "copy": 0}
         | dict.fromkeys(MEASURES, value)
         for i, value in enumerate(values)
     ]
@@ -209,6 +191,17 @@ def test_verdicts_hold_similarity_against_chance(values, verdict: str, kept: flo
     table = sanity_verdicts(frame(values, {NOISE: noise}))
     assert (table["verdict"] == verdict).all()
     assert table["kept"].to_numpy() == pytest.approx(kept, nan_ok=True)
+
+
+def test_copies_are_told_one_by_one() -> None:
+    rows = pd.concat(
+        frame([value] * 12, {}).similarities.assign(copy=copy)
+        for copy, value in enumerate((0.1, 0.2, 0.6))
+    )
+    table = sanity_verdicts(frame([0.0], {NOISE: [0.0, 0.1]})._replace(similarities=rows))
+    assert (table["copies"] == 3).all() and table["similarity"].to_numpy() == pytest.approx(0.3)
+    assert table["copies_low"].to_numpy() == pytest.approx(0.1)
+    assert table["copies_high"].to_numpy() == pytest.approx(0.6)
 
 
 def test_what_other_tiles_have_in_common_is_told_and_excuses_nothing() -> None:

@@ -1,0 +1,162 @@
+"""``smoothsal trust``: the trust card of one map of one tile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_smoothsal.cli.app import command
+from napari_smoothsal.cli.evaluate_options import ModelName, Surrogate
+from napari_smoothsal.cli.flags import settings_flags, settings_from
+from napari_smoothsal.cli.specs import region_from, spec_from
+from napari_smoothsal.core.checks import TrustCheck
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.perturbation import Perturbation
+from napari_smoothsal.core.specs import Compute, SaliencySpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_smoothsal.models import Model
+
+LEAST_TISSUE = 0.1
+"""Of a tile: below it there is next to nothing to explain."""
+
+
+@command("trust", after="nothing was written")
+@settings_flags(SaliencySpec, Compute, Perturbation, TrustCheck)
+def trust(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Slide, with --at or --region; or an image of one tile at the model's resolution."
+        ),
+    ],
+    model: ModelName = "demo-classifier",
+    surrogate: Surrogate | None = None,
+    at: Annotated[
+        str | None, typer.Option(help="X,Y of the tile's middle, in level-0 px of the slide.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="X,Y,W,H in level-0 px; the tile is the middle of it.")
+    ] = None,
+    mpp: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="True class of the tile, by name, if it is known.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for trust.json, trust.md and trust.png.")
+    ] = Path("trust"),
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Test whether one map is faithful to its model: what was tested, how, and what came of it.
+
+    Explains the class that the model predicts unless --target names another. A prediction of low
+    confidence, or a wrong one (--label), is explained and flagged.
+    """
+    place = _place(at, region)
+    if place is None and mpp is not None:
+        raise SettingError(f"--mpp {mpp} is of a slide; give --at X,Y as well, or leave it away")
+    spec = spec_from(given)
+    how, compute = settings_from(TrustCheck, given), settings_from(Compute, given)
+    perturbation = settings_from(Perturbation, given)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from napari_smoothsal.evaluation.trust import trust_card
+    from napari_smoothsal.models import load_model
+    from napari_smoothsal.render.trust_figure import write_trust
+
+    loaded = load_model(model, surrogate)
+    image, name = _of_slide(source, loaded, place, mpp) if place else _of_image(source, loaded)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("")
+
+        def told(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        card = trust_card(
+            loaded, image, spec, label=label, name=name, how=how, perturbation=perturbation,
+            compute=compute, told=told,
+        )  # fmt: skip
+        bar.update(task, description="done", completed=1, total=1)
+    written = write_trust(card, out)
+    for test in card.tests:
+        typer.echo(f"{test.result:>10}  {test.name}: {test.found} (asked for: {test.threshold})")
+    typer.echo(card.verdict)
+    for path in written:
+        typer.echo(f"written: {path}")
+
+
+def _place(at: str | None, region: str | None) -> tuple[float, float] | None:
+    """The middle of the tile."""
+    if at is not None and region is not None:
+        raise SettingError("give the tile's place once: by --at or by --region")
+    if region is not None:
+        x, y, w, h = region_from(region) or (0, 0, 0, 0)
+        return x + w / 2, y + h / 2
+    if at is None:
+        return None
+    try:
+        x_text, y_text = at.split(",")
+        return float(x_text), float(y_text)
+    except ValueError:
+        raise SettingError(
+            f"--at {at!r} is not X,Y: two numbers in level-0 px, e.g. 1000,2000"
+        ) from None
+
+
+def _of_slide(
+    path: Path, model: Model, middle: tuple[float, float], mpp: float | None
+) -> tuple[torch.Tensor, str]:
+    import torch
+
+    from napari_smoothsal.slides import Box, open_slide
+    from napari_smoothsal.slides.tissue import find_tissue
+
+    with open_slide(path, mpp=mpp) as slide:
+        side, wanted = model.card.input_size, model.card.input_mpp
+        down, right = (1.0, 1.0) if wanted is None else (wanted / m for m in slide.require_mpp())
+        w, h = side * right, side * down
+        x, y = middle[0] - w / 2, middle[1] - h / 2
+        place = f"--at {middle[0]:g},{middle[1]:g}"
+        inside = x >= 0 and y >= 0 and x + w <= slide.width and y + h <= slide.height
+        if not inside:
+            raise SettingError(
+                f"{place}: the tile of {w:.0f} x {h:.0f} level-0 px around it reaches beyond the "
+                f"slide, x 0 to {slide.width} and y 0 to {slide.height}; choose a place farther in"
+            )
+        box = Box(x, y, w, h)
+        tissue = find_tissue(slide).fraction(box)
+        if tissue < LEAST_TISSUE:
+            raise SettingError(
+                f"{place}: {100 * tissue:.0f} % of the tile is tissue, and there is nothing to "
+                f"explain below {100 * LEAST_TISSUE:.0f} %; choose a place on tissue "
+                "(`smoothsal info SLIDE --picture tissue.png` shows it)"
+            )
+        pixels = torch.from_numpy(slide.read_box(box, (side, side)))
+    return pixels.movedim(-1, 0).contiguous(), f"tile at x {x:.0f}, y {y:.0f}"
+
+
+def _of_image(path: Path, model: Model) -> tuple[torch.Tensor, str]:
+    import torch
+
+    from napari_smoothsal.slides.labelled import SUFFIXES, picture_size, read_picture
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise SettingError(
+            f"{path.name} is no image of one tile ({', '.join(sorted(SUFFIXES))}); of a slide give "
+            "the tile's middle as --at X,Y"
+        )
+    side, (height, width) = model.card.input_size, picture_size(path)
+    if (height, width) != (side, side):
+        raise SettingError(
+            f"{path.name} has {width} x {height} px, and model {model.card.name!r} takes tiles of "
+            f"{side} x {side}; give one tile, or of a slide its middle as --at X,Y"
+        )
+    return torch.from_numpy(read_picture(path).copy()).movedim(-1, 0).contiguous(), "image"

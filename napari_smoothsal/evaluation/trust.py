@@ -1,0 +1,326 @@
+"""The trust card of one map: what was tested of it, against what, and what came of it.
+
+Each test asks one thing and has a threshold that is told. A card never says more than was
+measured: of the model as it is, of this tile, of this map. The randomisation is passed in part
+where more is left than chance, but less than half of the way from there to equality.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.reduction import reduce_channels
+from napari_smoothsal.attribution.tiles import checked_images
+from napari_smoothsal.core.checks import SanityCheck, StabilityCheck, TrustCheck
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.perturbation import Perturbation
+from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.core.total_variation import total_variation
+from napari_smoothsal.evaluation.followed_tile import (
+    FollowedTile,
+    Places,
+    asked_of,
+    places_of,
+)
+from napari_smoothsal.evaluation.insertion_deletion import Curves
+from napari_smoothsal.evaluation.kept_class import kept_target, one_precision
+from napari_smoothsal.evaluation.paper import Told
+from napari_smoothsal.evaluation.sanity import Found, sanity
+from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
+from napari_smoothsal.evaluation.some_tiles import InMemory
+from napari_smoothsal.evaluation.stability import stability
+from napari_smoothsal.evaluation.trust_tests import (
+    FAILED,
+    PARTLY,
+    PASSED,
+    UNTESTED,
+    Tested,
+    beyond_random,
+    flags,
+    precise,
+    randomised,
+    stable,
+)
+from napari_smoothsal.models import Decision, Model
+from napari_smoothsal.models.targets import Target
+
+_RANDOM_ROADS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class TrustCard:
+    """What was measured of one map of one tile.
+
+    Attributes
+    ----------
+    model, tile
+        Names.
+    spec
+        What was computed.
+    target, probability
+        The class that is explained, and what the model gives it.
+    predicted
+        The class that the model predicts.
+    label
+        The true one, where it is known.
+    how
+        What was tested, with its thresholds.
+    tests
+        All that were asked.
+    flags
+        What to be wary of in the prediction itself, in words.
+    tv, road, random_road
+        Total variation, and ROAD of the map and of random orders, which are told without a
+        threshold.
+    curves, random_curves
+        Insertion and deletion by the map, and in random orders.
+    randomisation
+        Similarities by block and chance level; see `sanity`.
+    stability
+        Similarities with maps of changed tiles; see `stability`.
+    image
+        (C, H, W) uint8.
+    values, places
+        (h, w) of the map with its channels combined, and where it lies.
+    """
+
+    model: str
+    tile: str
+    spec: SaliencySpec
+    target: str
+    probability: float
+    predicted: str
+    label: str | None
+    how: TrustCheck
+    tests: tuple[Tested, ...]
+    flags: tuple[str, ...]
+    tv: float
+    road: float
+    random_road: float
+    curves: Curves
+    random_curves: tuple[Curves, ...]
+    randomisation: Found
+    stability: pd.DataFrame
+    image: NDArray[np.uint8]
+    values: NDArray[np.float32]
+    places: Places
+
+    @property
+    def passed(self) -> bool:
+        """Whether every test that could be made was passed."""
+        return all(test.result in (PASSED, UNTESTED) for test in self.tests)
+
+    @property
+    def verdict(self) -> str:
+        """What came of it, in plain words."""
+        made = [test for test in self.tests if test.result != UNTESTED]
+        good = [test for test in made if test.result == PASSED]
+        said = [f"The map passed {len(good)} of {len(made)} tests."]
+        for result in (FAILED, PARTLY):
+            said += [
+                f"{result.capitalize()}: {test.name} ({test.found}; asked for: {test.threshold})."
+                for test in made
+                if test.result == result
+            ]
+        left = [test.name for test in self.tests if test.result == UNTESTED]
+        if left:
+            said.append(f"Not tested: {', '.join(left)}.")
+        if self.flags:
+            said.append(f"Caution: {'; '.join(self.flags)}.")
+        said.append(
+            "This is of how the map stands to the model on this tile, not of whether the model "
+            "is right."
+        )
+        return " ".join(said)
+
+    def to_json(self) -> str:
+        """Everything that was measured, without pixels."""
+        return json.dumps(_finite(self._figures()), indent=1, allow_nan=False)
+
+    def _figures(self) -> dict[str, Any]:
+        randomised = self.randomisation.similarities.drop(columns=["tile"])
+        return {
+            "model": self.model,
+            "tile": self.tile,
+            "spec": self.spec.model_dump(mode="json"),
+            "target": self.target,
+            "probability": self.probability,
+            "predicted": self.predicted,
+            "label": self.label,
+            "passed": self.passed,
+            "verdict": self.verdict,
+            "flags": list(self.flags),
+            "tests": [asdict(test) for test in self.tests],
+            "thresholds": self.how.model_dump(),
+            "total_variation": self.tv,
+            "road": self.road,
+            "road_of_a_random_order": self.random_road,
+            "insertion": _listed(self.curves.insertion),
+            "deletion": _listed(self.curves.deletion),
+            "random_insertion": [_listed(c.insertion) for c in self.random_curves],
+            "random_deletion": [_listed(c.deletion) for c in self.random_curves],
+            "randomisation": randomised.to_dict("records"),
+            "chance": sanity_verdicts(self.randomisation).to_dict("records"),
+            "stability": self.stability.drop(columns=["tile"]).to_dict("records"),
+        }
+
+
+def trust_card(
+    model: Model,
+    image: torch.Tensor | NDArray[np.generic],
+    spec: SaliencySpec,
+    *,
+    label: int | str | None = None,
+    name: str = "tile",
+    how: TrustCheck | None = None,
+    perturbation: Perturbation | None = None,
+    compute: Compute | None = None,
+    told: Told = lambda *_: None,
+) -> TrustCard:
+    """Test one map of one tile.
+
+    Parameters
+    ----------
+    model
+        From `load_model` or built with `Model`; it decides once per tile.
+    image
+        (C, H, W) or (1, C, H, W), square; uint8 0..255 or floating 0..1, at the model's resolution.
+    spec
+        The map. ``target`` unset or "auto" is the class that the model predicts.
+    label
+        The true class, by name or index, if it is known.
+    name
+        What the card calls the tile.
+    how
+        What is tested, and what has to be reached.
+    perturbation
+        Cells, steps and baselines of insertion and deletion.
+    compute
+        On what; ``precision="auto"`` is fp32.
+    told
+        Called as it goes on.
+
+    Raises
+    ------
+    SmoothsalError
+        If a layer, method, class or option does not exist, nothing lies above the layer, the model
+        decides per pixel, the target is not one class, or the image does not fit.
+    """
+    how, compute = how or TrustCheck(), one_precision(compute or Compute())
+    pixels = _one_image(model, image)
+    truth = _outcome(model, label)
+    asked = asked_of(model, compute)
+    explainer = Explainer(model, [spec], compute, "tiles")
+    target = explainer.targets[0]
+    decision = asked.explain(pixels, [(0,)]).decision
+    outcome = _explained(model, target, decision)
+    kept = kept_target(model, explainer.specs[0], outcome)
+    told("the map", 0, 5)
+    explainer = Explainer(model, [kept], compute, "tiles", warn=False, networks=explainer.networks)
+    (maps,) = explainer.explain(pixels, [(0,)]).specs
+    reduced, places = reduce_channels(maps.maps, kept.reduction)[0], places_of(explainer)
+    tiles = InMemory([name], pixels)
+    told("randomised copies", 1, 5)
+    check = SanityCheck(copies=how.copies, draws=how.draws)
+    found = sanity(model, tiles, [kept], check, compute)
+    told("changed tiles", 2, 5)
+    changed = stability(model, tiles, [kept], StabilityCheck(), compute)
+    told("insertion and deletion", 3, 5)
+    followed = FollowedTile(asked, pixels[0], outcome, perturbation or Perturbation())
+    curves = followed.curves(reduced, places)
+    random = tuple(followed.random_curves(how.random_orders, seed=0))
+    told("ROAD", 4, 5)
+    given = _probability(model, decision, outcome)
+    return TrustCard(
+        model=model.card.name,
+        tile=name,
+        spec=explainer.specs[0],
+        target=model.readout.outcomes[outcome],
+        probability=given,
+        predicted=model.readout.outcomes[int(decision.predicted[0])],
+        label=None if truth is None else model.readout.outcomes[truth],
+        how=how,
+        tests=(
+            *beyond_random(curves, random),
+            randomised(found),
+            *stable(changed, how),
+            precise(float(maps.standard_error[0]), how),
+        ),
+        flags=tuple(flags(model, decision, outcome, truth, given, how)),
+        tv=float(total_variation(maps.maps)[0]),
+        road=followed.road(reduced, places, seed=0),
+        random_road=float(np.mean(followed.random_road(_RANDOM_ROADS, seed=0))),
+        curves=curves,
+        random_curves=random,
+        randomisation=found,
+        stability=changed,
+        image=pixels[0].numpy(),
+        values=reduced.numpy(),
+        places=places,
+    )
+
+
+def _one_image(model: Model, image: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:
+    """(1, C, H, W) uint8: what is looked at and changed has whole colours."""
+    given = torch.as_tensor(image)
+    batch = checked_images(model, given[None] if given.ndim == 3 else given)
+    if len(batch) != 1 or batch.shape[2] != batch.shape[3]:
+        raise SettingError(
+            f"image has shape {tuple(given.shape)}; a trust card is of one square tile: give "
+            "(channels, side, side)"
+        )
+    if batch.is_floating_point():
+        batch = (255 * batch.clamp(0, 1)).round().to(torch.uint8)
+    return batch.cpu().contiguous()
+
+
+def _outcome(model: Model, label: int | str | None) -> int | None:
+    if label is None:
+        return None
+    outcomes = model.readout.outcomes
+    if isinstance(label, int) and 0 <= label < len(outcomes):
+        return label
+    if label in outcomes:
+        return outcomes.index(str(label))
+    raise SettingError(
+        f"label = {label!r} is no class of model {model.card.name!r}; there are: "
+        f"{', '.join(outcomes)}"
+    )
+
+
+def _explained(model: Model, target: Target, decision: Decision) -> int:
+    if target.unit is not None or len(target.classes or ()) == 2:
+        raise SettingError(
+            f"target = {target.label!r}: a trust card follows the probability of one class; "
+            f"choose one of {', '.join(model.readout.outcomes)}"
+        )
+    return int(decision.predicted[0]) if target.classes is None else target.classes[0]
+
+
+def _probability(model: Model, decision: Decision, outcome: int) -> float:
+    index, sign = model.readout.score_of(outcome)
+    value = float(decision.probabilities[0, index])
+    return value if sign > 0 else 1 - value
+
+
+def _listed(curve: torch.Tensor) -> list[float]:
+    return [round(float(v), 6) for v in curve]
+
+
+def _finite(value: Any) -> Any:
+    """Without NaN, which JSON has not."""
+    if isinstance(value, dict):
+        return {name: _finite(v) for name, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,170 @@
+"""The tests of a trust card: each asks one thing of a map, and has a threshold that is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from napari_smoothsal.core.checks import TrustCheck
+from napari_smoothsal.evaluation.faithful_maps import DECIDES
+from napari_smoothsal.evaluation.insertion_deletion import Curves, area_under
+from napari_smoothsal.evaluation.sanity import NOISE, Found
+from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, IN_PART, sanity_verdicts
+from napari_smoothsal.evaluation.stability import SHIFT, STAIN
+from napari_smoothsal.models import Decision, Model
+
+PASSED, PARTLY, FAILED, UNTESTED = "passed", "in part", "not passed", "not tested"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One test of a map.
+
+    Attributes
+    ----------
+    name
+        A word or two.
+    question
+        What is asked.
+    found
+        What was measured, in words.
+    threshold
+        What had to be reached, in words.
+    result
+        `PASSED`, `PARTLY`, `FAILED` or `UNTESTED`.
+    value
+        The number that decides; None where there is none.
+    """
+
+    name: str
+    question: str
+    found: str
+    threshold: str
+    result: str
+    value: float | None
+
+
+def flags(
+    model: Model,
+    decision: Decision,
+    outcome: int,
+    truth: int | None,
+    given: float,
+    how: TrustCheck,
+) -> list[str]:
+    """What to be wary of in a prediction, in words.
+
+    Parameters
+    ----------
+    model, decision
+        What it says of the tile.
+    outcome, truth
+        The class that is explained, and the true one or None.
+    given
+        Probability of the explained class.
+    how
+        Thresholds.
+    """
+    names = model.readout.outcomes
+    predicted = int(decision.predicted[0])
+    flags = []
+    if predicted != outcome:
+        flags.append(
+            f"the model predicts {names[predicted]!r}, and the map explains {names[outcome]!r}"
+        )
+    if given < how.least_probability:
+        flags.append(
+            f"the model gives {names[outcome]!r} only {given:.2f} (below "
+            f"{how.least_probability:g}), so there is little to explain"
+        )
+    if truth is not None and predicted != truth:
+        flags.append(
+            f"the prediction {names[predicted]!r} is wrong: the tile is {names[truth]!r}, and the "
+            "map shows what misled the model"
+        )
+    return flags
+
+
+def beyond_random(curves: Curves, random: tuple[Curves, ...]) -> list[Tested]:
+    """Deletion and insertion against random orders."""
+    tests = []
+    for name, more, question in (
+        ("deletion", False, "Does the probability fall when what is important is taken away?"),
+        ("insertion", True, "Does it rise when what is important is put back?"),
+    ):
+        area = area_under(getattr(curves, name))
+        floor = [area_under(getattr(c, name)) for c in random]
+        beyond = area > max(floor) if more else area < min(floor)
+        side, best = ("more", max(floor)) if more else ("less", min(floor))
+        tests.append(
+            Tested(
+                name,
+                question,
+                f"area {area:.2f}",
+                f"{side} than each of {len(floor)} random orders (at best {best:.2f})",
+                PASSED if beyond else FAILED,
+                area,
+            )
+        )
+    return tests
+
+
+def randomised(found: Found) -> Tested:
+    """What is left of the map in random copies, against noise as smooth."""
+    row = sanity_verdicts(found).set_index("measure").loc[DECIDES]
+    results = {DEPENDS: PASSED, IN_PART: PARTLY}
+    known = bool(np.isfinite(row["kept"]))
+    return Tested(
+        "randomisation",
+        "Is the map another one without what the model has learned above the layer?",
+        f"rank correlation {row['similarity']:.2f} with maps of {row['copies']} random copies",
+        f"{row['chance_high']:.2f} or less, as noise as smooth reaches",
+        results.get(row["verdict"], FAILED) if known else UNTESTED,
+        float(row["similarity"]) if known else None,
+    )
+
+
+def stable(changed: pd.DataFrame, how: TrustCheck) -> list[Tested]:
+    """The map of the tile stained, and cut, a little otherwise."""
+    tests = []
+    for kind, name, question in (
+        (STAIN, "other stain", "Is it the same where the tile is stained 10 % more or less?"),
+        (SHIFT, "shifted tile", "Is it the same where the tile is cut a few px beside?"),
+    ):
+        value = float(changed.loc[changed["change"] == kind, DECIDES].mean())
+        known = bool(np.isfinite(value))
+        tests.append(
+            Tested(
+                name,
+                question,
+                f"rank correlation {value:.2f} on average",
+                f"{how.least_correlation:g} or more",
+                (PASSED if value >= how.least_correlation else FAILED) if known else UNTESTED,
+                value if known else None,
+            )
+        )
+    return tests
+
+
+def precise(error: float, how: TrustCheck) -> Tested:
+    """The map's standard error; NaN where it has none."""
+    known = bool(np.isfinite(error))
+    return Tested(
+        "standard error",
+        "Would other noise samples have given the same map?",
+        f"relative standard error {error:.2f}" if known else "there are no noise samples",
+        f"{how.most_error:g} or less",
+        (PASSED if error <= how.most_error else FAILED) if known else UNTESTED,
+        error if known else None,
+    )
+
+
+def chance_band(found: Found) -> tuple[float, float]:
+    """Between which 95 % of single comparisons with noise as smooth as the map lie."""
+    drawn = found.chance.loc[found.chance["against"] == NOISE, DECIDES].dropna()
+    if drawn.empty:
+        return np.nan, np.nan
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)

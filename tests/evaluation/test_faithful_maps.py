@@ -1,0 +1,69 @@
+"""Every measure of every map: one row each, beside a random floor."""
+
+import numpy as np
+import pytest
+import torch
+from corner import HOW, corner_model, corner_tile
+
+from napari_smoothsal import Compute, SaliencySpec
+from napari_smoothsal.core.checks import Disturbance
+from napari_smoothsal.evaluation.faithful_maps import DECIDES, RANDOM, Checks, FaithfulMaps
+from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT
+from napari_smoothsal.evaluation.some_tiles import InMemory, Some
+
+CPU = Compute(device="cpu", precision="fp32")
+GRADIENT = SaliencySpec(layer="input", denoising="original", samples=0)
+
+
+class Everywhere:
+    """A truth that only knows how it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, str, float]] = []
+
+    def auroc(self, index, outcome, reduced, places) -> float:
+        self.asked.append((index, outcome, float(reduced[:8, :8].mean())))
+        return 0.75
+
+
+def test_a_faithful_map_is_beyond_the_floor_and_an_edge_detector_is_not(edge_detector) -> None:
+    tiles = InMemory(["one", "two"], torch.stack([corner_tile()] * 2))
+    truth = Everywhere()
+    checks = Checks(perturbation=HOW, disturbance=Disturbance(samples=4))
+    maps = FaithfulMaps(corner_model(), tiles, checks, CPU, truth)
+    for spec in (GRADIENT, edge_detector):
+        maps.add(spec)
+    table = maps.table.set_index("method")
+    assert list(table.index) == [RANDOM, "gradient", "edges"] and (table["tiles"] == 2).all()
+    assert table.loc["gradient", "deletion"] < table.loc[RANDOM, "deletion"] - 0.1
+    assert table.loc["gradient", "insertion"] > table.loc[RANDOM, "insertion"] + 0.1
+    assert table.loc["gradient", "road"] > table.loc["edges", "road"]
+    assert table.loc["gradient", "sanity_verdict"] == DEPENDS
+    assert table.loc["edges", "sanity_verdict"] == DOES_NOT
+    assert table.loc["edges", "sanity"] == pytest.approx(1)
+    assert table.loc["gradient", "stain"] == pytest.approx(1)  # of a linear model
+    assert table.loc["gradient", "infidelity"] == pytest.approx(0, abs=1e-3)
+    assert table.loc["gradient", "sensitivity"] == pytest.approx(0, abs=1e-5)
+    assert table.loc["gradient", "auroc"] == 0.75 and np.isnan(table.loc[RANDOM, "auroc"])
+    assert {(index, name) for index, name, _ in truth.asked} == {(0, "bright"), (1, "bright")}
+    assert all(value > 0 for _, _, value in truth.asked[:2])
+    assert np.isnan(table.loc["gradient", "deletion_low"])  # two tiles say nothing of others
+    assert {row["tile"] for row in maps.by_tile} == {"one", "two"}
+    assert DECIDES == "spearman"
+
+
+def test_costly_methods_see_few_tiles_and_layers_have_no_infidelity() -> None:
+    tiles = InMemory(list("abc"), torch.stack([corner_tile()] * 3))
+    checks = Checks(perturbation=HOW, few=1, disturbance=Disturbance(samples=2))
+    maps = FaithfulMaps(corner_model(), tiles, checks, CPU)
+    maps.add(GRADIENT.model_copy(update={"method": "occlusion"}))
+    row = maps.table.iloc[-1]
+    assert row["tiles"] == 1 and row["road"] > 0 and np.isnan(row["auroc"])
+
+
+def test_some_tiles_are_called_as_they_were() -> None:
+    tiles = Some(
+        InMemory(list("abc"), torch.arange(3, dtype=torch.uint8)[:, None, None, None]), [2, 0]
+    )
+    assert [tiles.name(i) for i in range(len(tiles))] == ["c", "a"]
+    assert tiles.images([0, 1]).flatten().tolist() == [2, 0]

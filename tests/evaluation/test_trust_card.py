@@ -1,0 +1,112 @@
+"""Trust cards: a faithful map passes, an edge detector does not, and nothing more is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from corner import HOW, corner_model, corner_tile
+from networks import every_model
+from unets import small_segmenter
+
+import napari_smoothsal as ss
+from napari_smoothsal.core.checks import TrustCheck
+from napari_smoothsal.core.errors import SettingError, SmoothsalError, UnknownNameError
+from napari_smoothsal.evaluation.trust import TrustCard
+from napari_smoothsal.evaluation.trust_tests import FAILED, PASSED, UNTESTED
+from napari_smoothsal.render.trust_figure import write_trust
+
+CPU = ss.Compute(device="cpu", precision="fp32")
+GRADIENT = ss.SaliencySpec(layer="input", denoising="original", samples=0)
+
+
+def card_of(spec: ss.SaliencySpec = GRADIENT, **more: object) -> TrustCard:
+    settings = {"perturbation": HOW, "compute": CPU} | more
+    return ss.trust_card(corner_model(), corner_tile(), spec, **settings)
+
+
+def results(card: TrustCard) -> dict[str, str]:
+    return {test.name: test.result for test in card.tests}
+
+
+def test_the_gradient_of_a_model_that_looks_at_a_corner_passes() -> None:
+    card = card_of()
+    assert results(card) == {
+        "deletion": PASSED,
+        "insertion": PASSED,
+        "randomisation": PASSED,
+        "other stain": PASSED,
+        "shifted tile": FAILED,  # the model looks at a place, not at what is there
+        "standard error": UNTESTED,
+    }
+    assert card.target == card.predicted == "bright" and card.probability > 0.9
+    assert card.road > 0.4 > card.random_road and not card.flags
+    assert "passed 4 of 5 tests" in card.verdict and "Not tested: standard error." in card.verdict
+
+
+def test_an_edge_detector_does_not_depend_on_the_model(edge_detector: ss.SaliencySpec) -> None:
+    card = card_of(edge_detector)
+    found = {test.name: test for test in card.tests}
+    assert found["randomisation"].result == FAILED
+    assert found["randomisation"].value == pytest.approx(1)
+    assert not card.passed and "Not passed: randomisation" in card.verdict
+
+
+def test_thresholds_are_the_checks_own() -> None:
+    strict = card_of(how=TrustCheck(least_correlation=0.99999, random_orders=3, copies=1))
+    assert "3 random orders" in strict.tests[0].threshold
+    assert strict.randomisation.similarities["copy"].nunique() == 1
+    assert "0.99999 or more" in strict.tests[3].threshold
+    noisy = card_of(GRADIENT.model_copy(update={"samples": 4}))
+    assert results(noisy)["standard error"] == PASSED  # a linear model's gradient has none
+
+
+def test_uncertain_wrong_and_other_predictions_are_explained_and_flagged() -> None:
+    wrong = card_of(label="dark")
+    assert len(wrong.flags) == 1 and "'bright' is wrong: the tile is 'dark'" in wrong.flags[0]
+    assert "Caution: the prediction 'bright' is wrong" in wrong.verdict
+    other = card_of(GRADIENT.model_copy(update={"target": "dark"}))
+    assert other.target == "dark" and other.predicted == "bright"
+    assert "the map explains 'dark'" in other.flags[0] and "only 0.0" in other.flags[1]
+    unsure = ss.trust_card(corner_model(0.01), corner_tile(), GRADIENT, compute=CPU)
+    assert "below 0.8" in unsure.verdict
+
+
+def test_what_is_written_says_the_same(tmp_path: Path) -> None:
+    card = card_of(name="a tile")
+    written = write_trust(card, tmp_path)
+    assert [path.name for path in written] == ["trust.json", "trust.md", "trust.png"]
+    told = json.loads(written[0].read_text())
+    assert told["verdict"] == card.verdict and told["passed"] is False
+    assert told["tests"][0]["value"] == pytest.approx(card.tests[0].value)
+    assert len(told["insertion"]) == HOW.steps + 1 and len(told["stability"]) == 8
+    text = written[1].read_text()
+    assert card.verdict in text and "| **not passed** |" in text and "(trust.png)" in text
+    assert written[2].stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "words"),
+    [
+        ({"target": "grey"}, {}, "grey"),
+        ({"layer": "corner"}, {}, "corner"),
+        ({"target": "bright-dark"}, {}, "follows the probability of one class"),
+        ({}, {"label": "grey"}, "label = 'grey' is no class"),
+        ({}, {"image": torch.zeros(3, 32, 20, dtype=torch.uint8)}, "one square tile"),
+        ({}, {"image": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}, "one square tile"),
+    ],
+)
+def test_bad_input_is_named(changes, more, words: str) -> None:
+    more = {"image": corner_tile()} | more
+    image = more.pop("image")
+    spec = GRADIENT.model_copy(update=changes)
+    with pytest.raises(SmoothsalError, match=words):
+        ss.trust_card(corner_model(), image, spec, compute=CPU, **more)
+
+
+def test_models_and_layers_that_cannot_be_tested() -> None:
+    with pytest.raises(SettingError, match="decides per pixel"):
+        ss.trust_card(small_segmenter(), torch.zeros(3, 64, 64), GRADIENT, compute=CPU)
+    plain, image = every_model()["plain"], torch.zeros(3, 32, 32)
+    with pytest.raises(UnknownNameError, match="nowhere"):
+        ss.trust_card(plain, image, ss.SaliencySpec(layer="nowhere"), compute=CPU)
