@@ -121,7 +121,7 @@ def _blurred_rim(colours: Colours) -> NDArray[np.bool_]:
     rim = np.ones(grey.shape, np.bool_)
     rim[depth:-depth, depth:-depth] = False
     blurred = inside > _LEAST_SHARPNESS and detail[rim].mean() < _RIM_SHARPNESS * inside
-    return rim & blurred
+    return np.asarray(rim & blurred)
 
 
 def _compression(colours: Colours) -> NDArray[np.bool_]:

@@ -78,7 +78,7 @@ def _of_one_colour(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
     light = (tile.astype(np.float32) + 1) / 256
     # A cast multiplies a channel, and so its geometric mean.
     mean = np.exp(np.log(light).mean((0, 1)))
-    return np.clip(np.rint(light / mean * _MEAN * 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(light / mean * _MEAN * 255), 0, 255), np.uint8)
 
 
 def _compressed(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:

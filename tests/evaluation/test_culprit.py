@@ -78,6 +78,8 @@ def test_what_was_added_is_found_again() -> None:
     assert blamed.loc["ink", "excess"] == pytest.approx(3 / size)
     assert blamed.loc["compression", "excess"] == pytest.approx(-0.7 / size)
     assert blamed.loc["tint", ["excess", "t"]].isna().all()
+    assert culprit(blame(maps, shown, CLASSES)) == "ink"
+    assert culprit(blame(-maps, shown, CLASSES)) == "compression"
 
 
 def test_noise_of_whole_tiles_is_no_evidence() -> None:
