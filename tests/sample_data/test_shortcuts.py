@@ -1,26 +1,19 @@
-"""Tiles with a shortcut, and a network that falls for it."""
+"""Tiles with a shortcut."""
 
 import numpy as np
 import pytest
 
-from napari_smoothsal import Compute, SaliencySpec
 from napari_smoothsal.evaluation.artefacts import ARTEFACTS, found_in
-from napari_smoothsal.evaluation.culprit import NONE, culprit, under_the_map
 from napari_smoothsal.sample_data.shortcuts import (
     WRONG_LABELS,
     Network,
     Tissue,
-    audited_tiles,
     confounded_tiles,
-    learned,
     measured,
-    model_of,
     tiles_with,
-    tissue,
     training_tiles,
 )
 from napari_smoothsal.sample_data.tiles import render_tiles
-from napari_smoothsal.sample_data.training import TEST_SEED
 
 FEW = Tissue(*render_tiles(0, 16, 0.5, 64))
 INK = list(ARTEFACTS).index("ink")
@@ -49,20 +42,3 @@ def test_what_does_not_exist_is_0() -> None:
     assert nothing == {"accuracy": 0.5, "f1": 0, "precision": 0, "recall": 0}
     all_right = measured(np.array([1, 0]), np.array([1, 0]))
     assert set(all_right.values()) == {1}
-
-
-@pytest.mark.slow
-def test_a_network_that_learned_letters_is_found_out_and_the_same_without_them_is_not() -> None:
-    of, test = tissue(0, 320), tissue(TEST_SEED, 100)
-    tiles, labels = audited_tiles(test), test.tumour.tolist()
-    spec = SaliencySpec(
-        layer="layer4", method="grad_cam", denoising="original", samples=0, target="tumour-normal"
-    )
-    network = Network("text", 5)
-    compute = Compute(device="cpu", precision="fp32")
-    for cleaned_of, expected in ((None, "text"), ("text", NONE)):
-        found = learned(of, test, network, cleaned_of)
-        recall = found.scores["text, without"]["recall"]
-        assert (recall > 0.6) == (cleaned_of is not None)
-        model = model_of(network, found.weights)
-        assert culprit(under_the_map(model, tiles, labels, spec, compute)) == expected
