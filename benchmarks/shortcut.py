@@ -308,8 +308,9 @@ def main() -> None:
         for n in cheats
     }
     print(json.dumps(report["confidences"], indent=1), flush=True)
-    named = {n: culprit(tables[n][", ".join(CHOSEN)][0]) for n in cheats}
-    again = trained(of, test, arguments.work, {n: c for n, c in named.items() if c != NONE})
+    chosen = ", ".join(CHOSEN)
+    named = {n: str(tables[n][chosen][0].iloc[0]["artefact"]) for n in cheats}
+    again = trained(of, test, arguments.work, named)
     report["trained again"] = {
         n.name: {"without": named[n], "scores": result.scores} for n, result in again.items()
     }
