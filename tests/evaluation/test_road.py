@@ -18,7 +18,7 @@ def test_what_is_removed_from_a_plane_is_the_plane_again() -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_removed_pixels_are_the_weighted_mean_of_their_neighbours(share: float) -> None:
-    """1/6 beside, 1/12 across a corner, of those there are: equation by equation, solved at once."""
+    """1/6 beside, 1/12 across a corner, of those there are, solved densely."""
     draw = np.random.default_rng(0)
     image, kept = draw.random((2, 9, 7)), draw.random((9, 7)) > share
     pixels = list(np.ndindex(9, 7))
