@@ -20,7 +20,7 @@ from napari_smoothsal.sample_data.tiles import render_tile
 from napari_smoothsal.sample_data.training import as_tensor
 
 MODEL = "demo-classifier"
-LAYERS = ("layer1", "layer2", "layer3")
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
 METHODS = ("gradient", "activation_x_gradient", "deeplift")
 NORMAL_TILES, TUMOUR_TILES = 200, 60
 NORMAL_SEED, TUMOUR_SEED = 7_100_000, 7_200_000

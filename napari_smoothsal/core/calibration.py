@@ -34,6 +34,12 @@ class CalibrationCheck(Settings):
     )
     copies: int = Field(39, ge=1, le=1000, description="Randomised copies of the model.")
     copy_tiles: int = Field(8, ge=1, description="Tiles that each of them is shown.")
+    map_tiles: int = Field(
+        60,
+        ge=1,
+        description="Normal tiles whose maps are computed, for how strong they are; of models that "
+        "decide per pixel all are.",
+    )
     stain: float = Field(
         0.1,
         ge=0,
@@ -84,13 +90,14 @@ class Calibration(Settings):
     def in_words(self) -> str:
         """For a legend."""
         rate = f"{100 * self.error_rate:g} %"
-        where = "more than normal tissue and randomised copies of the model"
+        where = f"above the strongest {rate} of normal tissue"
         if self.probability is not None:
-            where = f"in tiles of p({self.target}) > {in_digits(self.probability)}, {where}"
+            where += f", in tiles of p({self.target}) > {in_digits(self.probability)}"
         low, high = (f"{100 * share:.2g}" for share in self.expected)
         return (
             f"calibrated: shown only {where}; on at most {rate} of normal tiles "
-            f"(95 % interval {low} to {high} %, {self.tiles} tiles)"
+            f"(95 % interval {low} to {high} %, {self.tiles} tiles) and of what {self.copies} "
+            "randomised copies of the model see"
         )
 
 

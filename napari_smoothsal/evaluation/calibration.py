@@ -2,17 +2,16 @@
 
 There is nothing to see in normal tissue, stained a little more or less, and in what a copy of the
 model sees that has not learned anything. A tile shows something only if the model's probability
-of the target is above what all but ``error_rate`` of normal tiles reach (`conformal_limit`): maps
-alone would not tell, since a normal tile's can be as strong as a tumour's, with ends of either
-sign that add up to next to nothing. Of such a tile that part of the map is shown that is stronger
-than all but ``error_rate`` of it in normal tissue, and than the strongest place of all but
-``error_rate`` of the tiles that a copy of the model lets pass. Maps of models that decide per pixel
-are zero where the target is predicted nowhere; there the limit is of tiles' strongest places alone.
+of the target is above what all but ``error_rate`` of both reach (`conformal_limit`): maps alone
+would not tell, since a normal tile's can be as strong as a tumour's, with ends of either sign that
+add up to next to nothing. Of such a tile that part of the map is shown that is stronger than all
+but ``error_rate`` of it in normal tissue. Maps of models that decide per pixel are zero where the
+target is predicted nowhere; there the limit is of tiles' strongest places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -33,15 +32,13 @@ from napari_smoothsal.evaluation.kept_class import one_precision
 from napari_smoothsal.evaluation.paper import Told
 from napari_smoothsal.evaluation.randomisation import randomised
 from napari_smoothsal.evaluation.stain_jitter import stained
-from napari_smoothsal.models import Model
+from napari_smoothsal.models import Decision, Model, Target
 
 Floats = NDArray[np.float64]
 
 MOST_PREDICTED = 0.1
 """Of normal tissue, predicted as the target."""
 _FITTED_TO = 64
-_PIXELS = 4096
-"""Of a map, drawn by chance."""
 _FULL_COLOUR = 0.999
 
 
@@ -101,70 +98,61 @@ def calibrate(
                 f"calibration: target = {target.label!r} means no class that normal tissue is "
                 f"without; give one of {', '.join(model.card.class_names)}, or a difference a-b"
             )
-    predicted = _predicted_as_target(explainer, tiles)
+    dense = model.readout.dense
+    predicted = _predicted_as_target(explainer, _decisions(explainer, tiles))
     variants = list(_stains(tiles, how.stain))
     total = len(variants) + how.copies
-    normal = []
+    normal, copies = [], []
     for done, variant in enumerate(variants):
         told("calibration: normal tissue", done, total)
-        normal.append(_looked_at(explainer, variant, range(len(tiles))))
-    rng, copies = np.random.default_rng(how.seed), []
+        mapped = variant if dense else variant[: how.map_tiles]
+        normal.append(_Seen(_decisions(explainer, variant), _magnitudes(explainer, mapped)))
+    rng = np.random.default_rng(how.seed)
     for copy in range(how.copies):
         told("calibration: randomised copies", len(variants) + copy, total)
         random = Randomisation(seed=(how.seed + copy) % 2**31)
         forgotten = randomised(model, blocks_of(model), random, tiles[:_FITTED_TO])
-        shown = rng.choice(len(tiles), min(how.copy_tiles, len(tiles)), replace=False)
-        copied = Explainer(forgotten, explainer.specs, compute, "slide", warn=False)
-        copies.append(_looked_at(copied, tiles[shown], shown))
-    measured = [
-        _calibration(
-            explainer,
-            index,
-            [found[index] for found in normal],
-            [found[index] for found in copies],
-            predicted[index],
-            len(tiles),
-            max(tiles.shape[2:]),
-            how,
+        shown = tiles[rng.choice(len(tiles), min(how.copy_tiles, len(tiles)), replace=False)]
+        copied = Explainer(
+            forgotten, explainer.specs if dense else [], compute, "slide", warn=False
         )
+        copies.append(_Seen(_decisions(copied, shown), _magnitudes(copied, shown)))
+    measured = [
+        _calibration(explainer, index, normal, copies, predicted[index], tiles, how)
         for index in range(len(explainer.specs))
     ]
     if of_target is None:
         return measured
     there = checked_images(model, of_target)
-    found = _looked_at(explainer, there, range(len(there)))
+    seen = _Seen(_decisions(explainer, there), _magnitudes(explainer, there))
     return [
-        one.model_copy(update={"shown": _shown(one, nulls)})
-        for one, nulls in zip(measured, found, strict=True)
+        one.model_copy(update={"shown": _shown(one, seen, index, target)})
+        for index, (one, target) in enumerate(zip(measured, explainer.targets, strict=True))
     ]
 
 
 class _Seen(NamedTuple):
-    """What is looked at of one map of some tiles.
+    """What is looked at of some tiles.
 
     Attributes
     ----------
-    probability
-        (n,) of the target.
-    largest
-        (n,) magnitude.
-    pixels
-        Some magnitudes of every tile.
+    decision
+        Of all of them.
+    magnitudes
+        For each spec (n, pixels), of the maps of as many as have some.
     """
 
-    probability: Floats
-    largest: Floats
-    pixels: Floats
+    decision: Decision
+    magnitudes: list[NDArray[np.float32]]
 
+    def probability(self, target: Target) -> Floats:
+        """(n,) of a target."""
+        found = target_probability(self.decision.probabilities, target.classes or ())
+        return np.asarray(found.numpy(), np.float64)
 
-def _shown(calibration: Calibration, found: _Seen) -> float | None:
-    """Share of tiles in which something is shown, of those predicted as the target."""
-    of_target = (
-        found.probability > 0.5 if calibration.probability is not None else found.largest > 0
-    )
-    shown = found.largest > calibration.limit
-    shown &= found.probability > (calibration.probability or 0)
-    return float(shown[of_target].mean()) if of_target.any() else None
+    def largest(self, index: int) -> Floats:
+        """(n,) magnitude of one spec's maps."""
+        return np.asarray(self.magnitudes[index].max(1), np.float64)
 
 
 def target_probability(probabilities: torch.Tensor, classes: tuple[int, ...]) -> torch.Tensor:
@@ -181,25 +169,35 @@ def target_probability(probabilities: torch.Tensor, classes: tuple[int, ...]) ->
     return chosen[:, 0] / chosen.sum(1) if len(classes) == 2 else chosen[:, 0]
 
 
-def _looked_at(explainer: Explainer, images: torch.Tensor, places: Iterable[int]) -> list[_Seen]:
-    size, named = explainer.batch_size(max(images.shape[2:])), [(int(i),) for i in places]
-    found: list[list[_Seen]] = [[] for _ in explainer.specs]
+def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
+    """Without any maps."""
+    asked = Explainer(explainer.model, [], explainer.compute, "slide", networks=explainer.networks)
+    size = asked.batch_size(max(images.shape[2:]))
+    found = [
+        asked.explain(part, [(i,) for i in range(len(part))]).decision.without_pixels()
+        for part in images.split(size)
+    ]
+    return Decision(
+        logits=torch.cat([one.logits for one in found]),
+        probabilities=torch.cat([one.probabilities for one in found]),
+        predicted=torch.cat([one.predicted for one in found]),
+        labels=torch.cat([one.labels for one in found]),
+        dense_probabilities=None,
+    )
+
+
+def _magnitudes(explainer: Explainer, images: torch.Tensor) -> list[NDArray[np.float32]]:
+    """For each spec (n, pixels); the noise of a tile is by its number."""
+    if not explainer.specs:
+        return []
+    size = explainer.batch_size(max(images.shape[2:]))
+    found: list[list[NDArray[np.float32]]] = [[] for _ in explainer.specs]
     for start in range(0, len(images), size):
         part = images[start : start + size]
-        result = explainer.explain(part, named[start : start + size])
-        for nulls, spec, target, own in zip(
-            found, explainer.specs, explainer.targets, result.specs, strict=True
-        ):
-            maps = reduce_channels(own.maps, spec.reduction).double().numpy()
-            sizes = np.abs(maps).reshape(len(maps), -1)
-            drawn = np.random.default_rng(0).permutation(sizes.shape[1])[:_PIXELS]
-            score = target_probability(result.decision.probabilities, target.classes or ())
-            nulls.append(_Seen(score.numpy(), sizes.max(1), sizes[:, drawn].ravel()))
-    return [_joined(nulls) for nulls in found]
-
-
-def _joined(nulls: Sequence[_Seen]) -> _Seen:
-    return _Seen(*(np.concatenate(values) for values in zip(*nulls, strict=True)))
+        result = explainer.explain(part, [(start + i,) for i in range(len(part))])
+        for parts, spec, own in zip(found, explainer.specs, result.specs, strict=True):
+            parts.append(reduce_channels(own.maps, spec.reduction).abs().flatten(1).numpy())
+    return [np.concatenate(parts) for parts in found]
 
 
 def _calibration(
@@ -208,56 +206,49 @@ def _calibration(
     normal: Sequence[_Seen],
     copies: Sequence[_Seen],
     predicted: float,
-    tiles: int,
-    tile_px: int,
+    tiles: torch.Tensor,
     how: CalibrationCheck,
 ) -> Calibration:
-    model, spec = explainer.model, explainer.specs[index]
-    pixels = np.concatenate([one.pixels for one in normal])
-
+    model, target = explainer.model, explainer.targets[index]
     # A tile counts with the worst of its stains.
-    likely, largest = (
-        np.max([getattr(one, what) for one in normal], axis=0)
-        for what in ("probability", "largest")
-    )
-    in_copies = np.stack([one.largest for one in copies])
     if model.readout.dense:
-        probability, least = None, conformal_limit(largest, how.error_rate)
+        of_tiles = np.max([one.largest(index) for one in normal], axis=0)
+        of_copies = np.stack([one.largest(index) for one in copies])
     else:
-        probability = conformal_limit(likely, how.error_rate)
-        least = float(np.quantile(pixels, 1 - how.error_rate))
-        passing = np.stack([one.probability for one in copies]) > probability
-        in_copies = np.where(passing, in_copies, 0)
-    least = max(least, conformal_limit(in_copies, how.error_rate))
+        of_tiles = np.max([one.probability(target) for one in normal], axis=0)
+        of_copies = np.stack([one.probability(target) for one in copies])
+    highest = max(conformal_limit(values, how.error_rate) for values in (of_tiles, of_copies))
+    pixels = np.concatenate([one.magnitudes[index].ravel() for one in normal])
     strong = pixels[pixels > 0]
     replaces = explainer.plans[index].denoising.replaces
     return Calibration(
-        spec=calibrated_as(spec),
-        target=explainer.targets[index].label,
+        spec=calibrated_as(explainer.specs[index]),
+        target=target.label,
         surrogate=model.surrogate.sha256 if replaces and model.surrogate else None,
-        limit=least,
-        probability=probability,
+        limit=highest if model.readout.dense else float(np.quantile(pixels, 1 - how.error_rate)),
+        probability=None if model.readout.dense else highest,
         full_colour=float(np.quantile(strong, _FULL_COLOUR)) if len(strong) else 0.0,
         error_rate=how.error_rate,
-        expected=expected_share(tiles, how.error_rate),
-        tiles=tiles,
-        tile_px=tile_px,
+        expected=expected_share(len(tiles), how.error_rate),
+        tiles=len(tiles),
+        tile_px=max(tiles.shape[2:]),
         copies=len(copies),
         stain=how.stain,
         predicted=predicted,
     )
 
 
-def _predicted_as_target(explainer: Explainer, tiles: torch.Tensor) -> list[float]:
+def _shown(one: Calibration, seen: _Seen, index: int, target: Target) -> float | None:
+    """Share of tiles in which something is shown, of those predicted as the target."""
+    probability, largest = seen.probability(target), seen.largest(index)
+    of_target = largest > 0 if one.probability is None else probability > 0.5
+    shown = (largest > one.limit) & (probability > (one.probability or 0))
+    return float(shown[of_target].mean()) if of_target.any() else None
+
+
+def _predicted_as_target(explainer: Explainer, decision: Decision) -> list[float]:
     """For each spec, the share of tiles that are predicted as its target; refused if large."""
-    model = explainer.model
-    asked = Explainer(model, [], explainer.compute, "slide", networks=explainer.networks)
-    size = asked.batch_size(max(tiles.shape[2:]))
-    decisions = [
-        asked.explain(part, [(i,) for i in range(len(part))]).decision.predicted
-        for part in tiles.split(size)
-    ]
-    predicted = torch.cat(decisions).numpy()
+    model, predicted = explainer.model, decision.predicted.numpy()
     shares = []
     for target in explainer.targets:
         wanted = (target.classes or (0,))[0]
@@ -265,9 +256,10 @@ def _predicted_as_target(explainer: Explainer, tiles: torch.Tensor) -> list[floa
         if share > MOST_PREDICTED:
             raise SettingError(
                 f"calibration: model {model.card.name!r} predicts "
-                f"{model.readout.outcomes[wanted]!r} of {100 * share:.0f} % of the {len(tiles)} "
-                f"tiles, more than {100 * MOST_PREDICTED:.0f} %: they are no normal tissue, or the "
-                "model does not know it. Take such tiles away, or explain another class"
+                f"{model.readout.outcomes[wanted]!r} of {100 * share:.0f} % of the "
+                f"{len(predicted)} tiles, more than {100 * MOST_PREDICTED:.0f} %: they are no "
+                "normal tissue, or the model does not know it. Take such tiles away, or explain "
+                "another class"
             )
         shares.append(share)
     return shares

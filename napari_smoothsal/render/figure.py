@@ -28,9 +28,9 @@ from napari_smoothsal.slides import Box, Slide
 Region = tuple[int, int, int, int]
 
 PANEL_PX = 640
-PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.0
+PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.3
 """Inches."""
-LETTERS_PER_IN = 22
+LETTERS_PER_IN = 15
 """Of the legend."""
 HATCH_WIDTH = 0.4
 HATCH, HATCH_COLOUR = "//", (0.12, 0.12, 0.16, 0.8)

@@ -33,7 +33,10 @@ def calibrated(tmp_path_factory) -> Path:
     )
     assert done.exit_code == 0, done.output
     assert "8 tiles of normal tissue, 1 randomised copies" in done.output
-    assert "layer1 | centred_hook | gradient: calibrated: shown only in tiles of" in done.output
+    assert (
+        "layer1 | centred_hook | gradient: calibrated: shown only above the strongest"
+        in done.output
+    )
     assert "of tiles of tumour, " in done.output
     return folder / "out" / CALIBRATION
 

@@ -149,7 +149,7 @@ def test_a_store_that_is_opened_is_shown_with_its_limits(
     layers = read_stores(str(runs.calibrated.path))
     ((data, options, _),) = [x for x in layers if x[1].get("colormap") and x[1]["name"] != ""][:1]
     layer = viewer.add_layer(Image(data, **options))
-    assert "calibrated: shown only in tiles of p(tumour)" in display.text
+    assert "calibrated: shown only above the strongest" in display.text
     assert (levels(layer)[0] == 0).sum() > (stored(runs.calibrated)[0] == 0).sum()
     display.calibrated.setChecked(False)
     assert_same(levels(layer), stored(runs.calibrated))
