@@ -195,6 +195,8 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=30)
     parser.add_argument("--copy-tiles", type=int, default=8)
     given = parser.parse_args()
+    if given.normal_tiles < 19:
+        parser.error("--normal-tiles: give 19 or more")
     begun = time.perf_counter()
     found = measure(given.normal_tiles, given.tumour_tiles, given.copies, given.copy_tiles)
     found |= {"machine": machine(), "seconds": round(time.perf_counter() - begun)}
