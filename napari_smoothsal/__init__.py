@@ -25,6 +25,7 @@ _HOMES = {
     "TileMaps": "attribution",
     "explain_tiles": "attribution",
     "optimise_masks": "attribution",
+    "calibrate": "evaluation",
     "localisation": "evaluation",
     "total_variation": "evaluation",
     "TrustCard": "evaluation",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.core.specs import SaliencySpec as SaliencySpec
     from napari_smoothsal.core.specs import Tiling as Tiling
     from napari_smoothsal.evaluation import TrustCard as TrustCard
+    from napari_smoothsal.evaluation import calibrate as calibrate
     from napari_smoothsal.evaluation import localisation as localisation
     from napari_smoothsal.evaluation import total_variation as total_variation
     from napari_smoothsal.evaluation import trust_card as trust_card

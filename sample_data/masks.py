@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,25 @@ def nuclei_mask(nuclei: Iterable[Nucleus], shape: tuple[int, int], mpp: float) -
         uint8 of ``shape``, indices of ``CLASS_NAMES``.
     """
     mask = np.zeros(shape, np.uint8)
+    for nucleus, place, inside in _drawn(nuclei, shape, mpp):
+        mask[place][inside] = TUMOUR if nucleus.kind.tumour else NORMAL
+    return mask
+
+
+def numbered_nuclei(
+    nuclei: Iterable[Nucleus], shape: tuple[int, int], mpp: float
+) -> NDArray[np.int32]:
+    """The same with a number for each: 1, 2, ... of tumour nuclei, -1, -2, ... of others."""
+    numbers = np.zeros(shape, np.int32)
+    for number, (nucleus, place, inside) in enumerate(_drawn(nuclei, shape, mpp), start=1):
+        numbers[place][inside] = number if nucleus.kind.tumour else -number
+    return numbers
+
+
+def _drawn(
+    nuclei: Iterable[Nucleus], shape: tuple[int, int], mpp: float
+) -> Iterator[tuple[Nucleus, tuple[slice, slice], NDArray[np.bool_]]]:
+    """Each nucleus with a box around it and which of its pixels belong to it."""
     for nucleus in nuclei:
         # No bump makes the outline a third longer than the ellipse's long half-axis.
         reach = 4 / 3 * nucleus.long_um
@@ -40,5 +59,4 @@ def nuclei_mask(nuclei: Iterable[Nucleus], shape: tuple[int, int], mpp: float) -
         y = ((np.arange(top, bottom) + 0.5) * mpp - nucleus.y_um)[:, None]
         x = ((np.arange(left, right) + 0.5) * mpp - nucleus.x_um)[None, :]
         inside = np.hypot(y, x) < nucleus.radius(np.arctan2(y, x))
-        mask[top:bottom, left:right][inside] = TUMOUR if nucleus.kind.tumour else NORMAL
-    return mask
+        yield nucleus, (slice(top, bottom), slice(left, right)), inside

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_smoothsal.sample_data.masks import numbered_nuclei
 from napari_smoothsal.sample_data.rendering import Optics, render
 from napari_smoothsal.sample_data.stain import random_stain
 from napari_smoothsal.sample_data.tissue_model import tile_layout
@@ -33,6 +34,13 @@ def render_tile(seed: int, mpp: float, tumour: bool, size_px: int = 224) -> NDAr
     numpy.ndarray
         uint8 (size_px, size_px, 3).
     """
+    return render_tile_and_nuclei(seed, mpp, tumour, size_px)[0]
+
+
+def render_tile_and_nuclei(
+    seed: int, mpp: float, tumour: bool, size_px: int = 224
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The same, and (size_px, size_px) which nucleus each pixel is of; see `numbered_nuclei`."""
     rng = np.random.default_rng([seed, round(mpp * 1000), int(tumour)])
     kind = "tumour" if tumour else str(rng.choice(NORMAL_KINDS, p=NORMAL_SHARES))
     layout = tile_layout(rng, kind, size_px * mpp + 2 * MARGIN_UM)
@@ -42,7 +50,7 @@ def render_tile(seed: int, mpp: float, tumour: bool, size_px: int = 224) -> NDAr
         sharpness_um=rng.uniform(0.12, 0.4),
         noise=rng.uniform(0.5, 3.0),
     )
-    image, _ = render(
+    image, nuclei = render(
         layout,
         (seed, round(mpp * 1000), int(tumour), 1),
         mpp,
@@ -51,7 +59,9 @@ def render_tile(seed: int, mpp: float, tumour: bool, size_px: int = 224) -> NDAr
         tumour_scale=rng.uniform(0.88, 1.15),
     )
     cut = int(MARGIN_UM / mpp)
-    return np.ascontiguousarray(image[cut : cut + size_px, cut : cut + size_px])
+    numbers = numbered_nuclei(nuclei, image.shape[:2], mpp)
+    part = slice(cut, cut + size_px), slice(cut, cut + size_px)
+    return np.ascontiguousarray(image[part]), np.ascontiguousarray(numbers[part])
 
 
 def render_tiles(

@@ -81,6 +81,7 @@ def _frame(
 def registered() -> typer.Typer:
     """The command with all its sub-commands."""
     from napari_smoothsal.cli import (  # noqa: F401 - they register
+        calibrate,
         demo,
         evaluate,
         info,

@@ -34,6 +34,12 @@ def run(
             "beside the model."
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Limits that `smoothsal calibrate` measured. Unset: those beside the model."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Store of one slide, or folder for the stores of several."),
@@ -63,7 +69,7 @@ def run(
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.find import slides_among
 
-    loaded = load_model(model, surrogate)
+    loaded = load_model(model, surrogate, calibration)
     found = slides_among(slides)
     if len(found) == 1 and len(slides) == 1 and found[0] == slides[0]:
         with open_slide(found[0], mpp=mpp) as slide:
@@ -88,6 +94,7 @@ def _summary(run: Run) -> int:
     """Print what a run holds; returns the exit code."""
     from rich.console import Console
 
+    from napari_smoothsal.render.limits import said_of
     from napari_smoothsal.render.tables import total_variation_table
 
     tiles = run.tiles
@@ -108,6 +115,9 @@ def _summary(run: Run) -> int:
             f"in {count} of them no pixel is predicted as {target!r}: its maps are zero there"
         )
     if len(run.maps):
+        for key, run_map in run.maps.items():
+            for words in said_of(run_map):
+                typer.echo(f"{key}: {words}")
         for key, far in _displaced(run).items():
             typer.echo(
                 f"{key}: coarse structure lies up to {far:.3g} um beside what it shows; "

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_smoothsal.core.errors import ModelError, UnknownNameError, UnsafeModelError
 from napari_smoothsal.models import surrogate as surrogates
+from napari_smoothsal.models.calibration_file import CALIBRATION, load_calibrations
 from napari_smoothsal.models.folder import WEIGHTS, load_folder
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
@@ -22,7 +23,11 @@ def builtin_models() -> list[str]:
     return sorted(entry.name for entry in shipped.iterdir() if entry.is_dir())
 
 
-def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model:
+def load_model(
+    source: str | Path,
+    surrogate: str | Path | None = None,
+    calibration: str | Path | None = None,
+) -> Model:
     """Load a model by its built-in name or from a folder.
 
     Parameters
@@ -34,28 +39,33 @@ def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model
     surrogate
         ``surrogate.safetensors`` of this model, or the folder that holds it; None: the one beside
         the model, where there is one.
+    calibration
+        ``calibration.json`` of this model, or the folder that holds it; None: the one beside the
+        model, where there is one.
 
     Raises
     ------
     UnsafeModelError
         For pickled files, which can run code when they are read.
     ModelError
-        If the folder does not hold a complete, consistent model, or the surrogate is of another
-        one.
+        If the folder does not hold a complete, consistent model, or surrogate or calibration are
+        of another one.
     UnknownNameError
         If it is neither a built-in name nor a folder.
     """
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
-            return _with_companions(load_folder(folder), folder, surrogate)
+            return _with_companions(load_folder(folder), folder, surrogate, calibration)
     if isinstance(source, str) and source.startswith(PREFIX):
         model = load_torchvision(source)
         if surrogate is not None:
             model.surrogate = load_surrogate(Path(surrogate), model)
+        if calibration is not None:
+            model.calibrations = load_calibrations(Path(calibration), model)
         return model
     path = Path(source)
     if path.is_dir():
-        return _with_companions(load_folder(path), path, surrogate)
+        return _with_companions(load_folder(path), path, surrogate, calibration)
     if path.suffix.lower() in _PICKLES:
         raise UnsafeModelError(
             f"{path.name!r} is a pickle, which can run code when it is read. Convert its state "
@@ -68,10 +78,16 @@ def load_model(source: str | Path, surrogate: str | Path | None = None) -> Model
     raise UnknownNameError("model or model folder", str(source), builtin_models())
 
 
-def _with_companions(model: Model, folder: Path, given: str | Path | None) -> Model:
+def _with_companions(
+    model: Model, folder: Path, surrogate: str | Path | None, calibration: str | Path | None
+) -> Model:
     model.normal_tissue = load_normal_tissue(folder, model.card)
-    if given is not None:
-        model.surrogate = load_surrogate(Path(given), model)
+    if surrogate is not None:
+        model.surrogate = load_surrogate(Path(surrogate), model)
     elif (folder / surrogates.WEIGHTS).is_file():
         model.surrogate = load_surrogate(folder, model)
+    if calibration is not None:
+        model.calibrations = load_calibrations(Path(calibration), model)
+    elif (folder / CALIBRATION).is_file():
+        model.calibrations = load_calibrations(folder, model)
     return model

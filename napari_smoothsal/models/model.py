@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_smoothsal.core.calibration import Calibration, calibrated_as
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
+from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.models.fitting import fitting_size, kept_pixels
 from napari_smoothsal.models.halo import energy_radius
 from napari_smoothsal.models.layers import LayerInfo, layers_of
@@ -51,6 +53,8 @@ class Model:
     normal_tissue
         uint8 (n, input_size, input_size, 3), tiles of normal tissue, against which the colours of
         maps are fixed; None where there are none.
+    calibrations
+        Limits below which maps show nothing; see `calibrate`.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class Model:
         card: ModelCard,
         surrogate: Surrogate | None = None,
         normal_tissue: NDArray[np.uint8] | None = None,
+        calibrations: tuple[Calibration, ...] = (),
     ) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError(
@@ -74,6 +79,7 @@ class Model:
         self.card = card
         self.surrogate = surrogate
         self.normal_tissue = normal_tissue
+        self.calibrations = calibrations
         self._traces: dict[int, Trace] = {}
         self._radii: dict[int, int] = {}
 
@@ -228,6 +234,22 @@ class Model:
         steps = [max([fine.geometry.stride, *above], key=lambda s: s[a])[a] for a in (0, 1)]
         own = fine.geometry.stride
         return (max(1, round(steps[0] / own[0])), max(1, round(steps[1] / own[1])))
+
+    def calibration_of(self, spec: SaliencySpec, target: str) -> Calibration | None:
+        """The limits of a map, where they were measured.
+
+        Parameters
+        ----------
+        spec
+            Settled, as it is computed.
+        target
+            Its target in words.
+        """
+        wanted, surrogate = calibrated_as(spec), self.surrogate and self.surrogate.sha256
+        for one in self.calibrations:
+            if (one.spec, one.target) == (wanted, target) and one.surrogate in (None, surrogate):
+                return one
+        return None
 
     @property
     def executed(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,20 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
 from napari_smoothsal.render.colours import Palette, coloured, over
-from napari_smoothsal.render.limits import ColourLimit, colour_limit
+from napari_smoothsal.render.limits import ColourLimit, colour_limit, is_calibrated, said_of
 from napari_smoothsal.render.standing_out import standing_out
 from napari_smoothsal.render.words import HATCHED, RESEARCH_ONLY, at_zero, legend, plain
 from napari_smoothsal.runs import Run, RunMap
+from napari_smoothsal.runs.above_null import above_null
 from napari_smoothsal.slides import Box, Slide
 
 Region = tuple[int, int, int, int]
 
 PANEL_PX = 640
-PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.0
+PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.3
 """Inches."""
+LETTERS_PER_IN = 15
+"""Of the legend."""
 HATCH_WIDTH = 0.4
 HATCH, HATCH_COLOUR = "//", (0.12, 0.12, 0.16, 0.8)
 
@@ -39,6 +43,7 @@ def comparison_figure(
     region: Region,
     path: Path,
     limit: ColourLimit | None = None,
+    calibrated: bool = True,
 ) -> None:
     """Write a picture of one region: the slide, then maps over it, one row per denoising.
 
@@ -54,6 +59,8 @@ def comparison_figure(
         PNG, PDF or SVG file.
     limit
         Of full colour in all maps; None: see `colour_limit`.
+    calibrated
+        Show of maps that have useful limits only what exceeds them.
     """
     picture = _picture(slide, region)
     palette = standing_out(run.overview[0])
@@ -68,8 +75,10 @@ def comparison_figure(
         for axis, key in zip(row[1:], keys, strict=False):
             run_map = run.maps[key]
             used = limit or colour_limit(run_map)
-            limits.append(used.in_words)
+            limits += [used.in_words, *said_of(run_map, calibrated)]
             values = sampled(run_map, run.mpp, region, picture.shape[:2])
+            if calibrated and is_calibrated(run_map) and (null := above_null(run, run_map)):
+                values = null.blanked(values, *_centres(region, picture.shape[:2]))
             # Paled, so that the tissue is seen and does not compete with the colours.
             axis.imshow(over(_paled(picture), coloured(values, used.value, palette)))
             hatched |= _hatch(axis, run, run_map, region, picture.shape[:2])
@@ -107,8 +116,7 @@ def sampled(
     """
     level = run_map.levels[0]
     indices = []
-    for axis, (start, size) in enumerate(((region[1], region[3]), (region[0], region[2]))):
-        pixels = start + (np.arange(shape[axis]) + 0.5) * size / shape[axis] - 0.5
+    for axis, pixels in enumerate(_centres(region, shape)):
         place = (pixels * mpp[axis] - run_map.translate_um[axis]) / run_map.scale_um[axis]
         indices.append(np.rint(place).astype(int))
     inside = [(i >= 0) & (i < n) for i, n in zip(indices, level.shape, strict=True)]
@@ -120,6 +128,17 @@ def sampled(
         rows, columns = indices[0][inside[0]] - low[0], indices[1][inside[1]] - low[1]
         values[np.ix_(inside[0], inside[1])] = crop[np.ix_(rows, columns)]
     return values
+
+
+def _centres(
+    region: Region, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(h,) and (w,) level-0 px at which the pixels of a picture of a region are centred."""
+    y, x = (
+        start + (np.arange(count) + 0.5) * size / count - 0.5
+        for start, size, count in zip(region[1::-1], region[:1:-1], shape, strict=True)
+    )
+    return y, x
 
 
 def _picture(slide: Slide, region: Region) -> NDArray[np.uint8]:
@@ -207,7 +226,7 @@ def _add_legend(
     bar.set_label(
         "\n".join(
             (
-                limit + ", grey: not computed",
+                *wrap(limit + ", grey: not computed", LETTERS_PER_IN * int(figure.get_figwidth())),
                 (f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY,
             )
         ),

@@ -1,4 +1,7 @@
-"""What full colour means: symmetric, one for a whole map, and, where it can be, for every slide."""
+"""What full colour means: symmetric, one for a whole map, and, where it can be, for every slide.
+
+And what is said of maps that are shown only where they exceed what normal tissue reaches.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from napari_smoothsal.core.calibration import Calibration
     from napari_smoothsal.runs import RunMap
 
 PERCENTILE = 99.0
@@ -48,6 +52,38 @@ def colour_limit(run_map: RunMap) -> ColourLimit:
     if run_map.normal_magnitude is not None:
         return ColourLimit(run_map.normal_magnitude, "normal tissue")
     return stretched_limit(run_map)
+
+
+def is_calibrated(run_map: RunMap) -> bool:
+    """Whether a map is shown, if nothing else is asked for, only where it exceeds its limits."""
+    return run_map.calibration is not None and run_map.calibration.useful
+
+
+def said_of(run_map: RunMap, calibrated: bool = True) -> list[str]:
+    """What a legend says of a map's limits, where it has some.
+
+    Parameters
+    ----------
+    run_map
+        Which may have them.
+    calibrated
+        Whether they are used as far as they are useful.
+    """
+    return calibration_in_words(run_map.calibration, calibrated and is_calibrated(run_map))
+
+
+def calibration_in_words(calibration: Calibration | None, used: bool) -> list[str]:
+    """The same of limits that are used or not."""
+    if calibration is None:
+        return []
+    if used:
+        return [calibration.in_words]
+    if calibration.useful or calibration.shown is None:
+        return ["not calibrated: normal tissue may look alike"]
+    return [
+        "not calibrated: normal tissue may look alike (what exceeds it is shown in "
+        f"{100 * calibration.shown:.0f} % of tiles of {calibration.target} only)"
+    ]
 
 
 def stretched_limit(run_map: RunMap) -> ColourLimit:

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer, Stopped, normal_magnitudes
+from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
@@ -327,7 +328,7 @@ def _saliency_pyramids(
                 "centre_spread_px": layer.centre_spread,
                 "strided_convs_above": list(layer.strided_convs_above),
                 "displacement": asdict(displacement),
-                "normal_magnitude": magnitude,
+                **_measured(explainer.model.calibration_of(spec, label), magnitude),
                 "changes_network": explainer.plans[index].denoising.changes_network,
             },
         )
@@ -345,6 +346,16 @@ def _saliency_pyramids(
             )
         )
     ]
+
+
+def _measured(calibration: Calibration | None, magnitude: float | None) -> dict[str, Any]:
+    """What colours of a map mean."""
+    if calibration is None:
+        return {"normal_magnitude": magnitude, "calibration": None}
+    return {
+        "normal_magnitude": magnitude or calibration.full_colour or None,
+        "calibration": calibration.model_dump(mode="json"),
+    }
 
 
 def _class_pyramid(plan: RunPlan, model: Model) -> list[ClassPyramid]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
+from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.core.displacement import Displacement
 from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
@@ -51,6 +52,8 @@ class RunMap:
     normal_magnitude
         The 99.9th percentile of such a map's magnitudes on the model's own normal tissue; None
         where there is none.
+    calibration
+        Limits below which the map shows nothing; None where they were not measured.
     displaced_um
         How far the map may lie beside what it shows, as it is placed.
     scale_um, translate_um
@@ -78,6 +81,8 @@ class RunMap:
         self.changes_network: bool = own.get("changes_network", False)
         self.of_the_target: bool = own.get("of_the_target", True)
         self.normal_magnitude: float | None = own.get("normal_magnitude")
+        calibration = own.get("calibration")
+        self.calibration = None if calibration is None else Calibration(**calibration)
         self.shape: tuple[int, int] = (own["shape"][0], own["shape"][1])
         self._datasets = attributes["ome"]["multiscales"][0]["datasets"]
         scale, translation = self._datasets[0]["coordinateTransformations"]

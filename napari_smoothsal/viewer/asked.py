@@ -157,6 +157,8 @@ class Save(Message):
         Where to.
     limit, limit_of
         Magnitude of full colour, as it is shown, and what it was measured on.
+    calibrated
+        Whether only what exceeds useful limits is shown.
     """
 
     ask: Literal["save"] = "save"
@@ -166,6 +168,7 @@ class Save(Message):
     folder: str
     limit: float
     limit_of: LimitOf
+    calibrated: bool = True
 
 
 class Cancel(Message):

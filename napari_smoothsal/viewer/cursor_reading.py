@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_smoothsal.viewer.map_layer import is_map
+from napari_smoothsal.viewer.map_layer import is_blanked, is_map
 from napari_smoothsal.viewer.other_class import other_class_at
 from napari_smoothsal.viewer.slide_source import METADATA
 
@@ -68,6 +68,8 @@ class CursorReading(QLabel):
             return f"{what}: beside the map"
         if np.isnan(value):
             return f"{what}: not computed here"
+        if value == 0 and is_blanked(layer):
+            return f"{what}: blank, not above its calibrated limits"
         if value == 0:
             return f"{what}: 0, no influence"
         says = own["legend"][0 if value > 0 else 1]

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
 
-from napari_smoothsal.render.limits import ColourLimit, LimitOf
+from napari_smoothsal.render.limits import ColourLimit, LimitOf, calibration_in_words
 from napari_smoothsal.render.words import HATCHED
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.map_layer import (
     OPACITY,
     STALE,
+    apply_calibration,
     apply_limits,
     belongs_to_map,
+    is_blanked,
     is_map,
     mark_stale,
     unhatch,
@@ -54,6 +56,12 @@ class MapDisplay(QWidget):
             "Full colour at the 99th percentile of each map alone, to see structure in faint ones. "
             "A colour then means something else in every map."
         )
+        self.calibrated = QCheckBox()
+        self.calibrated.setChecked(True)
+        self.calibrated.setToolTip(
+            "Of maps whose limits were measured (smoothsal calibrate): show only what is more than "
+            "normal tissue and randomised copies of the model reach; the rest stays clear."
+        )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(100 * OPACITY))
@@ -62,6 +70,7 @@ class MapDisplay(QWidget):
         form = QFormLayout(self.controls)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("show as", self.way)
+        form.addRow("calibrated", self.calibrated)
         form.addRow("stretched", self.stretched)
         form.addRow("opacity", self.opacity)
         layout = QVBoxLayout(self)
@@ -69,6 +78,7 @@ class MapDisplay(QWidget):
         layout.addWidget(self.bar)
         layout.addWidget(self.controls)
         self.way.currentTextChanged.connect(self._apply_all)
+        self.calibrated.toggled.connect(self._apply_all)
         self.stretched.toggled.connect(self._apply_all)
         self.opacity.valueChanged.connect(self._set_opacity)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -133,6 +143,7 @@ class MapDisplay(QWidget):
         own, way = layer.metadata[METADATA], self.way.currentText()
         own["stretch"] = self.stretched.isChecked()
         apply_limits(layer)
+        apply_calibration(layer, self.calibrated.isChecked())
         colours = (way, own["palette"])
         if own.get("colours", (TINT, own["palette"])) != colours:
             layer.colormap = colormap_of(*colours)
@@ -193,7 +204,8 @@ class MapDisplay(QWidget):
         if tuple(layer.contrast_limits) != (-own["limit"], own["limit"]):
             limit = "full colour: as set in the layer controls"
         hatchings = [x for x in map(_hatching, self._viewer.layers) if x is not None]
-        more = [f"model: {own['model']}", *([HATCHED] if hatchings else [])]
+        more = calibration_in_words(own.get("calibration"), is_blanked(layer))
+        more += [f"model: {own['model']}", *([HATCHED] if hatchings else [])]
         if any(found.some for found in hatchings):
             more.append(f"(looked at in the first {MOST_ROWS:,} tiles only)")
         if own.get("stale"):

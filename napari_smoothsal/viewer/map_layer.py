@@ -36,6 +36,7 @@ def told_by(picture: MapPicture) -> dict[str, Any]:
         "legend": picture.legend,
         "limits": {False: picture.limit, True: picture.stretched},
         "limit_of": picture.limit_of,
+        "calibration": picture.calibration,
         "palette": picture.palette,
         "target": picture.target,
         "model": picture.model,
@@ -50,6 +51,22 @@ def apply_limits(layer: Any) -> None:
         layer.contrast_limits_range = (-limit, limit)
         layer.contrast_limits = (-limit, limit)
         own["limit"] = limit
+
+
+def apply_calibration(layer: Any, wanted: bool) -> None:
+    """Show only what exceeds a map's limits, where it has useful ones, or all of it."""
+    own = layer.metadata[METADATA]
+    calibration, pixels = own.get("calibration"), own.get("pixels")
+    used = wanted and calibration is not None and calibration.useful
+    if pixels is not None and pixels.blanked != used:
+        pixels.blank(used)
+        layer.refresh(extent=False)
+
+
+def is_blanked(layer: Any) -> bool:
+    """Whether it is shown only where it exceeds its limits."""
+    pixels = layer.metadata[METADATA].get("pixels")
+    return pixels is not None and bool(pixels.blanked)
 
 
 def rename(layer: Any) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.render.limits import ColourLimit
     from napari_smoothsal.runs import Run, RunMap
 
+from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.render.limits import LimitOf
 
 Pair = tuple[float, float]
@@ -59,6 +60,8 @@ class MapPicture(StoredPicture):
         Magnitude that gets the full colour, and what it was measured on.
     stretched
         The limit of this map alone.
+    calibration
+        Limits below which it shows nothing; None where there are none.
     palette
         Name of the one that stands out from the slide.
     target, model
@@ -71,6 +74,7 @@ class MapPicture(StoredPicture):
     limit: float
     limit_of: LimitOf
     stretched: float
+    calibration: Calibration | None = None
     palette: str
     target: str
     model: str
@@ -131,6 +135,7 @@ def pictures_of(
             limit=limits[key].value,
             limit_of=limits[key].of,
             stretched=stretched_limit(run_map).value,
+            calibration=run_map.calibration,
             palette=palette,
             target=run_map.target,
             model=model,

@@ -88,7 +88,7 @@ class Overlay:
             self._pixels.reload()
         own = _own(self._layer)
         own["shown"] = own.get("shown", 0) + 1
-        own |= told_by(picture) | {"complete": complete, "stale": False}
+        own |= told_by(picture) | {"complete": complete, "stale": False, "pixels": self._pixels}
         own["settings"] = self._settings
         rename(self._layer)
         apply_limits(self._layer)

@@ -85,7 +85,7 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
         for number, drawn in enumerate(pictures):
             pixels = StoredPixels(drawn)
             drawing = map_layer_options(drawn, drawn.title, pixels.multiscale)
-            drawing["metadata"][METADATA][RUN] = run
+            drawing["metadata"][METADATA] |= {RUN: run, "pixels": pixels}
             # One overlay at a time can be read; the others wait, hidden.
             drawing["visible"] = number == len(pictures) - 1
             layers.append((pixels.data, drawing | placement_in_micrometres(drawn), "image"))

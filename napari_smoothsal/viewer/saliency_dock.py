@@ -191,7 +191,8 @@ class SaliencyDock(LeavingDock):
     def save(self, folder: Path) -> None:
         """Write store, figure and masks of what was explained last."""
         self.bar.say("Saving ...")
-        self._saving.ask(folder, stretched=self.colours.stretched.isChecked())
+        stretched, calibrated = self.colours.stretched, self.colours.calibrated
+        self._saving.ask(folder, stretched=stretched.isChecked(), calibrated=calibrated.isChecked())
 
     def cancel(self) -> None:
         """End what is being explained; the store of a slide can be resumed."""
@@ -259,6 +260,7 @@ class SaliencyDock(LeavingDock):
     def _reset(self) -> None:
         self.form.restore({})
         self.colours.stretched.setChecked(False)
+        self.colours.calibrated.setChecked(True)
         self.bar.say("All settings are the defaults again.")
 
     def _ask_where(self) -> None:

@@ -48,7 +48,7 @@ class Saving(QObject):
         """
         self._last = (explain, picture, scratch)
 
-    def ask(self, folder: Path, *, stretched: bool = False) -> None:
+    def ask(self, folder: Path, *, stretched: bool = False, calibrated: bool = True) -> None:
         """Save it, with the limits that are chosen."""
         if self._last is None:
             self.failed.emit("explain something first: nothing is there to be saved")
@@ -66,6 +66,7 @@ class Saving(QObject):
                 folder=str(folder.absolute()),
                 limit=limit.value,
                 limit_of=limit.of,
+                calibrated=calibrated,
             )
 
         self._session.pin(scratch)

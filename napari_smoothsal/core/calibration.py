@@ -1,0 +1,116 @@
+"""Calibration: how strong a map is where there is nothing to see, and how that is measured.
+
+A calibrated map is shown only where the model's probability of the explained class, and the
+value of the map itself, are above what normal tissue and randomised copies of the model reach.
+Here, where nothing needs torch, so that stores and legends can say it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field
+
+from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.specs import SaliencySpec
+
+NOISE = {"seed", "samples", "max_standard_error"}
+"""Fields of a spec that change a map within its standard error only."""
+
+LEAST_SHOWN = 0.5
+"""Of tiles with the target: limits that leave fewer are not used unless one asks for them."""
+
+
+class CalibrationCheck(Settings):
+    """How the limits are measured."""
+
+    error_rate: float = Field(
+        0.05,
+        gt=0,
+        le=0.5,
+        description="Share of normal tiles, and of tiles of randomised models, that may show "
+        "anything.",
+    )
+    copies: int = Field(39, ge=1, le=1000, description="Randomised copies of the model.")
+    copy_tiles: int = Field(8, ge=1, description="Tiles that each of them is shown.")
+    map_tiles: int = Field(
+        60,
+        ge=1,
+        description="Normal tiles whose maps are computed, for how strong they are; of models that "
+        "decide per pixel all are.",
+    )
+    stain: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="The limits also hold where haematoxylin and eosin are so much more or less.",
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Of the random copies and their tiles.")
+
+
+class Calibration(Settings):
+    """The limits of one kind of map of one model.
+
+    A place is shown where the probability of the target in its tile is above ``probability``, and
+    the magnitude of the map above ``limit``.
+    """
+
+    schema_version: Literal[1] = Field(1, repr=False)
+    spec: dict[str, Any] = Field(description="What is calibrated; see `calibrated_as`.")
+    target: str = Field(description="In words, as maps have it.")
+    surrogate: str | None = Field(None, description="Hash of the surrogate's weights, where used.")
+    limit: float = Field(ge=0, description="Magnitude above which the map is shown.")
+    probability: float | None = Field(
+        description="Of the target, above which a tile is shown; None of models that decide per "
+        "pixel, whose limit is of whole tiles' largest magnitudes."
+    )
+    full_colour: float = Field(ge=0, description="The 99.9th percentile on the normal tissue.")
+    error_rate: float = Field(gt=0, lt=1)
+    expected: tuple[float, float] = Field(
+        description="Where the share of normal tiles that show anything lies with 95 %."
+    )
+    tiles: int = Field(ge=1, description="Normal tiles it was measured on.")
+    tile_px: int = Field(ge=1, description="Their side.")
+    copies: int = Field(ge=1, description="Randomised copies it was measured on.")
+    stain: float = Field(ge=0)
+    predicted: float = Field(
+        ge=0, le=1, description="Share of the normal tiles predicted as the target."
+    )
+    shown: float | None = Field(
+        None, ge=0, le=1, description="Share of tiles with the target that show something."
+    )
+
+    @property
+    def useful(self) -> bool:
+        """Whether it leaves something to see where the target is, as far as was measured."""
+        return self.shown is None or self.shown >= LEAST_SHOWN
+
+    @property
+    def in_words(self) -> str:
+        """For a legend."""
+        rate = f"{100 * self.error_rate:g} %"
+        where = f"above the strongest {rate} of normal tissue"
+        if self.probability is not None:
+            where += f", in tiles of p({self.target}) > {in_digits(self.probability)}"
+        low, high = (f"{100 * share:.2g}" for share in self.expected)
+        return (
+            f"calibrated: shown only {where}; on at most {rate} of normal tiles "
+            f"(95 % interval {low} to {high} %, {self.tiles} tiles) and of what {self.copies} "
+            "randomised copies of the model see"
+        )
+
+
+def in_digits(probability: float) -> str:
+    """With as many digits as tell it from 1."""
+    digits = 2 if probability < 0.99 else math.ceil(-math.log10(max(1 - probability, 1e-9)))
+    return f"{probability:.{digits}f}"
+
+
+def calibrated_as(spec: SaliencySpec) -> dict[str, Any]:
+    """What a calibration must agree in: all of a settled spec but its noise and its target.
+
+    Without any noise samples a map is another one, however many there are otherwise.
+    """
+    fields = spec.model_dump(mode="json", exclude={*NOISE, "target", "schema_version"})
+    return fields | {"noisy": spec.samples != 0}

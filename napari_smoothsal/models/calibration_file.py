@@ -1,0 +1,96 @@
+"""``calibration.json`` beside a model's card: the limits of its maps, bound to its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_smoothsal.core.calibration import Calibration
+from napari_smoothsal.core.errors import ModelError, SettingError
+from napari_smoothsal.core.files import replaced_at_once
+from napari_smoothsal.models.card_file import card_fields
+
+if TYPE_CHECKING:
+    from napari_smoothsal.models.model import Model
+
+CALIBRATION = "calibration.json"
+_MOST_BYTES = 1 << 24
+
+
+def load_calibrations(path: Path, model: Model) -> tuple[Calibration, ...]:
+    """Read the calibrations of a model.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder that holds it.
+    model
+        Whose they must be.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or unreadable, or of other weights.
+    """
+    if path.is_dir():
+        path = path / CALIBRATION
+    if not path.is_file():
+        folder = path.absolute().parent.name
+        raise ModelError(
+            f"calibration: there is no {path.name!r} in {folder!r}; give what `smoothsal "
+            "calibrate` wrote"
+        )
+    fields = card_fields(path, "calibration", _MOST_BYTES)
+    found = str(fields.get("parameters_sha256"))
+    if found != model.parameters_sha256:
+        raise ModelError(
+            f"calibration: {path.name!r} was measured on other weights ({found[:12]}...) than "
+            f"those of model {model.card.name!r} ({model.parameters_sha256[:12]}...); remove it, "
+            "or measure again with `smoothsal calibrate`"
+        )
+    try:
+        return tuple(Calibration(**one) for one in fields["calibrations"])
+    except (SettingError, KeyError, TypeError) as error:
+        raise ModelError(f"calibration: {path.name!r} cannot be read: {error}") from error
+
+
+def save_calibrations(model: Model, calibrations: Iterable[Calibration], path: Path) -> Path:
+    """Write calibrations, beside those of other maps that are there.
+
+    Parameters
+    ----------
+    model
+        Whose they are.
+    calibrations
+        They replace those of the same maps.
+    path
+        The file, or a folder for it, which is made.
+
+    Raises
+    ------
+    ModelError
+        If the file is there and of other weights.
+    """
+    if path.suffix != ".json":
+        path.mkdir(parents=True, exist_ok=True)
+        path = path / CALIBRATION
+    known = load_calibrations(path, model) if path.exists() else ()
+    all_of_them = {_of(one): one for one in (*known, *calibrations)}
+    text = json.dumps(
+        {
+            "model": model.card.name,
+            "parameters_sha256": model.parameters_sha256,
+            "calibrations": [one.model_dump(mode="json") for one in all_of_them.values()],
+        },
+        indent=1,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_at_once(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def _of(one: Calibration) -> str:
+    return json.dumps([one.spec, one.target, one.surrogate], sort_keys=True)

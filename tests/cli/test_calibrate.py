@@ -1,0 +1,79 @@
+"""``smoothsal calibrate``: from a folder of normal tissue to a run that is blank below."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_smoothsal import load_model, open_run
+from napari_smoothsal.cli import registered
+from napari_smoothsal.models.calibration_file import CALIBRATION
+from napari_smoothsal.sample_data.tiles import render_tile
+from napari_smoothsal.slides.sample import sample_slide_path
+
+SPEC = ("--layer", "layer1", "--samples", 1)
+QUICK = ("--error-rate", 0.5, "--copies", 1, "--copy-tiles", 1, "--stain", 0)
+
+
+def smoothsal(*arguments: object) -> Result:
+    return CliRunner().invoke(registered(), [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("calibrated")
+    (folder / "tumour").mkdir()
+    Image.fromarray(render_tile(1, 0.5, tumour=True)).save(folder / "tumour" / "1.png")
+    done = smoothsal(
+        *("calibrate", "--model", "demo-classifier", *SPEC, *QUICK, "--layer", "layer2"),
+        *("--target-data", folder / "tumour", "--out", folder / "out"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "8 tiles of normal tissue, 1 randomised copies" in done.output
+    assert (
+        "layer1 | centred_hook | gradient: calibrated: shown only above the strongest"
+        in done.output
+    )
+    assert "of tiles of tumour, " in done.output
+    return folder / "out" / CALIBRATION
+
+
+def test_a_run_takes_it(calibrated: Path, tmp_path: Path) -> None:
+    with sample_slide_path() as slide:
+        done = smoothsal(
+            *("run", slide, *SPEC, "--region", "1000,1200,300,300", "--out", tmp_path / "a.zarr"),
+            *("--calibration", calibrated),
+        )
+    assert done.exit_code == 0, done.output
+    assert "calibrated" in done.output
+    (run_map,) = open_run(tmp_path / "a.zarr").maps.values()
+    known = load_model("demo-classifier", calibration=calibrated).calibrations
+    assert run_map.calibration == known[0]
+
+
+def test_what_does_not_go_is_told(tmp_path: Path, calibrated: Path) -> None:
+    for arguments, said in (
+        ((), "--out: model 'demo-classifier' is no folder that could be written to"),
+        (("--out", tmp_path), "8 normal tile(s) no limit follows that at most 0.05 of others"),
+        (("--out", tmp_path, "--error-rate", 2), "--error-rate 2"),
+        (("--out", tmp_path, "--data", tmp_path / "none"), "there is no folder 'none'"),
+    ):
+        done = smoothsal("calibrate", "--model", "demo-classifier", *SPEC, *arguments)
+        assert done.exit_code == 2 and said in done.output, done.output
+    done = smoothsal("run", "x.svs", *SPEC, "--calibration", tmp_path)
+    assert done.exit_code == 2 and "there is no 'calibration.json'" in done.output
+
+
+def test_tissue_that_is_not_normal_is_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        picture = render_tile(number, 0.5, tumour=True)
+        Image.fromarray(np.asarray(picture)).save(tmp_path / f"{number}.png")
+    done = smoothsal(
+        *("calibrate", "--model", "demo-classifier", *SPEC, *QUICK),
+        *("--data", tmp_path, "--out", tmp_path / "out"),
+    )
+    assert done.exit_code == 2 and "predicts 'tumour' of 100 % of the 2 tiles" in done.output
+    assert not (tmp_path / "out").exists()

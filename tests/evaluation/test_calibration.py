@@ -1,0 +1,173 @@
+"""Limits of maps: what stays blank, how often, and what is refused."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_smoothsal import Compute, ModelCard, SaliencySpec, calibrate, explain_tiles
+from napari_smoothsal.core.calibration import Calibration, CalibrationCheck
+from napari_smoothsal.core.checks import Randomisation
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.evaluation.blocks import blocks_of
+from napari_smoothsal.evaluation.calibration import target_probability
+from napari_smoothsal.evaluation.randomisation import randomised
+from napari_smoothsal.evaluation.stain_jitter import stained
+from napari_smoothsal.models import Model
+
+HOW = CalibrationCheck(error_rate=0.1, copies=19, copy_tiles=4, stain=0)
+COMPUTE = Compute(precision="fp32")
+SPEC = SaliencySpec(layer="0", method="activation_x_gradient", samples=2, target="dark")
+
+
+def darkness(size: int = 16) -> Model:
+    """Sees dark spots: the share of dark pixels against a threshold."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+    with torch.no_grad():
+        module[0].weight[:] = -torch.rand(4, 3, 3, 3) / 9
+        module[0].bias[:] = torch.tensor([1.0, 0.9, 1.1, 1.0])
+        module[4].weight[:] = torch.tensor([[0.0] * 4, [3.0] * 4])
+        module[4].bias[:] = torch.tensor([0.0, -6.0])
+    names = ("light", "dark")
+    card = ModelCard(
+        name="darkness",
+        kind="classification",
+        class_names=names,
+        background="light",
+        input_size=size,
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+    )
+    return Model(module.eval(), card)
+
+
+def tiles(seed: int, count: int, dark: bool = False) -> torch.Tensor:
+    """Light noise, each tile of its own level; with ``dark``, half of each is nearly black."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(90, 256, (count, 3, 16, 16)) * rng.uniform(0.6, 1, (count, 1, 1, 1))
+    if dark:
+        images[..., :12] *= 0.1
+    return torch.from_numpy(images.astype(np.uint8))
+
+
+def shows(model: Model, images: torch.Tensor, one: Calibration) -> np.ndarray:
+    """(n,) whether anything of a tile is above the limits."""
+    found = explain_tiles(model, images, SPEC, COMPUTE)
+    largest = found.reduced.abs().amax((1, 2)).double().numpy()
+    probability = target_probability(found.original_probabilities, (1,)).numpy()
+    return np.asarray((largest > one.limit) & (probability > one.probability))
+
+
+@pytest.fixture(scope="module")
+def measured() -> Calibration:
+    (one,) = calibrate(darkness(), tiles(0, 80), [SPEC], tiles(1, 10, dark=True), HOW, COMPUTE)
+    return one
+
+
+def test_held_out_normal_tiles_stay_blank_as_often_as_is_said(measured: Calibration) -> None:
+    share = shows(darkness(), tiles(100, 400), measured).mean()
+    low, high = measured.expected
+    assert low < 0.1 < high < 0.2
+    # Three standard errors of 400 tiles beyond the interval.
+    assert share <= high + 3 * np.sqrt(high * (1 - high) / 400)
+
+
+def test_held_out_randomised_models_stay_blank(measured: Calibration) -> None:
+    model = darkness()
+    shown = []
+    for seed in range(1000, 1030):
+        copy = randomised(model, blocks_of(model), Randomisation(seed=seed), tiles(0, 8))
+        shown.append(shows(copy, tiles(seed, 4), measured).mean())
+    assert np.mean(shown) <= 0.1 + 3 * np.std(shown) / np.sqrt(30)
+
+
+def test_what_the_model_sees_is_shown(measured: Calibration) -> None:
+    assert measured.shown == 1.0 and measured.useful
+    assert shows(darkness(), tiles(200, 20, dark=True), measured).all()
+    assert measured.limit > 0 and 0 < measured.probability < 1
+    assert "at most 10 % of normal tiles" in measured.in_words
+    assert f"p(dark) > {measured.probability:.2f}" in measured.in_words
+
+
+def test_limits_hold_for_tissue_that_is_stained_otherwise() -> None:
+    # As many tiles as give their largest: none of them, however stained, may be above it.
+    images = tiles(3, 9)
+    (one,) = calibrate(darkness(), images, [SPEC], how=HOW.model_copy(update={"stain": 0.5}))
+    (plain,) = calibrate(darkness(), images, [SPEC], how=HOW)
+    assert one.probability > plain.probability
+    for factors in ((0.5, 0.5), (1.5, 1.5), (1.5, 0.5)):
+        assert not shows(darkness(), stained(images, *factors), one).any()
+
+
+def test_a_constant_model_shows_nothing() -> None:
+    model = darkness()
+    for parameter in model.module.parameters():
+        nn.init.zeros_(parameter)
+    (one,) = calibrate(model, tiles(0, 20), [SPEC], how=HOW)
+    assert not shows(model, tiles(1, 20), one).any()
+    assert not shows(model, tiles(1, 20, dark=True), one).any()
+
+
+def test_limits_that_leave_nothing_are_no_default(measured: Calibration) -> None:
+    assert not measured.model_copy(update={"shown": 0.3}).useful
+    assert measured.model_copy(update={"shown": None}).useful
+
+
+def test_samples_seed_and_targets_name_do_not_matter_but_noise_does(measured: Calibration) -> None:
+    model = darkness()
+    model.calibrations = (measured,)
+    for changes, found in (
+        ({"samples": 50, "seed": 3}, True),
+        ({"samples": "auto"}, True),
+        ({"target": 1}, True),
+        ({"samples": 0}, False),
+        ({"layer": "1"}, False),
+        ({"sigma": 0.1}, False),
+        ({"denoising": "original"}, False),
+    ):
+        spec = SPEC.model_copy(update=changes)
+        assert (model.calibration_of(spec, "dark") is measured) == found, changes
+    assert model.calibration_of(SPEC, "light") is None
+
+
+def test_of_a_difference_the_two_stand_against_each_other() -> None:
+    spec = SPEC.model_copy(update={"target": "dark-light"})
+    (one,) = calibrate(darkness(), tiles(0, 20), [spec], how=HOW)
+    assert one.target == "dark-light" and 0 < one.probability < 1
+    probabilities = torch.tensor([[0.2, 0.6, 0.2]])
+    assert target_probability(probabilities, (1, 0)).item() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda: {"images": tiles(0, 8)}, r"8 normal tile\(s\).* give 9 or more, or error_rate"),
+        (lambda: {"how": HOW.model_copy(update={"copies": 8})}, "8 randomised copies.* give 9 or"),
+        (
+            lambda: {"images": torch.cat([tiles(0, 8), tiles(1, 2, dark=True)])},
+            "predicts 'dark' of 20 % of the 10 tiles, more than 10 %: they are no normal tissue",
+        ),
+        (
+            lambda: {"specs": [SPEC.model_copy(update={"target": "auto"})]},
+            "target = 'auto' means no class",
+        ),
+        (
+            lambda: {"specs": [SPEC.model_copy(update={"target": "unit:1:0"})]},
+            "target = 'unit:1:0' means no class",
+        ),
+        (lambda: {"images": tiles(0, 20)[:, :2]}, "images have shape"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused(change: Callable[[], dict], said: str) -> None:
+    given = {"images": tiles(0, 12), "specs": [SPEC], "how": HOW} | change()
+    with pytest.raises(SettingError, match=said):
+        calibrate(darkness(), **given)
