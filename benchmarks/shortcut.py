@@ -245,6 +245,18 @@ def kept_tissue(work: Path | None, first_seed: int, count: int) -> Tissue:
         return Tissue(**kept)
 
 
+def _write(learned: Learned, file: Path) -> None:
+    """As tensors and numbers alone, so that reading it can run no code."""
+    weights = {name: torch.from_numpy(value) for name, value in learned.weights.items()}
+    scores = {k: {m: float(v) for m, v in of.items()} for k, of in learned.scores.items()}
+    torch.save((weights, scores), file)
+
+
+def _read(file: Path) -> Learned:
+    weights, scores = torch.load(file, weights_only=True)
+    return Learned({name: value.numpy() for name, value in weights.items()}, scores)
+
+
 def trained(
     of: Tissue, test: Tissue, work: Path | None, networks: Mapping[Network, str | None]
 ) -> dict[Network, Learned]:
@@ -256,15 +268,11 @@ def trained(
 
     kept = {}
     if work:
-        kept = {
-            n: Learned(*torch.load(place(n, c), weights_only=False))
-            for n, c in networks.items()
-            if place(n, c).exists()
-        }
+        kept = {n: _read(place(n, c)) for n, c in networks.items() if place(n, c).exists()}
     new = all_learned(of, test, {n: c for n, c in networks.items() if n not in kept})
     for network, result in new.items():
         if work:
-            torch.save(tuple(result), place(network, networks[network]))
+            _write(result, place(network, networks[network]))
     return {n: kept.get(n) or new[n] for n in networks}
 
 

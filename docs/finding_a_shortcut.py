@@ -99,7 +99,8 @@ def main() -> None:
         axis.set_yticks([])
     for number, name in enumerate(ARTEFACTS):
         network = Network(name, 1 + number)
-        weights, _ = torch.load(work / f"{network.name}.pt", weights_only=False)
+        kept, _ = torch.load(work / f"{network.name}.pt", weights_only=True)
+        weights = {part: value.numpy() for part, value in kept.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             row(list(axes[number]), model_of(network, weights), name, tiles, of)

@@ -148,8 +148,10 @@ class MaskWalker(Walker[Found]):
         """(n,) what each row's optimisation is told; those of one member lie together."""
         found, start, tiles = [], 0, len(self.batch)
         for member, mine in groupby(rows, lambda row: row[0] // tiles):
-            numbers = torch.tensor([n % tiles for n, _ in mine])
+            which = [n for n, _ in mine]
+            numbers = torch.tensor([n % tiles for n in which])
             question = self.batch.questions[self.plan(self.members[member]).target].rows(numbers)
+            question = question.mirrored(torch.tensor([self._all[n].ask().mirrored for n in which]))
             mine_alone = output[start : start + len(numbers)]
             if self.maps[self.members[member]].optimisations[0].of_scores:
                 found.append(question.scores(mine_alone) / question.explained_px.clamp_min(1))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.evaluation.faithful_maps import Truth
 
 QUICK: dict[str, dict[str, Any]] = {
+    "extremal_perturbation": {"iterations": 50, "step": 0.1},
     "gradient_shap": {"draws": 10},
     "igos": {"iterations": 5, "steps": 5},
     "igos_plus": {"iterations": 5, "steps": 5},

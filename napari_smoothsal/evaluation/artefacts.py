@@ -106,6 +106,10 @@ def _text(colours: Colours) -> NDArray[np.bool_]:
 
 def _stripe(colours: Colours) -> NDArray[np.bool_]:
     grey = colours.mean(-1)
+    return _upright_lines(grey) | _upright_lines(grey.T).T
+
+
+def _upright_lines(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     # A line is where all rows step alike; tissue steps here and there.
     beside = ndimage.median_filter(grey, (1, 2 * _LINE_REACH + 1), mode="nearest")
     low, high = np.quantile(grey - beside, (1 - _LINE_ROWS, _LINE_ROWS), axis=0)

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_smoothsal.attribution.fills import inpainted
-from napari_smoothsal.core.errors import UnknownNameError
+from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.evaluation.artefacts import ARTEFACTS
 
 _GROWN_PX = 2
@@ -49,6 +49,8 @@ def cleaned(images: torch.Tensor, artefact: str) -> torch.Tensor:
     ------
     UnknownNameError
         If there is no such artefact.
+    SettingError
+        If nothing of a tile is left to paint over it with.
     """
     if artefact not in ARTEFACTS:
         raise UnknownNameError("artefact", artefact, list(ARTEFACTS))
@@ -56,15 +58,20 @@ def cleaned(images: torch.Tensor, artefact: str) -> torch.Tensor:
         tiles = images.movedim(1, -1).numpy()
         alike = np.stack([_ALIKE[artefact](tile) for tile in tiles])
         return torch.from_numpy(alike).movedim(-1, 1).contiguous()
-    return torch.stack([_painted_over(image, artefact) for image in images])
+    return torch.stack([_painted_over(image, artefact, n) for n, image in enumerate(images)])
 
 
-def _painted_over(image: torch.Tensor, artefact: str) -> torch.Tensor:
+def _painted_over(image: torch.Tensor, artefact: str, number: int) -> torch.Tensor:
     colours = image.movedim(0, -1).numpy().astype(np.float32)
     found = ARTEFACTS[artefact].find(colours)
     if not found.any():
         return image
     hidden = torch.from_numpy(ndimage.binary_dilation(found, iterations=_GROWN_PX))
+    if hidden.all():
+        raise SettingError(
+            f"image {number} is {artefact!r} all over: nothing is left to paint over it with; "
+            "leave the image out"
+        )
     return inpainted(image.float(), hidden[None])[0].round().to(torch.uint8)
 
 

@@ -137,6 +137,21 @@ class IgosTable:
                     f"option mask_px = {options['mask_px']} of method {method!r}: the table has "
                     f"its own sizes, {', '.join(map(str, self.sizes))}; leave it away"
                 )
+            if self.measures == "loss":
+                for part in ("deletion", "insertion"):
+                    if options.get(part) is False:
+                        raise SettingError(
+                            f"option {part} = False of method {method!r}: the table is of the sum "
+                            "of both; leave it away"
+                        )
+            if options.get("sparsity") == 0 and any(
+                e.method == method and e.options.get("optimiser") == "nesterov"
+                for e in self.entries
+            ):
+                raise SettingError(
+                    f"option sparsity = 0 of method {method!r}: the fixed step of a row of this "
+                    "table follows from it; give one above 0"
+                )
         for entry in self.entries:
             METHODS[entry.method].options(**entry.told(min(self.sizes), _PAPERS_TILE_PX, given))
 

@@ -102,6 +102,13 @@ class Question:
             pixels[row, to_y : to_y + window.shape[0], to_x : to_x + window.shape[1]] = window
         return replace(self, pixels=pixels)
 
+    def mirrored(self, which: torch.Tensor) -> Question:
+        """The same question about images of which some, (B,) bool, are mirrored left to right."""
+        if self.pixels.shape[2] == 1 or not which.any():
+            return self
+        which = which.to(self.pixels.device)[:, None, None]
+        return replace(self, pixels=torch.where(which, self.pixels.flip(-1), self.pixels))
+
     @property
     def explained_px(self) -> torch.Tensor:
         """(B,) number of pixels summed; 0 where the class is predicted nowhere in the tile, so

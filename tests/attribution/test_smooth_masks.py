@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from napari_smoothsal.attribution.baselines import blurred
 from napari_smoothsal.attribution.masking import generator_of
 from napari_smoothsal.attribution.noise import place_seed
+from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import Model
 
@@ -181,3 +182,22 @@ def test_nuclei_are_known_by_their_size() -> None:
     without = Model(model.module, model.card.model_copy(update={"input_mpp": None}))
     with pytest.raises(SettingError, match="set input_mpp, or choose another fill"):
         optimised(without, tiles_of(model), "igos", fill="inpainted", mask_px=8)
+
+
+def test_pixels_that_are_asked_about_are_mirrored_with_the_tile() -> (
+    None
+):
+    class Brightness(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            bright = 4 * x.mean(1, keepdim=True) - 2
+            return torch.cat([bright, -bright], 1)
+
+    card = {"name": "pixels", "kind": "segmentation", "class_names": ("a", "b"), "input_size": 32}
+    card |= {"input_mpp": 0.5, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    image = torch.full((1, 3, 32, 32), 0.1, dtype=torch.float64)
+    image[..., 4:14] = 0.9
+    found = optimised(
+        Model(Brightness(), ModelCard(**card)), image, "extremal_perturbation",
+        mask_px=8, area=0.3, radius_px=4.0, fill="black", iterations=200, step=0.05,
+    ).maps[0, 0]  # fmt: skip
+    assert found[:, 4:14].mean() > 0.6 and found[:, 18:].mean() < 0.1

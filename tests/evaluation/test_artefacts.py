@@ -39,6 +39,12 @@ def test_it_is_found_at_its_place(name: str) -> None:
     assert (found & changed).sum() > 0.25 * changed.sum()
 
 
+def test_a_line_is_one_whichever_way_it_runs() -> None:
+    images = tiles_with("stripe")
+    upright, lying = (found_in(x)[:, NAMES.index("stripe")] for x in (images, images.mT))
+    assert upright.any() and (upright == lying.swapaxes(1, 2)).all()
+
+
 def test_a_flat_or_black_tile_shows_nothing_strange() -> None:
     for grey in (0, 128, 255):
         shown = found_in(torch.full((1, 3, 32, 32), grey, dtype=torch.uint8))[0].any((1, 2))

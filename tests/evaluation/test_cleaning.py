@@ -4,7 +4,7 @@ import pytest
 import torch
 from artefact_tiles import plain, tiles_with
 
-from napari_smoothsal.core.errors import UnknownNameError
+from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.evaluation.artefacts import ARTEFACTS, found_in
 from napari_smoothsal.evaluation.cleaning import cleaned
 
@@ -41,3 +41,9 @@ def test_all_are_compressed() -> None:
 def test_an_unknown_artefact_is_told() -> None:
     with pytest.raises(UnknownNameError, match="ink"):
         cleaned(BEFORE, "inc")
+
+
+def test_a_tile_that_is_ink_all_over_is_told() -> None:
+    ink = torch.tensor([5, 60, 200], dtype=torch.uint8).reshape(1, 3, 1, 1).expand(1, 3, 32, 32)
+    with pytest.raises(SettingError, match="image 0 is 'ink' all over"):
+        cleaned(ink.contiguous(), "ink")

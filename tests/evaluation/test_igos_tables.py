@@ -245,6 +245,10 @@ def test_bad_options_are_told_before_anything_is_computed() -> None:
         table.checked({"igos": {"mask_px": 500}})
     with pytest.raises(SettingError, match="iterations"):
         table.checked({"igos": {"iterations": 0}})
+    with pytest.raises(SettingError, match="sparsity = 0 .* fixed step"):
+        TABLES["igos3"].checked({"igos_plus_plus": {"sparsity": 0}})
+    with pytest.raises(SettingError, match="deletion = False .* sum of both"):
+        TABLES["igos4"].checked({"igos_plus_plus": {"deletion": False}})
 
 
 @pytest.mark.parametrize("name", ["igos1", "igos2", "igos3", "igos4", "igos6", "igos7"])
