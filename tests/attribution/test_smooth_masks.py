@@ -184,9 +184,7 @@ def test_nuclei_are_known_by_their_size() -> None:
         optimised(without, tiles_of(model), "igos", fill="inpainted", mask_px=8)
 
 
-def test_pixels_that_are_asked_about_are_mirrored_with_the_tile() -> (
-    None
-):
+def test_pixels_that_are_asked_about_are_mirrored_with_the_tile() -> None:
     class Brightness(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             bright = 4 * x.mean(1, keepdim=True) - 2
