@@ -245,9 +245,9 @@ def test_bad_options_are_told_before_anything_is_computed() -> None:
         table.checked({"igos": {"mask_px": 500}})
     with pytest.raises(SettingError, match="iterations"):
         table.checked({"igos": {"iterations": 0}})
-    with pytest.raises(SettingError, match="sparsity = 0 .* fixed step"):
+    with pytest.raises(SettingError, match=r"sparsity = 0 .* fixed step"):
         TABLES["igos3"].checked({"igos_plus_plus": {"sparsity": 0}})
-    with pytest.raises(SettingError, match="deletion = False .* sum of both"):
+    with pytest.raises(SettingError, match=r"deletion = False .* sum of both"):
         TABLES["igos4"].checked({"igos_plus_plus": {"deletion": False}})
 
 
