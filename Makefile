@@ -17,6 +17,9 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 demo: setup
 	$(BIN)/smoothsal demo
 
+# The networks of the tests are so small that threads cost more than they gain.
+test test-slow: export OMP_NUM_THREADS ?= 1
+
 # Drawing needs a GL context: Xvfb (started by the tests) and Mesa, from Debian where they miss.
 test: setup
 	sh tests/install_display.sh
