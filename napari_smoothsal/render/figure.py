@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_smoothsal.render.colours import Palette, coloured, over
 from napari_smoothsal.render.limits import ColourLimit, colour_limit, is_calibrated, said_of
 from napari_smoothsal.render.standing_out import standing_out
-from napari_smoothsal.render.words import HATCHED, RESEARCH_ONLY, at_zero, legend, plain
+from napari_smoothsal.render.words import BELOW, HATCHED, RESEARCH_ONLY, at_zero, legend, plain
 from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.runs.above_null import above_null
 from napari_smoothsal.slides import Box, Slide
@@ -60,10 +60,12 @@ def comparison_figure(
     limit
         Of full colour in all maps; None: see `colour_limit`.
     calibrated
-        Show of maps that have useful limits only what exceeds them.
+        Show only what exceeds the maps' limits, if all of them have useful ones: a map that is cut
+        off beside one that is not would look the cleaner for it.
     """
     picture = _picture(slide, region)
     palette = standing_out(run.overview[0])
+    calibrated &= all(is_calibrated(run.maps[key]) for keys in rows for key in keys)
     hatched = False
     limits: list[str] = []
     width = 1 + max(len(row) for row in rows)
@@ -77,7 +79,7 @@ def comparison_figure(
             used = limit or colour_limit(run_map)
             limits += [used.in_words, *said_of(run_map, calibrated)]
             values = sampled(run_map, run.mpp, region, picture.shape[:2])
-            if calibrated and is_calibrated(run_map) and (null := above_null(run, run_map)):
+            if calibrated and (null := above_null(run, run_map)):
                 values = null.blanked(values, *_centres(region, picture.shape[:2]))
             # Paled, so that the tissue is seen and does not compete with the colours.
             axis.imshow(over(_paled(picture), coloured(values, used.value, palette)))
@@ -92,7 +94,8 @@ def comparison_figure(
     for axis in axes.flat:
         axis.set_axis_off()
     first = run.maps[rows[0][0]]
-    _add_legend(figure, first, palette, hatched, "; ".join(dict.fromkeys(limits)))
+    zero = BELOW if calibrated else at_zero(first)
+    _add_legend(figure, first, palette, hatched, "; ".join(dict.fromkeys(limits)), zero)
     name = run.provenance["model"]["name"]
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
@@ -208,7 +211,7 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
 
 
 def _add_legend(
-    figure: Figure, run_map: RunMap, palette: Palette, hatched: bool, limit: str
+    figure: Figure, run_map: RunMap, palette: Palette, hatched: bool, limit: str, zero: str
 ) -> None:
     supports, against = legend(run_map)
     colours = LinearSegmentedColormap.from_list(
@@ -218,7 +221,7 @@ def _add_legend(
     place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
     mappable = ScalarMappable(Normalize(-1, 1), colours)
     bar = figure.colorbar(mappable, cax=place, orientation="horizontal")
-    bar.set_ticks([-1, 0, 1], labels=[against, at_zero(run_map), supports])
+    bar.set_ticks([-1, 0, 1], labels=[against, zero, supports])
     # Inwards, so that long names of targets stay on the picture.
     first, _, last = bar.ax.get_xticklabels()
     first.set_horizontalalignment("left")

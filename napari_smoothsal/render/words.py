@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs import RunMap
 
 RESEARCH_ONLY = "research use only; not a probability, not a diagnosis"
+BELOW = "not above the limits"
+"""What is clear in a map that is shown only above its limits."""
 HATCHED = "hatched: the model predicts another class there"
 
 

@@ -14,9 +14,9 @@ HEIGHT = 14
 PAPER = QColor(238, 225, 236)
 """Pale tissue under the colours: at zero the overlay shows what lies below it."""
 CLEAR = {
-    TINT: "clear: no influence",
+    TINT: "clear: {zero}",
     CONTOURS: "lines at a third, two thirds and all of full colour",
-    SPOTLIGHT: "dark: no influence; light: influence, whichever its sign",
+    SPOTLIGHT: "dark: {zero}; light: influence, whichever its sign",
 }
 
 
@@ -66,7 +66,13 @@ class ColourBar(QWidget):
         return str(self._words.text())
 
     def show_legend(
-        self, legend: tuple[str, str], palette: str, way: str, limit: str, *more: str
+        self,
+        legend: tuple[str, str],
+        palette: str,
+        way: str,
+        limit: str,
+        *more: str,
+        zero: str = "no influence",
     ) -> None:
         """Say what a map's colours mean.
 
@@ -80,12 +86,14 @@ class ColourBar(QWidget):
             What full colour is, in words.
         more
             Further lines.
+        zero
+            Caption of what is clear or dark.
         """
         supports, against = legend
         self._gradient.stops = legend_stops(way, palette)
         self._gradient.update()
-        zero = CLEAR.get(way, CLEAR[TINT])
-        lines = (f"{zero}; grey: not computed", limit, *more)
+        clear = CLEAR.get(way, CLEAR[TINT]).format(zero=zero)
+        lines = (f"{clear}; grey: not computed", limit, *more)
         self._words.setText(
             "<table width='100%'><tr>"
             f"<td>{against}</td><td align='right'>{supports}</td></tr></table>" + "<br>".join(lines)

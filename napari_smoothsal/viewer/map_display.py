@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
 
 from napari_smoothsal.render.limits import ColourLimit, LimitOf, calibration_in_words
-from napari_smoothsal.render.words import HATCHED
+from napari_smoothsal.render.words import BELOW, HATCHED
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.map_layer import (
     OPACITY,
@@ -210,7 +210,9 @@ class MapDisplay(QWidget):
             more.append(f"(looked at in the first {MOST_ROWS:,} tiles only)")
         if own.get("stale"):
             more.append(f"<b>of {STALE}: explain again</b>")
-        self.bar.show_legend(own["legend"], own["palette"], self.way.currentText(), limit, *more)
+        zero = {"zero": BELOW} if is_blanked(layer) else {}
+        way = self.way.currentText()
+        self.bar.show_legend(own["legend"], own["palette"], way, limit, *more, **zero)
         size = f"Full colour at a magnitude of {layer.contrast_limits[1]:.3g}."
         self.bar.setToolTip(size)
 
