@@ -30,7 +30,7 @@ LEAST_TILES = 5
 SUSPECT_T = 5.0
 """Chosen on twelve networks other than those of ``benchmarks/shortcut.py``."""
 
-NONE = "none"
+NONE, NOT_JUDGED = "none", "could not be judged"
 
 
 def under_the_map(
@@ -150,9 +150,13 @@ def blame(
 def culprit(blamed: pd.DataFrame) -> str:
     """Name of the artefact that is most to blame, or `NONE` where none is above `SUSPECT_T`.
 
+    It is `NOT_JUDGED` where no artefact could be judged: nobody is acquitted by that.
+
     What lowers the map is not named: a map is low where there is nothing to see. A shortcut to
     another class is found in maps of that class.
     """
+    if blamed["t"].isna().all():
+        return NOT_JUDGED
     first = blamed.iloc[0]
     return str(first["artefact"]) if first["t"] > SUSPECT_T else NONE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from napari_smoothsal.render.words import RESEARCH_ONLY, plain
 
 _KEYS = ["layer", "method", "denoising"]
 _MEASURES = list(Similarity._fields)
+_LETTERS_PER_IN = 13
 _LINES = {CASCADING: "-", INDEPENDENT: ":"}
 
 
@@ -64,7 +66,13 @@ def sanity_figure(found: Found, model: str, tiles: str, path: Path) -> None:
     """
     frame = found.similarities
     layers, methods = (list(dict.fromkeys(frame[name])) for name in ("layer", "method"))
-    size = (4.6 * len(layers) + 1.8, 2.7 * len(methods) + 1.5)
+    words = [
+        "Solid: randomised from the output down to this block; dotted: this block alone.",
+        f"Bands: 95 % of comparisons with noise as smooth. {tiles}.",
+        RESEARCH_ONLY,
+    ]
+    size = (4.6 * max(len(layers), 1.6) + 1.8, 2.7 * len(methods) + 1.9)
+    letters = int(size[0] * _LETTERS_PER_IN)
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(methods), len(layers), squeeze=False, sharey=True)
@@ -89,9 +97,7 @@ def sanity_figure(found: Found, model: str, tiles: str, path: Path) -> None:
     )
     figure.suptitle(f"{plain(model)}: what is left of maps once blocks are random", fontsize=11)
     figure.supxlabel(
-        "Randomised from the output down to this block (solid), or this block alone (dotted).\n"
-        f"Bands: 95 % of comparisons with noise as smooth. {tiles}.\n{RESEARCH_ONLY}",
-        fontsize=8.5,
+        "\n".join(line for text in words for line in wrap(text, letters)), fontsize=8.5
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

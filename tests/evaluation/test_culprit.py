@@ -10,7 +10,7 @@ from torch import nn
 from napari_smoothsal import Compute, SaliencySpec
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.artefacts import ARTEFACTS
-from napari_smoothsal.evaluation.culprit import NONE, blame, culprit, under_the_map
+from napari_smoothsal.evaluation.culprit import NONE, NOT_JUDGED, blame, culprit, under_the_map
 
 CPU = Compute(device="cpu", precision="fp32")
 PRODUCT = SaliencySpec(
@@ -98,7 +98,7 @@ def test_what_is_on_all_tiles_of_a_class_and_on_no_other_cannot_be_told_from_it(
     shown[np.array(CLASSES) == 1, list(ARTEFACTS).index("tint")] = 1
     maps = shown.sum(1) + np.random.default_rng(0).normal(size=(60, 6, 6))
     blamed = blame(maps, shown, CLASSES)
-    assert blamed["t"].isna().all() and culprit(blamed) == NONE
+    assert blamed["t"].isna().all() and culprit(blamed) == NOT_JUDGED
 
 
 def test_every_tile_is_asked_the_same() -> None:
