@@ -70,6 +70,12 @@ class Calibration(Settings):
     expected: tuple[float, float] = Field(
         description="Where the share of normal tiles that show anything lies with 95 %."
     )
+    decided_by: Literal["normal tissue", "randomised copies"] | None = Field(
+        None, description="Which of the two asked for more; None of older files, which do not say."
+    )
+    above: int | None = Field(
+        None, ge=0, description="Of the normal tiles it was measured on, those above the limit."
+    )
     tiles: int = Field(ge=1, description="Normal tiles it was measured on.")
     tile_px: int = Field(ge=1, description="Their side.")
     copies: int = Field(ge=1, description="Randomised copies it was measured on.")
@@ -94,10 +100,16 @@ class Calibration(Settings):
         if self.probability is not None:
             where += f", in tiles of p({self.target}) > {in_digits(self.probability)}"
         low, high = (f"{100 * share:.2g}" for share in self.expected)
+        copies = f"of what {self.copies} randomised copies of the model see"
+        if self.decided_by == "randomised copies":
+            normal = f"{high} % of normal tiles (95 % interval {low} to {high} %, {self.above} of "
+            copies = f"on at most {rate} {copies}, which decide the limit"
+        elif self.decided_by == "normal tissue":
+            normal = f"{rate} of normal tiles (95 % interval {low} to {high} %, "
+        else:
+            normal = f"{rate} of normal tiles ("
         return (
-            f"calibrated: shown only {where}; on at most {rate} of normal tiles "
-            f"(95 % interval {low} to {high} %, {self.tiles} tiles) and of what {self.copies} "
-            "randomised copies of the model see"
+            f"calibrated: shown only {where}; on at most {normal}{self.tiles} tiles) and {copies}"
         )
 
 

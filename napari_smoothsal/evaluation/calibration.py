@@ -27,7 +27,12 @@ from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.evaluation.blocks import blocks_of
-from napari_smoothsal.evaluation.conformal import conformal_limit, expected_share, fewest
+from napari_smoothsal.evaluation.conformal import (
+    conformal_limit,
+    counted_share,
+    expected_share,
+    fewest,
+)
 from napari_smoothsal.evaluation.kept_class import one_precision
 from napari_smoothsal.evaluation.paper import Told
 from napari_smoothsal.evaluation.randomisation import randomised
@@ -217,7 +222,9 @@ def _calibration(
     else:
         of_tiles = np.max([one.probability(target) for one in normal], axis=0)
         of_copies = np.stack([one.probability(target) for one in copies])
-    highest = max(conformal_limit(values, how.error_rate) for values in (of_tiles, of_copies))
+    of_tissue, of_random = (conformal_limit(v, how.error_rate) for v in (of_tiles, of_copies))
+    highest, by_tissue = max(of_tissue, of_random), of_tissue > of_random
+    above = int((of_tiles > highest).sum())
     pixels = np.concatenate([one.magnitudes[index].ravel() for one in normal])
     strong = pixels[pixels > 0]
     replaces = explainer.plans[index].denoising.replaces
@@ -229,7 +236,12 @@ def _calibration(
         probability=None if model.readout.dense else highest,
         full_colour=float(np.quantile(strong, _FULL_COLOUR)) if len(strong) else 0.0,
         error_rate=how.error_rate,
-        expected=expected_share(len(tiles), how.error_rate),
+        # That of a limit which tissue gave is known before anything is measured; else one counts.
+        expected=expected_share(len(tiles), how.error_rate)
+        if by_tissue
+        else counted_share(above, len(tiles)),
+        decided_by="normal tissue" if by_tissue else "randomised copies",
+        above=above,
         tiles=len(tiles),
         tile_px=max(tiles.shape[2:]),
         copies=len(copies),

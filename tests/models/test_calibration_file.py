@@ -87,6 +87,12 @@ def test_what_is_damaged_is_refused(
         load_calibrations(path, classifier)
 
 
+def test_no_interval_is_told_where_the_file_does_not_say_what_decided() -> None:
+    assert "at most 5 % of normal tiles (200 tiles) and of what 39" in calibration().in_words
+    told = calibration(decided_by="normal tissue").in_words
+    assert "at most 5 % of normal tiles (95 % interval 2 to 8 %, 200 tiles) and of what" in told
+
+
 def test_probabilities_near_one_are_told_from_one() -> None:
     assert [in_digits(p) for p in (0.06178, 0.5, 0.985, 0.9912, 0.99961, 1.0)] == [
         "0.06", "0.50", "0.98", "0.991", "0.9996", "1.000000000",
