@@ -1,5 +1,6 @@
 """``smoothsal calibrate``: from a folder of normal tissue to a run that is blank below."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,11 @@ def test_what_does_not_go_is_told(tmp_path: Path, calibrated: Path) -> None:
     ):
         done = smoothsal("calibrate", "--model", "demo-classifier", *SPEC, *arguments)
         assert done.exit_code == 2 and said in done.output, done.output
+    other = shutil.copy(calibrated, tmp_path / "other.json")
+    Path(other).write_text(calibrated.read_text().replace('_sha256": "', '_sha256": "0'))
+    done = smoothsal("calibrate", "--model", "demo-classifier", *SPEC, *QUICK, "--out", other)
+    assert done.exit_code == 2 and "'other.json' was measured on other weights" in done.output
+    assert "randomised copies" not in done.output  # before anything is measured
     done = smoothsal("run", "x.svs", *SPEC, "--calibration", tmp_path)
     assert done.exit_code == 2 and "there is no 'calibration.json'" in done.output
 
