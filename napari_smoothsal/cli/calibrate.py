@@ -11,7 +11,7 @@ import typer
 from napari_smoothsal.cli.app import DONE, command
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import COMBINED, image_scale, specs_from
-from napari_smoothsal.core.calibration import Calibration, CalibrationCheck
+from napari_smoothsal.core.calibration import Calibration, CalibrationCheck, spread
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 
@@ -133,9 +133,7 @@ def _tiles(model: Model, folder: Path, mpp: float | None, most: int) -> torch.Te
     from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
 
     files = images_in(folder)
-    # Spread over the folder: what lies side by side is often of one slide.
-    step = max(1, len(files) // most)
-    chosen = files[::step][:most]
+    chosen = [files[number] for number in spread(len(files), most)]
     source = FolderTiles(chosen, model.card.input_size, image_scale(model, mpp, None))
     return source.draw(range(len(source)), None)
 

@@ -113,6 +113,15 @@ class Calibration(Settings):
         )
 
 
+def spread(count: int, most: int) -> list[int]:
+    """As many of ``count`` indices as may be taken, spread over all of them.
+
+    What lies side by side is often of one slide.
+    """
+    taken = min(count, most)
+    return [number * count // taken for number in range(taken)]
+
+
 def in_digits(probability: float) -> str:
     """With as many digits as tell it from 1."""
     digits = 2 if probability < 0.99 else math.ceil(-math.log10(max(1 - probability, 1e-9)))

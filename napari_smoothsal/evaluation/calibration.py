@@ -22,7 +22,12 @@ from numpy.typing import NDArray
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import checked_images
-from napari_smoothsal.core.calibration import Calibration, CalibrationCheck, calibrated_as
+from napari_smoothsal.core.calibration import (
+    Calibration,
+    CalibrationCheck,
+    calibrated_as,
+    spread,
+)
 from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
@@ -110,7 +115,7 @@ def calibrate(
     normal, copies = [], []
     for done, variant in enumerate(variants):
         told("calibration: normal tissue", done, total)
-        mapped = variant if dense else variant[: how.map_tiles]
+        mapped = variant if dense else variant[spread(len(variant), how.map_tiles)]
         normal.append(_Seen(_decisions(explainer, variant), _magnitudes(explainer, mapped)))
     rng = np.random.default_rng(how.seed)
     for copy in range(how.copies):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from napari_smoothsal import Compute, ModelCard, SaliencySpec, calibrate, explain_tiles
-from napari_smoothsal.core.calibration import Calibration, CalibrationCheck
+from napari_smoothsal.core.calibration import Calibration, CalibrationCheck, spread
 from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.blocks import blocks_of
@@ -126,6 +126,22 @@ def test_limits_hold_for_tissue_that_is_stained_otherwise() -> None:
     assert one.probability > plain.probability
     for factors in ((0.5, 0.5), (1.5, 1.5), (1.5, 0.5)):
         assert not shows(darkness(), stained(images, *factors), one).any()
+
+
+def test_maps_are_those_of_tiles_from_all_over() -> None:
+    white = torch.full((30, 3, 16, 16), 255, dtype=torch.uint8)
+    few = HOW.model_copy(update={"map_tiles": 10})
+    (of_white,) = calibrate(darkness(), white, [SPEC], how=few)
+    (mixed,) = calibrate(darkness(), torch.cat([white, tiles(0, 30)]), [SPEC], how=few)
+    assert mixed.limit > 1.1 * of_white.limit
+
+
+@pytest.mark.parametrize(("count", "most"), [(401, 400), (799, 400), (60, 60), (7, 60), (200, 60)])
+def test_what_is_taken_lies_all_over(count: int, most: int) -> None:
+    taken = spread(count, most)
+    assert len(taken) == min(count, most) and taken[0] == 0 and taken[-1] < count
+    gaps = np.diff([*taken, count])
+    assert gaps.min() >= 1 and gaps.max() - gaps.min() <= 1
 
 
 def test_a_constant_model_shows_nothing() -> None:
