@@ -81,7 +81,10 @@ class Calibration(Settings):
     copies: int = Field(ge=1, description="Randomised copies it was measured on.")
     stain: float = Field(ge=0)
     predicted: float = Field(
-        ge=0, le=1, description="Share of the normal tiles predicted as the target."
+        ge=0,
+        le=1,
+        description="Share of the normal tiles predicted as the target; of their pixels, of "
+        "models that decide per pixel.",
     )
     shown: float | None = Field(
         None, ge=0, le=1, description="Share of tiles with the target that show something."

@@ -47,7 +47,7 @@ from napari_smoothsal.models import Decision, Model, Target
 Floats = NDArray[np.float64]
 
 MOST_PREDICTED = 0.1
-"""Of normal tissue, predicted as the target."""
+"""Of normal tissue, predicted as the target: of its tiles, or of its pixels."""
 _FITTED_TO = 64
 _FULL_COLOUR = 0.999
 
@@ -109,7 +109,7 @@ def calibrate(
                 f"without; give one of {', '.join(model.card.class_names)}, or a difference a-b"
             )
     dense = model.readout.dense
-    predicted = _predicted_as_target(explainer, _decisions(explainer, tiles))
+    predicted = _predicted_as_target(explainer, tiles)
     variants = list(_stains(tiles, how.stain))
     total = len(variants) + how.copies
     normal, copies = [], []
@@ -179,14 +179,16 @@ def target_probability(probabilities: torch.Tensor, classes: tuple[int, ...]) ->
     return chosen[:, 0] / chosen.sum(1) if len(classes) == 2 else chosen[:, 0]
 
 
-def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
-    """Without any maps."""
+def _decided(explainer: Explainer, images: torch.Tensor) -> Iterator[Decision]:
+    """Of one batch after another, without any maps."""
     asked = Explainer(explainer.model, [], explainer.compute, "slide", networks=explainer.networks)
-    size = asked.batch_size(max(images.shape[2:]))
-    found = [
-        asked.explain(part, [(i,) for i in range(len(part))]).decision.without_pixels()
-        for part in images.split(size)
-    ]
+    for part in images.split(asked.batch_size(max(images.shape[2:]))):
+        yield asked.explain(part, [(i,) for i in range(len(part))]).decision
+
+
+def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
+    """Of whole tiles."""
+    found = [decision.without_pixels() for decision in _decided(explainer, images)]
     return Decision(
         logits=torch.cat([one.logits for one in found]),
         probabilities=torch.cat([one.probabilities for one in found]),
@@ -263,18 +265,23 @@ def _shown(one: Calibration, seen: _Seen, index: int, target: Target) -> float |
     return float(shown[of_target].mean()) if of_target.any() else None
 
 
-def _predicted_as_target(explainer: Explainer, decision: Decision) -> list[float]:
-    """For each spec, the share of tiles that are predicted as its target; refused if large."""
-    model, predicted = explainer.model, decision.predicted.numpy()
+def _predicted_as_target(explainer: Explainer, images: torch.Tensor) -> list[float]:
+    """For each spec, the share of tiles, or of pixels where a model decides on each, that are
+    predicted as its target; refused if large."""
+    model = explainer.model
+    counts = torch.zeros(len(model.readout.outcomes))
+    for decision in _decided(explainer, images):
+        counts += decision.labels.flatten().long().bincount(minlength=len(counts))
+    pixels = "pixels of the " if model.readout.dense else ""
     shares = []
     for target in explainer.targets:
         wanted = (target.classes or (0,))[0]
-        share = float((predicted == wanted).mean())
+        share = float(counts[wanted] / counts.sum())
         if share > MOST_PREDICTED:
             raise SettingError(
                 f"calibration: model {model.card.name!r} predicts "
                 f"{model.readout.outcomes[wanted]!r} of {100 * share:.0f} % of the "
-                f"{len(predicted)} tiles, more than {100 * MOST_PREDICTED:.0f} %: they are no "
+                f"{pixels}{len(images)} tiles, more than {100 * MOST_PREDICTED:.0f} %: they are no "
                 "normal tissue, or the model does not know it. Take such tiles away, or explain "
                 "another class"
             )

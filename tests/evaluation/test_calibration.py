@@ -128,6 +128,46 @@ def test_limits_hold_for_tissue_that_is_stained_otherwise() -> None:
         assert not shows(darkness(), stained(images, *factors), one).any()
 
 
+def dark_pixels() -> Model:
+    """The same, decided for each pixel."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    with torch.no_grad():
+        module[0].weight[:] = -torch.full((4, 3, 3, 3), 1 / 18)
+        module[0].bias[:] = 1.0
+        module[2].weight[:] = torch.tensor([[0.0] * 4, [3.0] * 4])[:, :, None, None]
+        module[2].bias[:] = torch.tensor([0.0, -6.0])
+    card = darkness().card.model_copy(update={"name": "dark pixels", "kind": "segmentation"})
+    return Model(module.eval(), card)
+
+
+DENSE = SPEC.model_copy(update={"samples": 0})
+
+
+def with_a_dark_spot(images: torch.Tensor, side: int) -> torch.Tensor:
+    images = images.clone()
+    images[..., 4 : 4 + side, 4 : 4 + side] = 0
+    return images
+
+
+def test_of_a_model_that_decides_per_pixel_the_strongest_places_are_limited() -> None:
+    model, dark = dark_pixels(), with_a_dark_spot(tiles(1, 10), 8)
+    bright = 128 + tiles(0, 100) // 2
+    (one,) = calibrate(model, bright, [DENSE], dark, HOW)
+    assert one.probability is None and one.limit > 0 and one.shown == 1
+    found = explain_tiles(model, 128 + tiles(100, 200) // 2, DENSE, COMPUTE)
+    share = (found.reduced.abs().amax((1, 2)).double() > one.limit).double().mean().item()
+    high = one.expected[1]
+    assert share <= high + 3 * np.sqrt(high * (1 - high) / 200)
+
+
+def test_of_a_model_that_decides_per_pixel_pixels_are_counted() -> None:
+    bright = 128 + tiles(0, 20) // 2
+    (one,) = calibrate(dark_pixels(), with_a_dark_spot(bright, 4), [DENSE], how=HOW)
+    assert 0 < one.predicted < 0.1  # though every tile has some
+    with pytest.raises(SettingError, match="% of the pixels of the 20 tiles, more than 10 %"):
+        calibrate(dark_pixels(), with_a_dark_spot(bright, 10), [DENSE], how=HOW)
+
+
 def test_maps_are_those_of_tiles_from_all_over() -> None:
     white = torch.full((30, 3, 16, 16), 255, dtype=torch.uint8)
     few = HOW.model_copy(update={"map_tiles": 10})
