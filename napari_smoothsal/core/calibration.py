@@ -95,6 +95,37 @@ class Calibration(Settings):
         """Whether it leaves something to see where the target is, as far as was measured."""
         return self.shown is None or self.shown >= LEAST_SHOWN
 
+    def differs_from(
+        self, spec: SaliencySpec, target: str, surrogate: str | None, tile_px: int
+    ) -> list[str]:
+        """What a map has otherwise than those that were measured; empty where these are its limits.
+
+        Parameters
+        ----------
+        spec
+            Settled, as it is computed.
+        target
+            In words.
+        surrogate
+            Hash of the weights of its model's surrogate.
+        tile_px
+            Side of its tiles. Limits of models that decide per pixel are of whole tiles' strongest
+            places, and hold for tiles of one size.
+        """
+        wanted = calibrated_as(spec)
+        pairs = {name: (wanted.get(name), self.spec.get(name)) for name in wanted | self.spec}
+        now, then = ("some" if noisy else 0 for noisy in pairs.pop("noisy"))
+        pairs |= {"samples": (now, then), "target": (target, self.target)}
+        if self.surrogate is not None:
+            pairs["surrogate"] = (surrogate, self.surrogate)
+        if self.probability is None:
+            pairs["tile_px"] = (tile_px, self.tile_px)
+        return [
+            f"{name} = {is_now!r} (measured: {was!r})"
+            for name, (is_now, was) in pairs.items()
+            if is_now != was
+        ]
+
     @property
     def in_words(self) -> str:
         """For a legend."""

@@ -55,6 +55,18 @@ def test_a_run_takes_it(calibrated: Path, tmp_path: Path) -> None:
     assert run_map.calibration == known[0]
 
 
+def test_a_run_says_why_a_file_has_no_limits_of_its_maps(calibrated: Path, tmp_path: Path) -> None:
+    settings = ("--layer", "layer1", "--layer", "layer2", "--samples", 0, "--method", "deeplift")
+    done = smoothsal(
+        *("run", tmp_path / "none.tif", *settings, "--calibration", calibrated),
+    )
+    for layer in ("layer1", "layer2"):
+        assert (
+            f"no limits of {layer} | centred_hook | deeplift, which is shown without any; it has "
+            "method = 'deeplift' (measured: 'gradient'), samples = 0 (measured: 'some')"
+        ) in done.output
+
+
 def test_what_does_not_go_is_told(tmp_path: Path, calibrated: Path) -> None:
     for arguments, said in (
         ((), "--out: model 'demo-classifier' is no folder that could be written to"),

@@ -201,18 +201,28 @@ def test_limits_that_leave_nothing_are_no_default(measured: Calibration) -> None
 def test_samples_seed_and_targets_name_do_not_matter_but_noise_does(measured: Calibration) -> None:
     model = darkness()
     model.calibrations = (measured,)
-    for changes, found in (
-        ({"samples": 50, "seed": 3}, True),
-        ({"samples": "auto"}, True),
-        ({"target": 1}, True),
-        ({"samples": 0}, False),
-        ({"layer": "1"}, False),
-        ({"sigma": 0.1}, False),
-        ({"denoising": "original"}, False),
+    for changes, differing in (
+        ({"samples": 50, "seed": 3}, []),
+        ({"samples": "auto"}, []),
+        ({"target": 1}, []),
+        ({"samples": 0}, ["samples = 0 (measured: 'some')"]),
+        ({"layer": "1"}, ["layer = '1' (measured: '0')"]),
+        ({"sigma": 0.1}, ["sigma = 0.1 (measured: 0.2)"]),
+        ({"denoising": "original"}, ["denoising = 'original' (measured: 'centred_hook')"]),
     ):
         spec = SPEC.model_copy(update=changes)
-        assert (model.calibration_of(spec, "dark") is measured) == found, changes
+        assert (model.calibration_of(spec, "dark") is measured) == (not differing), changes
+        assert model.uncalibrated_for(spec, "dark") == differing
     assert model.calibration_of(SPEC, "light") is None
+    assert model.uncalibrated_for(SPEC, "light") == ["target = 'light' (measured: 'dark')"]
+
+
+def test_limits_of_whole_tiles_are_for_tiles_of_their_size(measured: Calibration) -> None:
+    model = darkness()
+    model.calibrations = (measured.model_copy(update={"probability": None}),)
+    assert model.calibration_of(SPEC, "dark") is model.calibration_of(SPEC, "dark", 16) is not None
+    assert model.calibration_of(SPEC, "dark", 32) is None
+    assert model.uncalibrated_for(SPEC, "dark", 32) == ["tile_px = 32 (measured: 16)"]
 
 
 def test_of_a_difference_the_two_stand_against_each_other() -> None:
