@@ -7,8 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from napari_smoothsal import Compute, ModelCard, SaliencySpec, calibrate, explain_tiles
-from napari_smoothsal.core.calibration import Calibration, CalibrationCheck, spread
+from napari_smoothsal import (
+    CalibrationCheck,
+    Compute,
+    ModelCard,
+    SaliencySpec,
+    calibrate,
+    explain_tiles,
+)
+from napari_smoothsal.core.calibration import Calibration, spread
 from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.blocks import blocks_of
