@@ -13,6 +13,7 @@ from napari_smoothsal.core.lazy import lazy_names
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CalibrationCheck": "core.calibration",
     "Compute": "core.specs",
     "ModelCard": "core.card",
     "SaliencySpec": "core.specs",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.attribution import TileMaps as TileMaps
     from napari_smoothsal.attribution import explain_tiles as explain_tiles
     from napari_smoothsal.attribution import optimise_masks as optimise_masks
+    from napari_smoothsal.core.calibration import CalibrationCheck as CalibrationCheck
     from napari_smoothsal.core.card import ModelCard as ModelCard
     from napari_smoothsal.core.errors import SmoothsalError as SmoothsalError
     from napari_smoothsal.core.specs import Compute as Compute

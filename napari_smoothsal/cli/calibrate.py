@@ -11,7 +11,7 @@ import typer
 from napari_smoothsal.cli.app import DONE, command
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import COMBINED, image_scale, specs_from
-from napari_smoothsal.core.calibration import Calibration, CalibrationCheck
+from napari_smoothsal.core.calibration import Calibration, CalibrationCheck, spread
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 
@@ -72,12 +72,15 @@ def calibrate(
     """
     specs = specs_from(given)
     check, compute = settings_from(CalibrationCheck, given), settings_from(Compute, given)
+    beside = out is None or out.absolute() == Path(model).absolute()
     place = out or _beside(model)
     from napari_smoothsal.evaluation import calibrate as measure
     from napari_smoothsal.models import load_model
-    from napari_smoothsal.models.calibration_file import save_calibrations
+    from napari_smoothsal.models.calibration_file import calibration_place, save_calibrations
 
     loaded = load_model(model, surrogate=surrogate)
+    if not beside:
+        calibration_place(place, loaded)
     normal = _normal_tissue(loaded, data, mpp, tiles)
     typer.echo(f"{len(normal)} tiles of normal tissue, {check.copies} randomised copies")
     with_target = None if target_data is None else _tiles(loaded, target_data, mpp, tiles)
@@ -97,7 +100,7 @@ def calibrate(
                 task, description=what, completed=done, total=total
             ),
         )
-    written = save_calibrations(loaded, measured, place)
+    written = save_calibrations(loaded, measured, place, anew=beside)
     _tell(measured)
     typer.echo(f"calibration: {written}")
     raise typer.Exit(DONE)
@@ -130,9 +133,7 @@ def _tiles(model: Model, folder: Path, mpp: float | None, most: int) -> torch.Te
     from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
 
     files = images_in(folder)
-    # Spread over the folder: what lies side by side is often of one slide.
-    step = max(1, len(files) // most)
-    chosen = files[::step][:most]
+    chosen = [files[number] for number in spread(len(files), most)]
     source = FolderTiles(chosen, model.card.input_size, image_scale(model, mpp, None))
     return source.draw(range(len(source)), None)
 

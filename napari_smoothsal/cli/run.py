@@ -15,6 +15,7 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
+    from napari_smoothsal.models import Model
     from napari_smoothsal.runs import Run, SlideResult
 
 
@@ -70,6 +71,8 @@ def run(
     from napari_smoothsal.slides.find import slides_among
 
     loaded = load_model(model, surrogate, calibration)
+    if calibration is not None:
+        _tell_uncalibrated(loaded, specs, settings["tiling"].tile_px, calibration.name)
     found = slides_among(slides)
     if len(found) == 1 and len(slides) == 1 and found[0] == slides[0]:
         with open_slide(found[0], mpp=mpp) as slide:
@@ -88,6 +91,22 @@ def _specs(given: dict[str, Any], predict_only: bool) -> list[SaliencySpec]:
             "leave one of the two away"
         )
     return [] if predict_only else specs_from(given)
+
+
+def _tell_uncalibrated(
+    model: Model, specs: list[SaliencySpec], tile_px: int | None, file: str
+) -> None:
+    """Say of which maps a file that was named has no limits, and why."""
+    from napari_smoothsal.attribution.map_plan import map_plans
+
+    for plan in map_plans(model, specs, "slide")[: len(specs)]:
+        if differing := model.uncalibrated_for(plan.spec, plan.target.label, tile_px):
+            name = " | ".join(str(getattr(plan.spec, what)) for what in COMBINED)
+            complain(
+                "warning",
+                f"--calibration {file}: no limits of {name}, which is shown without any; it has "
+                f"{', '.join(differing)}",
+            )
 
 
 def _summary(run: Run) -> int:

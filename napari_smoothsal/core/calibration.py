@@ -70,12 +70,21 @@ class Calibration(Settings):
     expected: tuple[float, float] = Field(
         description="Where the share of normal tiles that show anything lies with 95 %."
     )
+    decided_by: Literal["normal tissue", "randomised copies"] | None = Field(
+        None, description="Which of the two asked for more; None of older files, which do not say."
+    )
+    above: int | None = Field(
+        None, ge=0, description="Of the normal tiles it was measured on, those above the limit."
+    )
     tiles: int = Field(ge=1, description="Normal tiles it was measured on.")
     tile_px: int = Field(ge=1, description="Their side.")
     copies: int = Field(ge=1, description="Randomised copies it was measured on.")
     stain: float = Field(ge=0)
     predicted: float = Field(
-        ge=0, le=1, description="Share of the normal tiles predicted as the target."
+        ge=0,
+        le=1,
+        description="Share of the normal tiles predicted as the target; of their pixels, of "
+        "models that decide per pixel.",
     )
     shown: float | None = Field(
         None, ge=0, le=1, description="Share of tiles with the target that show something."
@@ -86,6 +95,37 @@ class Calibration(Settings):
         """Whether it leaves something to see where the target is, as far as was measured."""
         return self.shown is None or self.shown >= LEAST_SHOWN
 
+    def differs_from(
+        self, spec: SaliencySpec, target: str, surrogate: str | None, tile_px: int
+    ) -> list[str]:
+        """What a map has otherwise than those that were measured; empty where these are its limits.
+
+        Parameters
+        ----------
+        spec
+            Settled, as it is computed.
+        target
+            In words.
+        surrogate
+            Hash of the weights of its model's surrogate.
+        tile_px
+            Side of its tiles. Limits of models that decide per pixel are of whole tiles' strongest
+            places, and hold for tiles of one size.
+        """
+        wanted = calibrated_as(spec)
+        pairs = {name: (wanted.get(name), self.spec.get(name)) for name in wanted | self.spec}
+        now, then = ("some" if noisy else 0 for noisy in pairs.pop("noisy"))
+        pairs |= {"samples": (now, then), "target": (target, self.target)}
+        if self.surrogate is not None:
+            pairs["surrogate"] = (surrogate, self.surrogate)
+        if self.probability is None:
+            pairs["tile_px"] = (tile_px, self.tile_px)
+        return [
+            f"{name} = {is_now!r} (measured: {was!r})"
+            for name, (is_now, was) in pairs.items()
+            if is_now != was
+        ]
+
     @property
     def in_words(self) -> str:
         """For a legend."""
@@ -94,11 +134,26 @@ class Calibration(Settings):
         if self.probability is not None:
             where += f", in tiles of p({self.target}) > {in_digits(self.probability)}"
         low, high = (f"{100 * share:.2g}" for share in self.expected)
+        copies = f"of what {self.copies} randomised copies of the model see"
+        if self.decided_by == "randomised copies":
+            normal = f"{high} % of normal tiles (95 % interval {low} to {high} %, {self.above} of "
+            copies = f"on at most {rate} {copies}, which decide the limit"
+        elif self.decided_by == "normal tissue":
+            normal = f"{rate} of normal tiles (95 % interval {low} to {high} %, "
+        else:
+            normal = f"{rate} of normal tiles ("
         return (
-            f"calibrated: shown only {where}; on at most {rate} of normal tiles "
-            f"(95 % interval {low} to {high} %, {self.tiles} tiles) and of what {self.copies} "
-            "randomised copies of the model see"
+            f"calibrated: shown only {where}; on at most {normal}{self.tiles} tiles) and {copies}"
         )
+
+
+def spread(count: int, most: int) -> list[int]:
+    """As many of ``count`` indices as may be taken, spread over all of them.
+
+    What lies side by side is often of one slide.
+    """
+    taken = min(count, most)
+    return [number * count // taken for number in range(taken)]
 
 
 def in_digits(probability: float) -> str:

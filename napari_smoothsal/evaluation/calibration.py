@@ -22,12 +22,22 @@ from numpy.typing import NDArray
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import checked_images
-from napari_smoothsal.core.calibration import Calibration, CalibrationCheck, calibrated_as
+from napari_smoothsal.core.calibration import (
+    Calibration,
+    CalibrationCheck,
+    calibrated_as,
+    spread,
+)
 from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.evaluation.blocks import blocks_of
-from napari_smoothsal.evaluation.conformal import conformal_limit, expected_share, fewest
+from napari_smoothsal.evaluation.conformal import (
+    conformal_limit,
+    counted_share,
+    expected_share,
+    fewest,
+)
 from napari_smoothsal.evaluation.kept_class import one_precision
 from napari_smoothsal.evaluation.paper import Told
 from napari_smoothsal.evaluation.randomisation import randomised
@@ -37,7 +47,7 @@ from napari_smoothsal.models import Decision, Model, Target
 Floats = NDArray[np.float64]
 
 MOST_PREDICTED = 0.1
-"""Of normal tissue, predicted as the target."""
+"""Of normal tissue, predicted as the target: of its tiles, or of its pixels."""
 _FITTED_TO = 64
 _FULL_COLOUR = 0.999
 
@@ -99,13 +109,13 @@ def calibrate(
                 f"without; give one of {', '.join(model.card.class_names)}, or a difference a-b"
             )
     dense = model.readout.dense
-    predicted = _predicted_as_target(explainer, _decisions(explainer, tiles))
+    predicted = _predicted_as_target(explainer, tiles)
     variants = list(_stains(tiles, how.stain))
     total = len(variants) + how.copies
     normal, copies = [], []
     for done, variant in enumerate(variants):
         told("calibration: normal tissue", done, total)
-        mapped = variant if dense else variant[: how.map_tiles]
+        mapped = variant if dense else variant[spread(len(variant), how.map_tiles)]
         normal.append(_Seen(_decisions(explainer, variant), _magnitudes(explainer, mapped)))
     rng = np.random.default_rng(how.seed)
     for copy in range(how.copies):
@@ -169,14 +179,16 @@ def target_probability(probabilities: torch.Tensor, classes: tuple[int, ...]) ->
     return chosen[:, 0] / chosen.sum(1) if len(classes) == 2 else chosen[:, 0]
 
 
-def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
-    """Without any maps."""
+def _decided(explainer: Explainer, images: torch.Tensor) -> Iterator[Decision]:
+    """Of one batch after another, without any maps."""
     asked = Explainer(explainer.model, [], explainer.compute, "slide", networks=explainer.networks)
-    size = asked.batch_size(max(images.shape[2:]))
-    found = [
-        asked.explain(part, [(i,) for i in range(len(part))]).decision.without_pixels()
-        for part in images.split(size)
-    ]
+    for part in images.split(asked.batch_size(max(images.shape[2:]))):
+        yield asked.explain(part, [(i,) for i in range(len(part))]).decision
+
+
+def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
+    """Of whole tiles."""
+    found = [decision.without_pixels() for decision in _decided(explainer, images)]
     return Decision(
         logits=torch.cat([one.logits for one in found]),
         probabilities=torch.cat([one.probabilities for one in found]),
@@ -217,7 +229,9 @@ def _calibration(
     else:
         of_tiles = np.max([one.probability(target) for one in normal], axis=0)
         of_copies = np.stack([one.probability(target) for one in copies])
-    highest = max(conformal_limit(values, how.error_rate) for values in (of_tiles, of_copies))
+    of_tissue, of_random = (conformal_limit(v, how.error_rate) for v in (of_tiles, of_copies))
+    highest, by_tissue = max(of_tissue, of_random), of_tissue > of_random
+    above = int((of_tiles > highest).sum())
     pixels = np.concatenate([one.magnitudes[index].ravel() for one in normal])
     strong = pixels[pixels > 0]
     replaces = explainer.plans[index].denoising.replaces
@@ -229,7 +243,12 @@ def _calibration(
         probability=None if model.readout.dense else highest,
         full_colour=float(np.quantile(strong, _FULL_COLOUR)) if len(strong) else 0.0,
         error_rate=how.error_rate,
-        expected=expected_share(len(tiles), how.error_rate),
+        # That of a limit which tissue gave is known before anything is measured; else one counts.
+        expected=expected_share(len(tiles), how.error_rate)
+        if by_tissue
+        else counted_share(above, len(tiles)),
+        decided_by="normal tissue" if by_tissue else "randomised copies",
+        above=above,
         tiles=len(tiles),
         tile_px=max(tiles.shape[2:]),
         copies=len(copies),
@@ -246,18 +265,23 @@ def _shown(one: Calibration, seen: _Seen, index: int, target: Target) -> float |
     return float(shown[of_target].mean()) if of_target.any() else None
 
 
-def _predicted_as_target(explainer: Explainer, decision: Decision) -> list[float]:
-    """For each spec, the share of tiles that are predicted as its target; refused if large."""
-    model, predicted = explainer.model, decision.predicted.numpy()
+def _predicted_as_target(explainer: Explainer, images: torch.Tensor) -> list[float]:
+    """For each spec, the share of tiles, or of pixels where a model decides on each, that are
+    predicted as its target; refused if large."""
+    model = explainer.model
+    counts = torch.zeros(len(model.readout.outcomes))
+    for decision in _decided(explainer, images):
+        counts += decision.labels.flatten().long().bincount(minlength=len(counts))
+    pixels = "pixels of the " if model.readout.dense else ""
     shares = []
     for target in explainer.targets:
         wanted = (target.classes or (0,))[0]
-        share = float((predicted == wanted).mean())
+        share = float(counts[wanted] / counts.sum())
         if share > MOST_PREDICTED:
             raise SettingError(
                 f"calibration: model {model.card.name!r} predicts "
                 f"{model.readout.outcomes[wanted]!r} of {100 * share:.0f} % of the "
-                f"{len(predicted)} tiles, more than {100 * MOST_PREDICTED:.0f} %: they are no "
+                f"{pixels}{len(images)} tiles, more than {100 * MOST_PREDICTED:.0f} %: they are no "
                 "normal tissue, or the model does not know it. Take such tiles away, or explain "
                 "another class"
             )

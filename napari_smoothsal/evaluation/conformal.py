@@ -47,3 +47,12 @@ def expected_share(n: int, error_rate: float) -> tuple[float, float]:
     rest = (1 - CONFIDENCE) / 2
     low, high = stats.beta(above, n + 1 - above).ppf([rest, 1 - rest])
     return float(low), float(high)
+
+
+def counted_share(above: int, n: int) -> tuple[float, float]:
+    """Where the share of further draws lies that are above a limit of which n draws know nothing.
+
+    With 95 %, after Clopper and Pearson; ``above`` of the n are.
+    """
+    found = stats.binomtest(above, n).proportion_ci(CONFIDENCE)
+    return float(found.low), float(found.high)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +58,52 @@ def load_calibrations(path: Path, model: Model) -> tuple[Calibration, ...]:
         raise ModelError(f"calibration: {path.name!r} cannot be read: {error}") from error
 
 
-def save_calibrations(model: Model, calibrations: Iterable[Calibration], path: Path) -> Path:
+def calibrations_beside(folder: Path, model: Model) -> tuple[Calibration, ...]:
+    """Those in a model's own folder; none, and a warning, where they cannot be used.
+
+    A model whose weights have changed since can be used without them.
+    """
+    if not (folder / CALIBRATION).is_file():
+        return ()
+    try:
+        return load_calibrations(folder, model)
+    except ModelError as error:
+        warnings.warn(f"{error}. Until then maps are shown without limits", stacklevel=4)
+        return ()
+
+
+def calibration_place(path: Path, model: Model) -> Path:
+    """The file that a path means, once it is sure that calibrations can be written there.
+
+    Parameters
+    ----------
+    path
+        The file, or a folder for it.
+    model
+        Whose they will be.
+
+    Raises
+    ------
+    SettingError
+        If nothing can be written there.
+    ModelError
+        If the file is there and cannot be added to, as one of other weights.
+    """
+    file = path if path.suffix == ".json" else path / CALIBRATION
+    there = next(folder for folder in file.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK) or file.is_dir():
+        raise SettingError(
+            f"calibration: nothing can be written to {file.name!r} in {there.name!r}; give another "
+            "file or folder"
+        )
+    if file.exists():
+        load_calibrations(file, model)
+    return file
+
+
+def save_calibrations(
+    model: Model, calibrations: Iterable[Calibration], path: Path, *, anew: bool = False
+) -> Path:
     """Write calibrations, beside those of other maps that are there.
 
     Parameters
@@ -67,16 +114,24 @@ def save_calibrations(model: Model, calibrations: Iterable[Calibration], path: P
         They replace those of the same maps.
     path
         The file, or a folder for it, which is made.
+    anew
+        Replace a file that is of other weights or damaged.
 
     Raises
     ------
     ModelError
-        If the file is there and of other weights.
+        If the file is there and of other weights or damaged, unless it may be replaced.
     """
     if path.suffix != ".json":
         path.mkdir(parents=True, exist_ok=True)
         path = path / CALIBRATION
-    known = load_calibrations(path, model) if path.exists() else ()
+    known: tuple[Calibration, ...] = ()
+    if path.exists():
+        try:
+            known = load_calibrations(path, model)
+        except ModelError:
+            if not anew:
+                raise
     all_of_them = {_of(one): one for one in (*known, *calibrations)}
     text = json.dumps(
         {

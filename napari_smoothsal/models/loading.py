@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_smoothsal.core.errors import ModelError, UnknownNameError, UnsafeModelError
 from napari_smoothsal.models import surrogate as surrogates
-from napari_smoothsal.models.calibration_file import CALIBRATION, load_calibrations
+from napari_smoothsal.models.calibration_file import calibrations_beside, load_calibrations
 from napari_smoothsal.models.folder import WEIGHTS, load_folder
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
@@ -41,7 +41,7 @@ def load_model(
         the model, where there is one.
     calibration
         ``calibration.json`` of this model, or the folder that holds it; None: the one beside the
-        model, where there is one.
+        model, where there is one; it is left out with a warning if it is of other weights.
 
     Raises
     ------
@@ -88,6 +88,6 @@ def _with_companions(
         model.surrogate = load_surrogate(folder, model)
     if calibration is not None:
         model.calibrations = load_calibrations(Path(calibration), model)
-    elif (folder / CALIBRATION).is_file():
-        model.calibrations = load_calibrations(folder, model)
+    else:
+        model.calibrations = calibrations_beside(folder, model)
     return model

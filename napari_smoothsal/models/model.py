@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_smoothsal.core.calibration import Calibration, calibrated_as
+from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
@@ -235,7 +235,9 @@ class Model:
         own = fine.geometry.stride
         return (max(1, round(steps[0] / own[0])), max(1, round(steps[1] / own[1])))
 
-    def calibration_of(self, spec: SaliencySpec, target: str) -> Calibration | None:
+    def calibration_of(
+        self, spec: SaliencySpec, target: str, tile_px: int | None = None
+    ) -> Calibration | None:
         """The limits of a map, where they were measured.
 
         Parameters
@@ -244,12 +246,28 @@ class Model:
             Settled, as it is computed.
         target
             Its target in words.
+        tile_px
+            Side of its tiles; None: the model's input size.
         """
-        wanted, surrogate = calibrated_as(spec), self.surrogate and self.surrogate.sha256
-        for one in self.calibrations:
-            if (one.spec, one.target) == (wanted, target) and one.surrogate in (None, surrogate):
-                return one
-        return None
+        return self._closest_calibration(spec, target, tile_px)[0]
+
+    def uncalibrated_for(
+        self, spec: SaliencySpec, target: str, tile_px: int | None = None
+    ) -> list[str]:
+        """In what a map without limits differs from the one most like it that has some."""
+        return self._closest_calibration(spec, target, tile_px)[1]
+
+    def _closest_calibration(
+        self, spec: SaliencySpec, target: str, tile_px: int | None
+    ) -> tuple[Calibration | None, list[str]]:
+        """The limits of a map, or in what it differs from the one most like it."""
+        surrogate = self.surrogate.sha256 if self.surrogate else None
+        side = tile_px or self.card.input_size
+        found = [
+            (one, one.differs_from(spec, target, surrogate, side)) for one in self.calibrations
+        ]
+        one, differing = min(found, key=lambda pair: len(pair[1]), default=(None, []))
+        return (None, differing) if differing else (one, [])
 
     @property
     def executed(self) -> tuple[str, ...]:

@@ -309,6 +309,7 @@ def _saliency_pyramids(
     keys: Sequence[str],
 ) -> list[SaliencyPyramid]:
     labels = [target.label for target in explainer.targets]
+    limits_of = explainer.model.calibration_of
     return [
         SaliencyPyramid(
             placed.window,
@@ -328,7 +329,7 @@ def _saliency_pyramids(
                 "centre_spread_px": layer.centre_spread,
                 "strided_convs_above": list(layer.strided_convs_above),
                 "displacement": asdict(displacement),
-                **_measured(explainer.model.calibration_of(spec, label), magnitude),
+                **_measured(limits_of(spec, label, plan.grid.tile_px), magnitude),
                 "changes_network": explainer.plans[index].denoising.changes_network,
             },
         )

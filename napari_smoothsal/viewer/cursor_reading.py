@@ -76,11 +76,13 @@ class CursorReading(QLabel):
         return f"{what}: {value:+.2g} ({self._rank(layer, value)} percentile), {says}"
 
     def _rank(self, layer: Any, value: float) -> str:
-        """Place among the magnitudes of the map, or, of a large one, of its coarsest level."""
+        """Place among the magnitudes of the map, or, of a large one, of its coarsest level.
+
+        Of all that is stored: what is shown blank counts as well.
+        """
         key = (layer.unique_id, layer.metadata[METADATA].get("shown", 0))
         if self._magnitudes is None or self._magnitudes[0] != key:
-            whole = layer.data[-1] if layer.multiscale else layer.data
-            values = np.abs(np.asarray(whole, np.float64))
+            values = np.abs(np.asarray(layer.metadata[METADATA]["pixels"].whole, np.float64))
             self._magnitudes = (key, np.sort(values[np.isfinite(values) & (values > 0)]))
         known = self._magnitudes[1]
         rank = 100 * np.searchsorted(known, abs(value), side="right") / max(1, len(known))

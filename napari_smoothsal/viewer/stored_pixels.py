@@ -47,6 +47,11 @@ class StoredPixels:
         """Whether only what exceeds a map's limits is there."""
         return self._null is not None and self._null.used
 
+    @property
+    def whole(self) -> NDArray[np.generic]:
+        """The coarsest level as it is stored, whatever of it is blank."""
+        return self._whole
+
     def blank(self, used: bool) -> None:
         """Have only that there, or all."""
         if self._null is not None:

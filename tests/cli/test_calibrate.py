@@ -1,5 +1,6 @@
 """``smoothsal calibrate``: from a folder of normal tissue to a run that is blank below."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,18 @@ def test_a_run_takes_it(calibrated: Path, tmp_path: Path) -> None:
     assert run_map.calibration == known[0]
 
 
+def test_a_run_says_why_a_file_has_no_limits_of_its_maps(calibrated: Path, tmp_path: Path) -> None:
+    settings = ("--layer", "layer1", "--layer", "layer2", "--samples", 0, "--method", "deeplift")
+    done = smoothsal(
+        *("run", tmp_path / "none.tif", *settings, "--calibration", calibrated),
+    )
+    for layer in ("layer1", "layer2"):
+        assert (
+            f"no limits of {layer} | centred_hook | deeplift, which is shown without any; it has "
+            "method = 'deeplift' (measured: 'gradient'), samples = 0 (measured: 'some')"
+        ) in done.output
+
+
 def test_what_does_not_go_is_told(tmp_path: Path, calibrated: Path) -> None:
     for arguments, said in (
         ((), "--out: model 'demo-classifier' is no folder that could be written to"),
@@ -63,6 +76,11 @@ def test_what_does_not_go_is_told(tmp_path: Path, calibrated: Path) -> None:
     ):
         done = smoothsal("calibrate", "--model", "demo-classifier", *SPEC, *arguments)
         assert done.exit_code == 2 and said in done.output, done.output
+    other = shutil.copy(calibrated, tmp_path / "other.json")
+    Path(other).write_text(calibrated.read_text().replace('_sha256": "', '_sha256": "0'))
+    done = smoothsal("calibrate", "--model", "demo-classifier", *SPEC, *QUICK, "--out", other)
+    assert done.exit_code == 2 and "'other.json' was measured on other weights" in done.output
+    assert "randomised copies" not in done.output  # before anything is measured
     done = smoothsal("run", "x.svs", *SPEC, "--calibration", tmp_path)
     assert done.exit_code == 2 and "there is no 'calibration.json'" in done.output
 

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from napari_smoothsal.evaluation.conformal import conformal_limit, expected_share, fewest
+from napari_smoothsal.evaluation.conformal import (
+    conformal_limit,
+    counted_share,
+    expected_share,
+    fewest,
+)
 
 
 @pytest.mark.parametrize("n", [19, 39, 40, 200])
@@ -40,3 +45,11 @@ def test_the_share_above_one_limit_lies_where_it_is_said() -> None:
     shares = [1 - conformal_limit(rng.random(60), 0.1) for _ in range(2000)]  # of the uniform
     inside = np.mean([(low < share) and (share < high) for share in shares])
     assert inside == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.002, 0.02, 0.3])
+def test_a_share_that_is_counted_lies_where_it_is_said(share: float) -> None:
+    rng = np.random.default_rng(1)
+    intervals = [counted_share(int(k), 100) for k in rng.binomial(100, share, 500)]
+    assert np.mean([low <= share <= high for low, high in intervals]) >= 0.94
+    assert counted_share(0, 200) == (0, pytest.approx(1 - 0.025 ** (1 / 200)))

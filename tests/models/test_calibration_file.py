@@ -7,10 +7,11 @@ import pytest
 
 from napari_smoothsal import SaliencySpec, load_model
 from napari_smoothsal.core.calibration import Calibration, calibrated_as, in_digits
-from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.calibration_file import (
     CALIBRATION,
+    calibration_place,
     load_calibrations,
     save_calibrations,
 )
@@ -64,6 +65,35 @@ def test_other_weights_are_refused(
             attempt()
 
 
+def test_a_file_that_is_no_longer_of_its_model_is_left_out_and_replaced(
+    classifier: Model, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    other = save_calibrations(load_model("demo-classifier"), [calibration()], tmp_path / "c.json")
+    beside = model_folder_of_classifier / CALIBRATION
+    for stale, said in ((other.read_text(), "measured on other weights"), ("{", "not valid JSON")):
+        beside.write_text(stale)
+        with pytest.warns(UserWarning, match=f"{said}.*maps are shown without limits"):
+            assert load_model(model_folder_of_classifier).calibrations == ()
+        with pytest.raises(ModelError, match=said):
+            load_model(model_folder_of_classifier, calibration=beside)
+        save_calibrations(classifier, [calibration()], beside.parent, anew=True)
+        assert load_model(model_folder_of_classifier).calibrations == (calibration(),)
+    # What is of the same weights is still added to.
+    layer2 = calibration(SaliencySpec(layer="layer2"))
+    save_calibrations(classifier, [layer2], beside.parent, anew=True)
+    assert load_model(model_folder_of_classifier).calibrations == (calibration(), layer2)
+
+
+def test_where_nothing_can_be_written_is_known_beforehand(
+    classifier: Model, tmp_path: Path
+) -> None:
+    assert calibration_place(tmp_path / "new" / "deep", classifier).name == CALIBRATION
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingError, match=r"nothing can be written to 'c.json' in 'file'"):
+        calibration_place(tmp_path / "file" / "c.json", classifier)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -85,6 +115,12 @@ def test_what_is_damaged_is_refused(
     path.unlink()
     with pytest.raises(ModelError, match=r"there is no 'calibration\.json'"):
         load_calibrations(path, classifier)
+
+
+def test_no_interval_is_told_where_the_file_does_not_say_what_decided() -> None:
+    assert "at most 5 % of normal tiles (200 tiles) and of what 39" in calibration().in_words
+    told = calibration(decided_by="normal tissue").in_words
+    assert "at most 5 % of normal tiles (95 % interval 2 to 8 %, 200 tiles) and of what" in told
 
 
 def test_probabilities_near_one_are_told_from_one() -> None:

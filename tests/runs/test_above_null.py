@@ -27,6 +27,7 @@ def calibration(run: Run, **fields: object) -> Calibration:
         "full_colour": 1.5,
         "error_rate": 0.05,
         "expected": (0.024, 0.084),
+        "decided_by": "normal tissue",
         "tiles": 200,
         "tile_px": 64,
         "copies": 39,

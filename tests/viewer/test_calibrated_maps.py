@@ -171,6 +171,39 @@ def test_the_pointer_tells_blank_from_no_influence(
     reading.disconnect_viewer()
 
 
+def test_a_place_has_the_same_percentile_whatever_is_blank(
+    viewer: Any, display: MapDisplay, runs: Any, qtbot: Any
+) -> None:
+    layer = shown(viewer, display, runs.calibrated)
+    whole, seen = (np.abs(np.nan_to_num(x[-1])) for x in (stored(runs.calibrated), levels(layer)))
+    places = np.argwhere(seen)
+    of_whole, of_seen = (
+        100 * np.searchsorted(np.sort(x[x > 0]), seen[seen > 0], "right") / (x > 0).sum()
+        for x in (whole, seen)
+    )
+    # Where the rest makes the most of a difference.
+    chosen = np.abs(of_whole - of_seen).argmax()
+    assert abs(of_whole - of_seen)[chosen] > 2
+    place, rank = places[chosen], int(of_whole[chosen])
+    viewer.cursor.position = layer.data_to_world(place * layer.downsample_factors[-1])
+    layer.data_level = len(layer.data) - 1
+    readings = [CursorReading(viewer) for _ in range(2)]  # one that begins blank, one that does not
+    for reading in readings:
+        qtbot.addWidget(reading)
+    readings[0].read()
+    display.calibrated.setChecked(False)
+    for reading in readings:
+        reading.read()
+        assert f"({rank}" in reading.text()
+        reading.disconnect_viewer()
+    display.calibrated.setChecked(True)
+    fresh = CursorReading(viewer)
+    qtbot.addWidget(fresh)
+    fresh.read()
+    assert fresh.text() == readings[0].text()
+    fresh.disconnect_viewer()
+
+
 def test_masks_and_figures_are_blank_as_well(runs: Any, tmp_path: Path) -> None:
     run = runs.calibrated
     (run_map,) = run.maps.values()
