@@ -34,6 +34,7 @@ from napari_smoothsal.evaluation.infidelity import infidelity_and_sensitivity
 from napari_smoothsal.evaluation.insertion_deletion import area_under
 from napari_smoothsal.evaluation.kept_class import (
     kept_target,
+    maps_for,
     named,
     one_precision,
     parts_by_class,
@@ -223,14 +224,15 @@ class FaithfulMaps:
         row: dict[str, Any] = {"tile": self._tiles.name(index), **named(spec)}
         row["seconds"] = time.perf_counter() - began
         row["tv"] = float(total_variation(maps.maps)[0])
-        reduced, places = reduce_channels(maps.maps, spec.reduction)[0], places_of(explainer)
+        speaking = maps_for(self._model, spec, maps.maps, label)
+        reduced, places = reduce_channels(speaking, spec.reduction)[0], places_of(explainer)
         tile = self._followed[index]
         curves = tile.curves(reduced, places)
         row |= {name: area_under(getattr(curves, name)) for name in ("insertion", "deletion")}
         row["road"] = tile.road(reduced, places, index)
         if self._truth is not None:
-            name, sign = self._model.readout.outcomes[label], self._model.readout.score_of(label)[1]
-            row["auroc"] = self._truth.auroc(index, name, sign * reduced, places)
+            name = self._model.readout.outcomes[label]
+            row["auroc"] = self._truth.auroc(index, name, reduced, places)
         if spec.layer == "input" and spec.channel is None:
             how = self._checks.disturbance
             if costly:

@@ -31,7 +31,7 @@ from napari_smoothsal.evaluation.followed_tile import (
     places_of,
 )
 from napari_smoothsal.evaluation.insertion_deletion import Curves
-from napari_smoothsal.evaluation.kept_class import kept_target, one_precision
+from napari_smoothsal.evaluation.kept_class import kept_target, maps_for, one_precision
 from napari_smoothsal.evaluation.paper import Told
 from napari_smoothsal.evaluation.sanity import Found, sanity
 from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
@@ -89,7 +89,8 @@ class TrustCard:
     image
         (C, H, W) uint8.
     values, places
-        (h, w) of the map with its channels combined, and where it lies.
+        (h, w) of the map with its channels combined, above zero what speaks for ``target``, and
+        where it lies.
     """
 
     model: str
@@ -226,7 +227,8 @@ def trust_card(
     told("the map", 0, 5)
     explainer = Explainer(model, [kept], compute, "tiles", warn=False, networks=explainer.networks)
     (maps,) = explainer.explain(pixels, [(0,)]).specs
-    reduced, places = reduce_channels(maps.maps, kept.reduction)[0], places_of(explainer)
+    speaking = maps_for(model, kept, maps.maps, outcome)
+    reduced, places = reduce_channels(speaking, kept.reduction)[0], places_of(explainer)
     tiles = InMemory([name], pixels)
     told("randomised copies", 1, 5)
     check = SanityCheck(copies=how.copies, draws=how.draws)
@@ -254,7 +256,7 @@ def trust_card(
             *stable(changed, how),
             precise(float(maps.standard_error[0]), how),
         ),
-        flags=tuple(flags(model, decision, outcome, truth, given, how)),
+        flags=tuple(flags(model, kept, decision, outcome, truth, given, how)),
         tv=float(total_variation(maps.maps)[0]),
         road=followed.road(reduced, places, seed=0),
         random_road=float(np.mean(followed.random_road(_RANDOM_ROADS, seed=0))),

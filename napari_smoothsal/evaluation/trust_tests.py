@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from napari_smoothsal.core.checks import TrustCheck
+from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.evaluation.faithful_maps import DECIDES
 from napari_smoothsal.evaluation.insertion_deletion import Curves, area_under
+from napari_smoothsal.evaluation.kept_class import of_the_other
 from napari_smoothsal.evaluation.sanity import NOISE, Found
 from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, IN_PART, sanity_verdicts
 from napari_smoothsal.evaluation.stability import SHIFT, STAIN
@@ -48,6 +50,7 @@ class Tested:
 
 def flags(
     model: Model,
+    spec: SaliencySpec,
     decision: Decision,
     outcome: int,
     truth: int | None,
@@ -60,6 +63,8 @@ def flags(
     ----------
     model, decision
         What it says of the tile.
+    spec
+        Of the map.
     outcome, truth
         The class that is explained, and the true one or None.
     given
@@ -83,6 +88,11 @@ def flags(
         flags.append(
             f"the prediction {names[predicted]!r} is wrong: the tile is {names[truth]!r}, and the "
             "map shows what misled the model"
+        )
+    if of_the_other(model, spec, outcome):
+        flags.append(
+            f"the model has one score, that of {names[1 - outcome]!r}, and the map is of it: there "
+            f"is no sign by which it could be turned round to be of {names[outcome]!r}"
         )
     return flags
 

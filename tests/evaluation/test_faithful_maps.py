@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from corner import HOW, corner_model, corner_tile
+from corner import HOW, corner_model, corner_tile, single_logit_model
 
 from napari_smoothsal import Compute, SaliencySpec
 from napari_smoothsal.core.checks import Disturbance
@@ -59,6 +59,26 @@ def test_costly_methods_see_few_tiles_and_layers_have_no_infidelity() -> None:
     maps.add(GRADIENT.model_copy(update={"method": "occlusion"}))
     row = maps.table.iloc[-1]
     assert row["tiles"] == 1 and row["road"] > 0 and np.isnan(row["auroc"])
+
+
+def test_maps_of_a_single_logits_background_are_turned_where_they_have_a_sign() -> None:
+    tiles = InMemory(["one"], corner_tile()[None])
+    specs = [
+        GRADIENT,
+        GRADIENT.model_copy(update={"reduction": "absolute"}),
+        GRADIENT.model_copy(update={"samples": 2, "aggregate": "square"}),
+        GRADIENT.model_copy(update={"method": "activation"}),
+    ]
+    rows = []
+    for model in (single_logit_model(), corner_model()):
+        truth = Everywhere()
+        checks = Checks(perturbation=HOW, disturbance=Disturbance(samples=2))
+        maps = FaithfulMaps(model, tiles, checks, CPU, truth)
+        for spec in specs:
+            maps.add(spec)
+        rows.append(maps.table[["deletion", "insertion", "road"]].to_numpy(float))
+        assert all(value > 0 for _, _, value in truth.asked)
+    assert rows[0] == pytest.approx(rows[1], abs=1e-3)
 
 
 def test_some_tiles_are_called_as_they_were() -> None:
