@@ -1,6 +1,7 @@
 """Every measure of every map: one row each, beside a random floor."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from corner import HOW, corner_model, corner_tile, single_logit_model
@@ -52,13 +53,22 @@ def test_a_faithful_map_is_beyond_the_floor_and_an_edge_detector_is_not(edge_det
     assert DECIDES == "spearman"
 
 
-def test_costly_methods_see_few_tiles_and_layers_have_no_infidelity() -> None:
-    tiles = InMemory(list("abc"), torch.stack([corner_tile()] * 3))
-    checks = Checks(perturbation=HOW, few=1, disturbance=Disturbance(samples=2))
+def test_costly_methods_see_few_tiles_of_every_class_beside_a_floor_on_the_same() -> None:
+    dark = torch.full_like(corner_tile(), 20)
+    tiles = InMemory(list("abcd"), torch.stack([*[corner_tile()] * 3, dark]))
+    checks = Checks(perturbation=HOW, few=2, disturbance=Disturbance(samples=2))
     maps = FaithfulMaps(corner_model(), tiles, checks, CPU)
-    maps.add(GRADIENT.model_copy(update={"method": "occlusion"}))
-    row = maps.table.iloc[-1]
-    assert row["tiles"] == 1 and row["road"] > 0 and np.isnan(row["auroc"])
+    for method in ("gradient", "occlusion", "occlusion"):
+        maps.add(GRADIENT.model_copy(update={"method": method}))
+    table = maps.table
+    assert table["method"].tolist() == [RANDOM, RANDOM, "gradient", "occlusion", "occlusion"]
+    assert table["tiles"].tolist() == [4, 2, 4, 2, 2]
+    assert table["road"].iloc[3] > 0 and np.isnan(table["auroc"].iloc[3])
+    by_tile = pd.DataFrame(maps.by_tile).set_index("method")
+    seen = by_tile.loc["occlusion", "tile"].tolist()[:2]
+    assert "d" in seen and len(set(seen)) == 2
+    floor = by_tile.loc[RANDOM].set_index("tile")["deletion"]
+    assert table["deletion"].iloc[1] == pytest.approx(floor[seen].mean())
 
 
 def test_maps_of_a_single_logits_background_are_turned_where_they_have_a_sign() -> None:
