@@ -20,7 +20,7 @@ from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import checked_images
 from napari_smoothsal.core.checks import SanityCheck, StabilityCheck, TrustCheck
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, TooFewTilesError
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.core.total_variation import total_variation
@@ -232,7 +232,7 @@ def trust_card(
     tiles = InMemory([name], pixels)
     told("randomised copies", 1, 5)
     check = SanityCheck(copies=how.copies, draws=how.draws)
-    found = sanity(model, tiles, [kept], check, compute)
+    found, refitted = _randomisation(model, tiles, kept, check, compute)
     told("changed tiles", 2, 5)
     changed = stability(model, tiles, [kept], StabilityCheck(), compute)
     told("insertion and deletion", 3, 5)
@@ -252,7 +252,7 @@ def trust_card(
         how=how,
         tests=(
             *beyond_random(curves, random),
-            randomised(found),
+            randomised(found, refitted=refitted),
             *stable(changed, how),
             precise(float(maps.standard_error[0]), how),
         ),
@@ -268,6 +268,18 @@ def trust_card(
         values=reduced.numpy(),
         places=places,
     )
+
+
+def _randomisation(
+    model: Model, tiles: InMemory, spec: SaliencySpec, check: SanityCheck, compute: Compute
+) -> tuple[Found, bool]:
+    """And whether running statistics were refitted: after a global pooling one tile has but one
+    value per channel, and no variance."""
+    try:
+        return sanity(model, tiles, [spec], check, compute), True
+    except TooFewTilesError:
+        kept = check.model_copy(update={"statistics": "kept"})
+        return sanity(model, tiles, [spec], kept, compute), False
 
 
 def _one_image(model: Model, image: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:

@@ -121,15 +121,26 @@ def beyond_random(curves: Curves, random: tuple[Curves, ...]) -> list[Tested]:
     return tests
 
 
-def randomised(found: Found) -> Tested:
-    """What is left of the map in random copies, against noise as smooth."""
+def randomised(found: Found, *, refitted: bool = True) -> Tested:
+    """What is left of the map in random copies, against noise as smooth.
+
+    Parameters
+    ----------
+    found
+        Of the tile.
+    refitted
+        Whether running statistics of the copies were fitted to it.
+    """
     row = sanity_verdicts(found).set_index("measure").loc[DECIDES]
     results = {DEPENDS: PASSED, IN_PART: PARTLY}
     known = bool(np.isfinite(row["kept"]))
+    copies = f"{row['copies']} random copies"
+    if not refitted:
+        copies += "; running statistics as trained, one tile cannot refit them"
     return Tested(
         "randomisation",
         "Is the map another one without what the model has learned above the layer?",
-        f"rank correlation {row['similarity']:.2f} with maps of {row['copies']} random copies",
+        f"rank correlation {row['similarity']:.2f} with maps of {copies}",
         f"{row['chance_high']:.2f} or less, as noise as smooth reaches",
         results.get(row["verdict"], FAILED) if known else UNTESTED,
         float(row["similarity"]) if known else None,

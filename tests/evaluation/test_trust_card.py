@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from corner import HOW, corner_model, corner_tile, single_logit_model
-from networks import every_model
+from networks import every_model, wrapped
+from torch import nn
 from unets import small_segmenter
 
 import napari_smoothsal as ss
@@ -90,6 +91,19 @@ def test_the_background_of_a_single_logit_has_a_map_that_speaks_for_it(changes) 
     assert torch.allclose(one.curves.deletion, two.curves.deletion, atol=1e-4)
     assert one.road == pytest.approx(two.road, abs=1e-3) and not one.flags
     assert one.stability["spearman"].to_numpy() == pytest.approx(two.stability["spearman"])
+
+
+def test_a_norm_after_global_pooling_keeps_its_statistics_and_the_card_says_so() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2)),
+    )
+    model = wrapped(module, "a", "b")
+    card = ss.trust_card(model, corner_tile(), GRADIENT, how=QUICK, compute=CPU)
+    (test,) = (test for test in card.tests if test.name == "randomisation")
+    assert "running statistics as trained" in test.found and test.result != UNTESTED
+    assert "as trained" not in str(card_of(how=QUICK).tests)
 
 
 @pytest.mark.parametrize(
