@@ -31,7 +31,7 @@ from napari_smoothsal.evaluation.followed_tile import (
     places_of,
 )
 from napari_smoothsal.evaluation.infidelity import infidelity_and_sensitivity
-from napari_smoothsal.evaluation.insertion_deletion import area_under
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM, area_under
 from napari_smoothsal.evaluation.kept_class import (
     kept_target,
     maps_for,
@@ -46,7 +46,6 @@ from napari_smoothsal.evaluation.some_tiles import Some
 from napari_smoothsal.evaluation.stability import SHIFT, STAIN, stability
 from napari_smoothsal.models import Model
 
-RANDOM = "random order"
 MEASURES = (
     "insertion",
     "deletion",

@@ -21,6 +21,7 @@ from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred_to, smoothness
 from napari_smoothsal.evaluation.followed_tile import probability_of
 from napari_smoothsal.evaluation.insertion_deletion import (
+    RANDOM,
     Curves,
     Pieces,
     area_under,
@@ -32,7 +33,6 @@ from napari_smoothsal.evaluation.paired import paired
 from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
 from napari_smoothsal.models import Model
 
-RANDOM = "random order"
 CONTROL = "blur as smooth as "
 LAID_BACK = ", laid back"
 _RANDOM_ORDERS = 5

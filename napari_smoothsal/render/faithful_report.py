@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from rich.table import Table
 
 from napari_smoothsal.core.perturbation import Perturbation
-from napari_smoothsal.evaluation.faithful_maps import RANDOM, FaithfulMaps
+from napari_smoothsal.evaluation.faithful_maps import FaithfulMaps
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT, IN_PART
 from napari_smoothsal.render.tables import frame_table, markdown_table
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain

@@ -15,7 +15,8 @@ from napari_smoothsal.evaluation.igos_summary import (
     igos_table,
     marks_told,
 )
-from napari_smoothsal.evaluation.igos_tables import OURS, RANDOM, IgosTable
+from napari_smoothsal.evaluation.igos_tables import OURS, IgosTable
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.render.igos_figures import bars_figure, curves_figure, masks_figure
 from napari_smoothsal.render.tables import markdown_table
 from napari_smoothsal.render.words import RESEARCH_ONLY

@@ -8,7 +8,8 @@ from corner import HOW, corner_model, corner_tile, single_logit_model
 
 from napari_smoothsal import Compute, SaliencySpec
 from napari_smoothsal.core.checks import Disturbance
-from napari_smoothsal.evaluation.faithful_maps import DECIDES, RANDOM, Checks, FaithfulMaps
+from napari_smoothsal.evaluation.faithful_maps import DECIDES, Checks, FaithfulMaps
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT
 from napari_smoothsal.evaluation.some_tiles import InMemory, Some
 
