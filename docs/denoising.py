@@ -25,8 +25,9 @@ from scipy import ndimage
 import napari_smoothsal as ss
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation import paper, paper_masks
-from napari_smoothsal.evaluation.faithfulness import CONTROL, LAID_BACK, RANDOM, comparison
+from napari_smoothsal.evaluation.faithfulness import CONTROL, LAID_BACK, comparison
 from napari_smoothsal.evaluation.faithfulness import faithfulness as insertion_and_deletion
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.localised_pairs import compared_localisation
 from napari_smoothsal.render.words import plain
 from napari_smoothsal.sample_data.classification import MPPS

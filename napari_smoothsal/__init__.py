@@ -17,8 +17,10 @@ _HOMES = {
     "Compute": "core.specs",
     "ModelCard": "core.card",
     "SaliencySpec": "core.specs",
+    "Perturbation": "core.perturbation",
     "SmoothsalError": "core.errors",
     "Tiling": "core.specs",
+    "TrustCheck": "core.checks",
     "open_slide": "slides",
     "LayerInfo": "models",
     "Model": "models",
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
     from napari_smoothsal.attribution import optimise_masks as optimise_masks
     from napari_smoothsal.core.calibration import CalibrationCheck as CalibrationCheck
     from napari_smoothsal.core.card import ModelCard as ModelCard
+    from napari_smoothsal.core.checks import TrustCheck as TrustCheck
     from napari_smoothsal.core.errors import SmoothsalError as SmoothsalError
+    from napari_smoothsal.core.perturbation import Perturbation as Perturbation
     from napari_smoothsal.core.specs import Compute as Compute
     from napari_smoothsal.core.specs import SaliencySpec as SaliencySpec
     from napari_smoothsal.core.specs import Tiling as Tiling

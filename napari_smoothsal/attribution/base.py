@@ -90,6 +90,9 @@ class Method:
         Whether what is done to gradients changes it.
     of_the_target
         Whether it says anything of the target; else the verbs stand alone.
+    opposed
+        Whether, by the options, a value below zero says the opposite of one above: turned round,
+        the map of a class is one of what stands against it.
     idle
         By the options, which of them have no use beside the others.
     """
@@ -102,6 +105,7 @@ class Method:
     one_map: Callable[[Any], bool] = lambda _options: False
     uses_gradients: bool = True
     of_the_target: bool = True
+    opposed: Callable[[Any], bool] = lambda _options: True
     idle: Callable[[Any], Container[str]] = lambda _options: ()
 
 
@@ -219,6 +223,7 @@ class MaskMethod(ImageMethod):
         From a tile and the options to its optimisation.
     """
 
+    opposed: Callable[[Any], bool] = lambda _options: False
     optimise: Callable[[PerturbedTile, Any], MaskOptimisation]
 
 

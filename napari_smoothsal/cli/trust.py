@@ -45,6 +45,9 @@ def trust(
     mpp: Annotated[
         float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
     ] = None,
+    upsample: Annotated[
+        bool, typer.Option("--upsample", help="Accept a slide coarser than the model wants.")
+    ] = False,
     label: Annotated[
         str | None, typer.Option(help="True class of the tile, by name, if it is known.")
     ] = None,
@@ -62,6 +65,8 @@ def trust(
     place = _place(at, region)
     if place is None and mpp is not None:
         raise SettingError(f"--mpp {mpp} is of a slide; give --at X,Y as well, or leave it away")
+    if place is None and upsample:
+        raise SettingError("--upsample is of a slide; give --at X,Y as well, or leave it away")
     spec = spec_from(given)
     how, compute = settings_from(TrustCheck, given), settings_from(Compute, given)
     perturbation = settings_from(Perturbation, given)
@@ -73,7 +78,10 @@ def trust(
     from napari_smoothsal.render.trust_figure import write_trust
 
     loaded = load_model(model, surrogate)
-    image, name = _of_slide(source, loaded, place, mpp) if place else _of_image(source, loaded)
+    if place is None:
+        image, name = _of_image(source, loaded)
+    else:
+        image, name = _of_slide(source, loaded, place, mpp, upsample)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("")
 
@@ -112,16 +120,17 @@ def _place(at: str | None, region: str | None) -> tuple[float, float] | None:
 
 
 def _of_slide(
-    path: Path, model: Model, middle: tuple[float, float], mpp: float | None
+    path: Path, model: Model, middle: tuple[float, float], mpp: float | None, upsample: bool
 ) -> tuple[torch.Tensor, str]:
     import torch
 
     from napari_smoothsal.slides import Box, open_slide
+    from napari_smoothsal.slides.grid import model_scale
     from napari_smoothsal.slides.tissue import find_tissue
 
     with open_slide(path, mpp=mpp) as slide:
-        side, wanted = model.card.input_size, model.card.input_mpp
-        down, right = (1.0, 1.0) if wanted is None else (wanted / m for m in slide.require_mpp())
+        side = model.card.input_size
+        down, right = model_scale(slide, model.card.input_mpp, upsample)
         w, h = side * right, side * down
         x, y = middle[0] - w / 2, middle[1] - h / 2
         place = f"--at {middle[0]:g},{middle[1]:g}"

@@ -11,6 +11,9 @@ from pydantic import Field
 
 from napari_smoothsal.core.settings import Settings
 
+LEAST_PROBABILITY = 0.8
+"""A prediction with less is weak."""
+
 
 class Randomisation(Settings):
     """How parameters are drawn anew."""
@@ -87,7 +90,7 @@ class TrustCheck(Settings):
         0.1, gt=0, le=1, description="Largest relative standard error over noise samples."
     )
     least_probability: float = Field(
-        0.8,
+        LEAST_PROBABILITY,
         ge=0,
         le=1,
         description="Below this probability of the explained class the prediction is flagged.",

@@ -51,6 +51,10 @@ class ModelError(SmoothsalError):
     """A model that cannot be loaded, listed or explained."""
 
 
+class TooFewTilesError(ModelError):
+    """Running statistics cannot be fitted to so few tiles."""
+
+
 class UnsafeModelError(ModelError):
     """A model file that can only be read by running code that it contains."""
 

@@ -31,9 +31,10 @@ from napari_smoothsal.evaluation.followed_tile import (
     places_of,
 )
 from napari_smoothsal.evaluation.infidelity import infidelity_and_sensitivity
-from napari_smoothsal.evaluation.insertion_deletion import area_under
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM, area_under
 from napari_smoothsal.evaluation.kept_class import (
     kept_target,
+    maps_for,
     named,
     one_precision,
     parts_by_class,
@@ -45,7 +46,6 @@ from napari_smoothsal.evaluation.some_tiles import Some
 from napari_smoothsal.evaluation.stability import SHIFT, STAIN, stability
 from napari_smoothsal.models import Model
 
-RANDOM = "random order"
 MEASURES = (
     "insertion",
     "deletion",
@@ -61,6 +61,9 @@ MEASURES = (
 
 DECIDES = "spearman"
 """Measure of similarity that the sanity check's verdict is of: ranks of values with their sign."""
+
+
+_FLOOR = {"layer": "", "method": RANDOM, "denoising": ""}
 
 
 class Truth(Protocol):
@@ -85,7 +88,8 @@ class Checks:
     random_orders
         Of each tile, for the floor.
     few
-        So many tiles are enough for the maps of methods that change the image many times.
+        So many tiles are enough for the maps of methods that change the image many times; they
+        are drawn by chance, of each predicted class in turn.
     """
 
     perturbation: Perturbation = field(default_factory=Perturbation)
@@ -117,7 +121,7 @@ class FaithfulMaps:
     by_tile
         One row per tile and map: `MEASURES` and ``seconds``.
     rows
-        One row per map, `RANDOM` first: see `table`.
+        One row per map, `RANDOM` first, on all tiles and on the few: see `table`.
     """
 
     def __init__(
@@ -142,9 +146,11 @@ class FaithfulMaps:
         self._whole = SanityCheck.model_validate(
             checks.sanity.model_dump() | {"blocks": (blocks_of(model)[-1].name,)}
         )
-        self.by_tile: list[dict[str, Any]] = []
-        self.rows: list[dict[str, Any]] = []
-        self._add_floor()
+        self._few = _drawn(self._labels, checks.few)
+        floor = self._floor()
+        self.by_tile: list[dict[str, Any]] = list(floor.values())
+        self._few_floor = _floor_row([floor[index] for index in self._few])
+        self.rows: list[dict[str, Any]] = [_floor_row(list(floor.values()))]
 
     def add(self, spec: SaliencySpec) -> None:
         """Measure one spec's maps.
@@ -156,7 +162,9 @@ class FaithfulMaps:
         """
         (settled,) = Explainer(self._model, [spec], self._compute, "tiles", warn=False).specs
         costly = isinstance(METHODS[settled.method], ImageMethod)
-        chosen = sorted(self._labels)[: self._checks.few if costly else None]
+        chosen = self._few if costly else sorted(self._labels)
+        if all(row["tiles"] != len(chosen) for row in self.rows):
+            self.rows.insert(1, self._few_floor)
         some = Some(self._tiles, chosen)
         measured = [self._of_tile(settled, index, costly) for index in chosen]
         frame = pd.DataFrame(measured).set_index("tile")
@@ -184,6 +192,9 @@ class FaithfulMaps:
     def table(self) -> pd.DataFrame:
         """One row per map: means over ``tiles`` of each measure with their 95 % intervals.
 
+        Maps of methods that change the image many times are of few ``tiles``; the second floor is
+        of the same.
+
         ``insertion`` (more is better), ``deletion`` (less), ``road`` (more), ``tv`` (less is
         smoother), ``auroc`` of pixels on nuclei of the class, where they are known; ``stain`` and
         ``shift``, rank correlations with maps of changed tiles; ``infidelity`` and ``sensitivity``,
@@ -193,25 +204,20 @@ class FaithfulMaps:
         """
         return pd.DataFrame(self.rows)
 
-    def _add_floor(self) -> None:
-        measured = []
+    def _floor(self) -> dict[int, dict[str, Any]]:
+        """Of each tile, what random orders reach."""
+        measured = {}
         for index, tile in self._followed.items():
             self._told("random orders", index, len(self._followed))
             taken = tile.random_curves(self._checks.random_orders, index)
-            measured.append(
-                {
-                    "tile": self._tiles.name(index),
-                    "layer": "",
-                    "method": RANDOM,
-                    "denoising": "",
-                    "insertion": np.mean([area_under(c.insertion) for c in taken]),
-                    "deletion": np.mean([area_under(c.deletion) for c in taken]),
-                    "road": np.mean(tile.random_road(1, index)),
-                }
-            )
-        self.by_tile += measured
-        about = {"layer": "", "method": RANDOM, "denoising": ""}
-        self.rows.append(_row(about, pd.DataFrame(measured)))
+            measured[index] = {
+                "tile": self._tiles.name(index),
+                **_FLOOR,
+                "insertion": np.mean([area_under(c.insertion) for c in taken]),
+                "deletion": np.mean([area_under(c.deletion) for c in taken]),
+                "road": np.mean(tile.random_road(1, index)),
+            }
+        return measured
 
     def _of_tile(self, spec: SaliencySpec, index: int, costly: bool) -> dict[str, Any]:
         self._told("maps", index, len(self._labels))
@@ -223,14 +229,15 @@ class FaithfulMaps:
         row: dict[str, Any] = {"tile": self._tiles.name(index), **named(spec)}
         row["seconds"] = time.perf_counter() - began
         row["tv"] = float(total_variation(maps.maps)[0])
-        reduced, places = reduce_channels(maps.maps, spec.reduction)[0], places_of(explainer)
+        speaking = maps_for(self._model, spec, maps.maps, label)
+        reduced, places = reduce_channels(speaking, spec.reduction)[0], places_of(explainer)
         tile = self._followed[index]
         curves = tile.curves(reduced, places)
         row |= {name: area_under(getattr(curves, name)) for name in ("insertion", "deletion")}
         row["road"] = tile.road(reduced, places, index)
         if self._truth is not None:
-            name, sign = self._model.readout.outcomes[label], self._model.readout.score_of(label)[1]
-            row["auroc"] = self._truth.auroc(index, name, sign * reduced, places)
+            name = self._model.readout.outcomes[label]
+            row["auroc"] = self._truth.auroc(index, name, reduced, places)
         if spec.layer == "input" and spec.channel is None:
             how = self._checks.disturbance
             if costly:
@@ -239,6 +246,21 @@ class FaithfulMaps:
                 self._model, image[0], asked, how, self._compute
             )._asdict()
         return row
+
+
+def _drawn(labels: Mapping[int, int], few: int) -> list[int]:
+    """Tiles by chance, one of each class, then a second one of each, and so on."""
+    generator = np.random.default_rng(0)
+    turns = []
+    for label in sorted(set(labels.values())):
+        members = sorted(index for index, own in labels.items() if own == label)
+        drawn = generator.permutation(members).tolist()
+        turns += [(turn, generator.random(), index) for turn, index in enumerate(drawn)]
+    return sorted(index for _, _, index in sorted(turns)[:few])
+
+
+def _floor_row(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    return _row(_FLOOR, pd.DataFrame(measured))
 
 
 def _row(about: Mapping[str, object], frame: pd.DataFrame) -> dict[str, Any]:

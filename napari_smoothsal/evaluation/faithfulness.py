@@ -16,22 +16,23 @@ import torch
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.core.perturbation import Perturbation
-from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred_to, smoothness
 from napari_smoothsal.evaluation.followed_tile import probability_of
 from napari_smoothsal.evaluation.insertion_deletion import (
+    RANDOM,
     Curves,
     Pieces,
     area_under,
     cells_of,
     curves,
 )
+from napari_smoothsal.evaluation.kept_class import maps_for
 from napari_smoothsal.evaluation.paired import paired
 from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
 from napari_smoothsal.models import Model
 
-RANDOM = "random order"
 CONTROL = "blur as smooth as "
 LAID_BACK = ", laid back"
 _RANDOM_ORDERS = 5
@@ -104,15 +105,15 @@ class _Scores:
         }
         for number, (spec, maps) in enumerate(zip(explainer.specs, found.specs, strict=True)):
             key = _Key(spec.layer, spec.method, spec.denoising)
-            self._add(tile, key, maps.maps, (0.0, 0.0))
+            self._add(tile, spec, key, maps.maps, (0.0, 0.0))
             moved = explainer.displacements[number]
             if moved.compensated:
-                self._add(tile, key._replace(placed=True), maps.maps, moved.placed_px)
+                self._add(tile, spec, key._replace(placed=True), maps.maps, moved.placed_px)
             if spec.denoising != "original":
                 raw = originals[spec.layer, spec.method]
                 smooth, _ = blurred_to(raw, smoothness(maps.maps))
                 control = key._replace(denoising=CONTROL + spec.denoising)
-                self._add(tile, control, smooth, (0.0, 0.0))
+                self._add(tile, spec, control, smooth, (0.0, 0.0))
 
     def add_random(self, tile: _Tile, seed: int) -> None:
         """Random orders: the floor."""
@@ -122,10 +123,17 @@ class _Scores:
             importance = torch.rand(cells, cells, generator=generator)
             self._follow(tile, _Key("", "", RANDOM), importance, np.nan)
 
-    def _add(self, tile: _Tile, key: _Key, maps: torch.Tensor, moved: tuple[float, float]) -> None:
+    def _add(
+        self,
+        tile: _Tile,
+        spec: SaliencySpec,
+        key: _Key,
+        maps: torch.Tensor,
+        moved: tuple[float, float],
+    ) -> None:
         info = self._model.layer(key.layer)
         centre = (info.centre[0] - moved[0], info.centre[1] - moved[1])
-        reduced = maps.sum(1) * self._model.readout.score_of(tile.label)[1]
+        reduced = maps_for(self._model, spec, maps, tile.label).sum(1)
         side = tile.pieces.image.shape[-1]
         cells = cells_of(reduced, info.stride, centre, side, self._how.cells)[0]
         self._follow(tile, key, cells, float(total_variation(maps)[0]))

@@ -95,12 +95,11 @@ class FollowedTile:
         self.outcome = outcome
         self._how = how
         self._predict = probability_of(asked, outcome)
-        self._sign = asked.model.readout.score_of(outcome)[1]
         self._image = image.float() / 255
         self._pieces = Pieces.of(self._image, torch.tensor(asked.model.card.mean), how)
 
     def curves(self, reduced: torch.Tensor, places: Places) -> Curves:
-        """Insertion and deletion by a reduced map (h, w), as it explains the class's score."""
+        """Insertion and deletion by a reduced map (h, w) that speaks for the outcome."""
         cells = self._pooled(reduced, places, self._how.cells)
         return curves(self._predict, self._pieces, cells, self._how)
 
@@ -122,9 +121,8 @@ class FollowedTile:
         side, cells = self._image.shape[-1], self._how.cells
         places = Places((side / cells,) * 2, (side / cells / 2 - 0.5,) * 2)
         drawn = [torch.rand((cells, cells), generator=generator) for _ in range(orders)]
-        return [self.road(self._sign * order, places, seed) for order in drawn]
+        return [self.road(order, places, seed) for order in drawn]
 
     def _pooled(self, reduced: torch.Tensor, places: Places, cells: int) -> torch.Tensor:
         side = self._image.shape[-1]
-        signed = self._sign * reduced[None]
-        return cells_of(signed, places.stride, places.centre, side, cells)[0]
+        return cells_of(reduced[None], places.stride, places.centre, side, cells)[0]

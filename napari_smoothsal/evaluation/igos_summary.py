@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from napari_smoothsal.core.checks import LEAST_PROBABILITY
 from napari_smoothsal.evaluation.igos_measuring import (
-    LEAST_PROBABILITY,
     MOST_WITHOUT,
     STILL_SEEN,
     UNSURE,

@@ -17,7 +17,6 @@ from napari_smoothsal.attribution.base import METHODS, MaskMethod
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.registry import Registry
 
-RANDOM = "random order"
 OURS = "iGOS++"
 """The row that the others are compared with."""
 

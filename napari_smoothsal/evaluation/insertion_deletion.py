@@ -16,6 +16,9 @@ from torch.nn import functional as F
 from napari_smoothsal.attribution.baselines import BASELINES
 from napari_smoothsal.core.perturbation import Perturbation
 
+RANDOM = "random order"
+"""What tables call the floor."""
+
 Pair = tuple[float, float]
 
 Predict = Callable[[torch.Tensor], torch.Tensor]

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution import METHODS, Explainer
+from napari_smoothsal.attribution.base import options_of
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.evaluation.paper import AT_ONCE, Tiles, chunks
@@ -54,12 +55,39 @@ def kept_target(model: Model, spec: SaliencySpec, label: int) -> SaliencySpec:
     return spec.model_copy(update=changes)
 
 
+def maps_for(model: Model, spec: SaliencySpec, maps: torch.Tensor, outcome: int) -> torch.Tensor:
+    """Raw maps (B, C, h, w) of an outcome's score, turned round where they speak against it.
+
+    A single logit speaks against its background, and so do its maps where what is below zero is
+    the opposite of what is above. Other methods, and squares and variances of noise samples, have
+    no sign to turn. Channels are combined afterwards.
+    """
+    turned = _against(model, outcome) and spec.aggregate == "mean" and _opposed(spec)
+    return -maps if turned else maps
+
+
+def of_the_other(model: Model, spec: SaliencySpec, outcome: int) -> bool:
+    """Whether maps that are to explain an outcome are of the other one, and cannot be turned."""
+    of_a_class = METHODS[spec.method].of_the_target
+    return _against(model, outcome) and of_a_class and not _opposed(spec)
+
+
+def _against(model: Model, outcome: int) -> bool:
+    return model.readout.score_of(outcome)[1] < 0
+
+
+def _opposed(spec: SaliencySpec) -> bool:
+    method = METHODS[spec.method]
+    return method.opposed(options_of(method, spec.method_options))
+
+
 def reduced_maps(
     model: Model,
     specs: Sequence[SaliencySpec],
     images: torch.Tensor,
     indices: Sequence[int],
     compute: Compute,
+    outcome: int,
 ) -> list[list[NDArray[np.float32]]]:
     """Maps (h, w) of tiles (n, C, H, W), channels combined, by spec; noise is by index."""
     explainer = Explainer(model, list(specs), compute, "tiles", warn=False)
@@ -67,7 +95,8 @@ def reduced_maps(
     for part in chunks(len(images), explainer.batch_size(max(images.shape[2:]))):
         result = explainer.explain(images[list(part)], [(indices[i],) for i in part])
         for maps, spec, own in zip(found, explainer.specs, result.specs, strict=True):
-            maps += list(reduce_channels(own.maps, spec.reduction).numpy())
+            speaking = maps_for(model, spec, own.maps, outcome)
+            maps += list(reduce_channels(speaking, spec.reduction).numpy())
     return found
 
 

@@ -65,7 +65,7 @@ def label_randomisation(
         told("label randomisation", done, len(tiles))
         images, names = tiles.images(indices), [tiles.name(index) for index in indices]
         asked = [kept_target(model, spec, label) for spec in specs]
-        both = [looks_of(m, asked, images, indices, compute) for m in (model, shuffled)]
+        both = [looks_of(m, asked, images, indices, compute, label) for m in (model, shuffled)]
         for spec, own, others in zip(specs, *both, strict=True):
             chance += chance_rows(spec, names, indices, own, draws)
             for name, one, other in zip(names, own, others, strict=True):

@@ -18,6 +18,7 @@ from napari_smoothsal.attribution import METHODS, Explainer
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.core.total_variation import total_variation
+from napari_smoothsal.evaluation.kept_class import maps_for
 from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
 from napari_smoothsal.models import Decision, Model
 
@@ -151,7 +152,6 @@ def _of_tile(
     explainer: Explainer, result: BatchMaps, wanted: Wanted, tile: _Tile
 ) -> list[TilePanels]:
     model = explainer.model
-    _, sign = model.readout.score_of(tile.label)
     by_method: dict[str, dict[tuple[str, str], Panel]] = {m: {} for m in wanted.methods}
     for number, (spec, maps) in enumerate(zip(explainer.specs, result.specs, strict=True)):
         info, displacement = explainer.layers[number], explainer.displacements[number]
@@ -159,7 +159,7 @@ def _of_tile(
         by_method[spec.method][spec.layer, spec.denoising] = Panel(
             layer=spec.layer,
             denoising=spec.denoising,
-            values=sign * maps.maps[0].sum(0).numpy(),
+            values=maps_for(model, spec, maps.maps, tile.label)[0].sum(0).numpy(),
             stride=info.stride,
             centre=(info.centre[0] - moved[0], info.centre[1] - moved[1]),
             moved=moved,

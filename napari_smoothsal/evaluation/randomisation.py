@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from napari_smoothsal.core.checks import Randomisation
-from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.core.errors import TooFewTilesError
 from napari_smoothsal.evaluation.blocks import Block
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.fitting import padded_to_fit
@@ -117,7 +117,7 @@ def _refit(model: Model, parts: Collection[str], images: torch.Tensor) -> None:
                 colours = batch.float() / 255 if batch.dtype == torch.uint8 else batch
                 network(padded_to_fit(((colours - mean) / std).to(like), model.unit))
     except ValueError as error:  # one value per channel has no variance
-        raise ModelError(
+        raise TooFewTilesError(
             f"model {card.name!r}: running statistics cannot be fitted to {len(images)} tile(s) "
             f"({error}); give more tiles, or statistics = 'kept'"
         ) from error

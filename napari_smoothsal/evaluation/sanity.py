@@ -110,7 +110,7 @@ def sanity(
         names = [tiles.name(index) for index in indices]
         asked = [kept_target(model, spec, label) for spec in specs]
         told("sanity checks", done, total)
-        trained = looks_of(model, asked, images, indices, compute)
+        trained = looks_of(model, asked, images, indices, compute, label)
         for number, looks in enumerate(trained):
             told("sanity checks: chance level", done, total)
             chance += chance_rows(specs[number], names, indices, looks, how.draws)
@@ -120,7 +120,8 @@ def sanity(
             done += 1
             chosen = [n for n in range(len(specs)) if step.depth <= steps.deepest[n]]
             copied = randomised(model, step.randomised, step.how, known)
-            forgotten = looks_of(copied, [asked[n] for n in chosen], images, indices, compute)
+            explained = [asked[n] for n in chosen]
+            forgotten = looks_of(copied, explained, images, indices, compute, label)
             for number, looks in zip(chosen, forgotten, strict=True):
                 whole = len(step.randomised) == steps.deepest[number]
                 about = {"order": step.order, "block": step.block, "depth": step.depth}
@@ -197,9 +198,10 @@ def looks_of(
     images: torch.Tensor,
     indices: Sequence[int],
     compute: Compute,
+    outcome: int,
 ) -> list[list[Looks]]:
-    """What is compared of the maps of tiles (n, C, H, W), by spec."""
-    maps = reduced_maps(model, specs, images, indices, compute)
+    """What is compared of the maps of an outcome, of tiles (n, C, H, W), by spec."""
+    maps = reduced_maps(model, specs, images, indices, compute, outcome)
     return [[Looks(values) for values in of_spec] for of_spec in maps]
 
 

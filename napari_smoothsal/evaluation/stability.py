@@ -72,10 +72,10 @@ def stability(
         images = tiles.images(indices)
         asked = [kept_target(model, spec, label) for spec in specs]
         told("stability", done, len(tiles))
-        own = reduced_maps(model, asked, images, indices, compute)
+        own = reduced_maps(model, asked, images, indices, compute, label)
         for change in _changes(model, asked, how):
             chosen = [asked[n] for n in change.specs]
-            found = reduced_maps(model, chosen, change.of(images), indices, compute)
+            found = reduced_maps(model, chosen, change.of(images), indices, compute, label)
             about = {"change": change.kind, "by": change.by}
             for number, maps in zip(change.specs, found, strict=True):
                 for index, one, other in zip(indices, own[number], maps, strict=True):

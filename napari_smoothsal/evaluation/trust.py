@@ -20,7 +20,7 @@ from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import checked_images
 from napari_smoothsal.core.checks import SanityCheck, StabilityCheck, TrustCheck
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, TooFewTilesError
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.core.total_variation import total_variation
@@ -31,7 +31,7 @@ from napari_smoothsal.evaluation.followed_tile import (
     places_of,
 )
 from napari_smoothsal.evaluation.insertion_deletion import Curves
-from napari_smoothsal.evaluation.kept_class import kept_target, one_precision
+from napari_smoothsal.evaluation.kept_class import kept_target, maps_for, one_precision
 from napari_smoothsal.evaluation.paper import Told
 from napari_smoothsal.evaluation.sanity import Found, sanity
 from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
@@ -89,7 +89,8 @@ class TrustCard:
     image
         (C, H, W) uint8.
     values, places
-        (h, w) of the map with its channels combined, and where it lies.
+        (h, w) of the map with its channels combined, above zero what speaks for ``target``, and
+        where it lies.
     """
 
     model: str
@@ -226,11 +227,12 @@ def trust_card(
     told("the map", 0, 5)
     explainer = Explainer(model, [kept], compute, "tiles", warn=False, networks=explainer.networks)
     (maps,) = explainer.explain(pixels, [(0,)]).specs
-    reduced, places = reduce_channels(maps.maps, kept.reduction)[0], places_of(explainer)
+    speaking = maps_for(model, kept, maps.maps, outcome)
+    reduced, places = reduce_channels(speaking, kept.reduction)[0], places_of(explainer)
     tiles = InMemory([name], pixels)
     told("randomised copies", 1, 5)
     check = SanityCheck(copies=how.copies, draws=how.draws)
-    found = sanity(model, tiles, [kept], check, compute)
+    found, refitted = _randomisation(model, tiles, kept, check, compute)
     told("changed tiles", 2, 5)
     changed = stability(model, tiles, [kept], StabilityCheck(), compute)
     told("insertion and deletion", 3, 5)
@@ -250,11 +252,11 @@ def trust_card(
         how=how,
         tests=(
             *beyond_random(curves, random),
-            randomised(found),
+            randomised(found, refitted=refitted),
             *stable(changed, how),
             precise(float(maps.standard_error[0]), how),
         ),
-        flags=tuple(flags(model, decision, outcome, truth, given, how)),
+        flags=tuple(flags(model, kept, decision, outcome, truth, given, how)),
         tv=float(total_variation(maps.maps)[0]),
         road=followed.road(reduced, places, seed=0),
         random_road=float(np.mean(followed.random_road(_RANDOM_ROADS, seed=0))),
@@ -266,6 +268,18 @@ def trust_card(
         values=reduced.numpy(),
         places=places,
     )
+
+
+def _randomisation(
+    model: Model, tiles: InMemory, spec: SaliencySpec, check: SanityCheck, compute: Compute
+) -> tuple[Found, bool]:
+    """And whether running statistics were refitted: after a global pooling one tile has but one
+    value per channel, and no variance."""
+    try:
+        return sanity(model, tiles, [spec], check, compute), True
+    except TooFewTilesError:
+        kept = check.model_copy(update={"statistics": "kept"})
+        return sanity(model, tiles, [spec], kept, compute), False
 
 
 def _one_image(model: Model, image: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from napari_smoothsal.core.checks import TrustCheck
+from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.evaluation.faithful_maps import DECIDES
 from napari_smoothsal.evaluation.insertion_deletion import Curves, area_under
+from napari_smoothsal.evaluation.kept_class import of_the_other
 from napari_smoothsal.evaluation.sanity import NOISE, Found
 from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, IN_PART, sanity_verdicts
 from napari_smoothsal.evaluation.stability import SHIFT, STAIN
@@ -48,6 +50,7 @@ class Tested:
 
 def flags(
     model: Model,
+    spec: SaliencySpec,
     decision: Decision,
     outcome: int,
     truth: int | None,
@@ -60,6 +63,8 @@ def flags(
     ----------
     model, decision
         What it says of the tile.
+    spec
+        Of the map.
     outcome, truth
         The class that is explained, and the true one or None.
     given
@@ -83,6 +88,11 @@ def flags(
         flags.append(
             f"the prediction {names[predicted]!r} is wrong: the tile is {names[truth]!r}, and the "
             "map shows what misled the model"
+        )
+    if of_the_other(model, spec, outcome):
+        flags.append(
+            f"the model has one score, that of {names[1 - outcome]!r}, and the map is of it: there "
+            f"is no sign by which it could be turned round to be of {names[outcome]!r}"
         )
     return flags
 
@@ -111,15 +121,26 @@ def beyond_random(curves: Curves, random: tuple[Curves, ...]) -> list[Tested]:
     return tests
 
 
-def randomised(found: Found) -> Tested:
-    """What is left of the map in random copies, against noise as smooth."""
+def randomised(found: Found, *, refitted: bool = True) -> Tested:
+    """What is left of the map in random copies, against noise as smooth.
+
+    Parameters
+    ----------
+    found
+        Of the tile.
+    refitted
+        Whether running statistics of the copies were fitted to it.
+    """
     row = sanity_verdicts(found).set_index("measure").loc[DECIDES]
     results = {DEPENDS: PASSED, IN_PART: PARTLY}
     known = bool(np.isfinite(row["kept"]))
+    copies = f"{row['copies']} random copies"
+    if not refitted:
+        copies += "; running statistics as trained, one tile cannot refit them"
     return Tested(
         "randomisation",
         "Is the map another one without what the model has learned above the layer?",
-        f"rank correlation {row['similarity']:.2f} with maps of {row['copies']} random copies",
+        f"rank correlation {row['similarity']:.2f} with maps of {copies}",
         f"{row['chance_high']:.2f} or less, as noise as smooth reaches",
         results.get(row["verdict"], FAILED) if known else UNTESTED,
         float(row["similarity"]) if known else None,

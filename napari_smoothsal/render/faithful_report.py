@@ -13,11 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 from rich.table import Table
 
 from napari_smoothsal.core.perturbation import Perturbation
-from napari_smoothsal.evaluation.faithful_maps import RANDOM, FaithfulMaps
+from napari_smoothsal.evaluation.faithful_maps import FaithfulMaps
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT, IN_PART
 from napari_smoothsal.render.tables import frame_table, markdown_table
 from napari_smoothsal.render.words import RESEARCH_ONLY, plain
@@ -45,6 +45,7 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
+    Column("tiles", "tiles\nit is of", 0, 0),
     Column("deletion", "deletion\nless is better", -1, 2),
     Column("insertion", "insertion\nmore is better", 1, 2),
     Column("road", "ROAD\nmore is better", 1, 2),
@@ -90,7 +91,7 @@ class FaithfulReport:
         maps = table[["layer", "method", "denoising"]].agg(
             lambda row: ", ".join(plain(part) for part in row if part), axis=1
         )
-        names = ["deletion", "insertion", "road", "sanity", "stain", "auroc"]
+        names = ["tiles", "deletion", "insertion", "road", "sanity", "stain", "auroc"]
         shown = table.reindex(columns=names).rename(columns={"sanity": "randomised"})
         shown.insert(0, "map", maps)
         return frame_table(f"{self.model}: are its maps faithful?", shown)
@@ -104,13 +105,14 @@ class FaithfulReport:
         by_tile.to_csv(folder / "faithfulness_by_tile.csv", index=False, float_format="%.6g")
         if drawn:
             faithfulness_figure(table, self.model, folder / "faithfulness.png")
-        shown = ["layer", "method", "denoising", "tiles", *(c.name for c in COLUMNS)]
+        shown = ["layer", "method", "denoising", *(c.name for c in COLUMNS)]
         parts = [
             f"# {self.model}: are its maps faithful?",
             f"{self.tiles}. The class that the model predicts for a tile is explained and "
             f"followed. {self.how.cells} x {self.how.cells} cells in {self.how.steps} steps; "
             f"deleted cells show {self.how.deletion!r}, insertion starts from "
-            f"{self.how.insertion!r}. *{RANDOM}* is the floor: what is not beyond it says nothing. "
+            f"{self.how.insertion!r}. *{RANDOM}* is the floor of the "
+            "maps of as many tiles: what is not beyond it says nothing. "
             "Intervals, of ten tiles or more, are in faithfulness.csv. What the columns mean, and "
             f"what they do not: docs/trust.md; {RESEARCH_ONLY}.",
             markdown_table(table.reindex(columns=[*shown, "sanity_verdict"]), 3),
@@ -147,7 +149,7 @@ def faithfulness_figure(table: pd.DataFrame, model: str, path: Path) -> None:
     axis.set_axis_off()
     figure.text(0.5, 1 - 0.12 / height, f"{plain(model)}: are its maps faithful?", ha="center",
                 va="top", fontsize=12)  # fmt: skip
-    shades = {c.name: _shades(table[c.name].to_numpy(float), c.better) for c in columns}
+    shades = {c.name: _shades(table, c) for c in columns}
     shades["sanity"] = [_VERDICTS.get(verdict, "white") for verdict in table["sanity_verdict"]]
     for place, column in enumerate(columns):
         x = _NAMES_IN + _CELL_IN * (place + 0.5)
@@ -172,8 +174,8 @@ def faithfulness_figure(table: pd.DataFrame, model: str, path: Path) -> None:
             y += _ROW_IN
         y += _ROW_IN / 4
     note = (
-        "Blue: better, orange: worse than the other maps in a column, by rank; white: in between, "
-        "or neither. Empty: not known, or only defined at the image.\n"
+        "Blue: better, orange: worse than the other maps of the same tiles in a column, by rank; "
+        "white: in between, or neither. Empty: not known, or only defined at the image.\n"
         "randomised: rank correlation with the maps of copies that have learned nothing above the "
         "layer; blue: no more than chance reaches; orange: some, or (darker) most of it is left."
         "\nother stain, shifted: rank correlation with the map of the changed tile. "
@@ -188,11 +190,14 @@ def _cell(left: float, top: float, colour: Any) -> Rectangle:
     return Rectangle((left, top), _CELL_IN, _ROW_IN, facecolor=colour, edgecolor="white", lw=0.8)
 
 
-def _shades(values: NDArray[np.float64], better: int) -> list[Any]:
-    """By rank within a column, so that one far value does not make all others alike."""
-    finite = values[np.isfinite(values)]
-    share = np.array([np.mean(finite < v) + np.mean(finite == v) / 2 for v in values])
-    return [_SHADES(0.5 + better * (s - 0.5) * 0.8) for s in share]
+def _shades(table: pd.DataFrame, column: Column) -> list[Any]:
+    """By rank within a column, so that one far value does not make all others alike.
+
+    Maps are ranked among those of as many tiles, which are the same ones.
+    """
+    ranked = table.groupby("tiles")[column.name]
+    share = (ranked.rank() - 0.5) / ranked.transform("count")
+    return [_SHADES(0.5 + column.better * (s - 0.5) * 0.8) for s in share]
 
 
 def _short(name: str, longest: int = 44) -> str:

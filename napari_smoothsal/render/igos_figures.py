@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from napari_smoothsal.attribution.mask_terms import Upsampling
 from napari_smoothsal.evaluation.igos_measuring import IgosFound, Ordered
-from napari_smoothsal.evaluation.igos_tables import OURS, RANDOM
+from napari_smoothsal.evaluation.igos_tables import OURS
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.render.words import plain
 
 _CYCLE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C6BB1", "#7F7F00")

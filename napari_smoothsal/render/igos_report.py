@@ -15,9 +15,10 @@ from napari_smoothsal.evaluation.igos_summary import (
     igos_table,
     marks_told,
 )
-from napari_smoothsal.evaluation.igos_tables import OURS, RANDOM, IgosTable
+from napari_smoothsal.evaluation.igos_tables import OURS, IgosTable
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.render.igos_figures import bars_figure, curves_figure, masks_figure
-from napari_smoothsal.render.markdown import markdown
+from napari_smoothsal.render.tables import markdown_table
 from napari_smoothsal.render.words import RESEARCH_ONLY
 
 _ABOUT_AREAS = (
@@ -78,7 +79,7 @@ class IgosReport:
             _ABOUT[table.measures],
             "The paper's figures are of other networks and other images, and stand beside where it "
             f"has some; {RESEARCH_ONLY}.",
-            markdown(summary, 4),
+            markdown_table(summary, 4),
         ]
         picture = folder / f"{name}.png"
         title = f"{self.model}: {table.title} of iGOS++"
@@ -103,7 +104,7 @@ class IgosReport:
                 f"## {OURS} less each other, on the same tiles",
                 "Mean difference, its 95 % bootstrap interval over tiles (of ten or more), p of "
                 "Wilcoxon's signed-rank test (not corrected for the number of comparisons).",
-                markdown(compared, 4),
+                markdown_table(compared, 4),
             ]
         report = folder / f"{name}.md"
         report.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.evaluation import paper
-from napari_smoothsal.evaluation.faithfulness import CONTROL, LAID_BACK, RANDOM, comparison
+from napari_smoothsal.evaluation.faithfulness import CONTROL, LAID_BACK, comparison
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.panels import TilePanels
 from napari_smoothsal.render.panels_figure import write_panels
 from napari_smoothsal.render.tables import markdown_table

@@ -53,6 +53,20 @@ def test_a_tile_of_a_slide(slide: Path, model_folder_of_classifier: Path, tmp_pa
         assert b"patient-17" not in file.read_bytes()
 
 
+def test_resolution_is_as_runs_have_it(
+    slide: Path, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    """A slide within 1 % of the model's resolution is read as it is, a coarse one if asked to."""
+    model = ("--model", model_folder_of_classifier, "--layer", "layer2", *QUICK)
+    for number, (given, tile) in enumerate(
+        {("--mpp", 0.4955): "x 69, y 88", ("--mpp", 0.8, "--upsample"): "x 81, y 100"}.items()
+    ):
+        out = tmp_path / str(number)
+        result = trusted(slide, "--at", "100.6,120", *given, *model, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert json.loads((out / "trust.json").read_text())["tile"] == f"tile at {tile}"
+
+
 def test_an_image_of_a_tile(model_folder_of_classifier: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "tile.png")
@@ -89,7 +103,9 @@ def test_bad_input_is_named_and_nothing_written(
     assert "has 70 x 64 px" in said(tmp_path / "wide.png", *layer)
     assert "is no image of one tile" in said(tmp_path / "slide.svs", *layer)
     assert "--mpp 0.5 is of a slide" in said(tmp_path / "wide.png", "--mpp", 0.5, *layer)
+    assert "--upsample is of a slide" in said(tmp_path / "wide.png", "--upsample", *layer)
     at = ("--at", "100,100")
+    assert "coarser than the 0.5 that the model wants" in said(slide, *at, "--mpp", 0.8, *layer)
     assert "tumor" in said(slide, *at, *layer, "--target", "tumor")
     assert "label = 'stroma' is no class" in said(slide, *at, *layer, "--label", "stroma")
     assert "makes no feature map" in said(slide, *at, "--layer", "fc")

@@ -26,6 +26,17 @@ def corner_model(brightness: float = 10.0) -> Model:
     return wrapped(nn.Sequential(nn.Flatten(), linear), "dark", "bright", size=SIDE)
 
 
+def single_logit_model() -> Model:
+    """One logit for 'dark', against 'not dark': the darker the corner, the more."""
+    two = corner_model()
+    weight, bias = (getattr(two.module[1], name)[1:] for name in ("weight", "bias"))
+    linear = nn.Linear(weight.shape[1], 1)
+    with torch.no_grad():
+        linear.weight.copy_(-weight)
+        linear.bias.copy_(-bias)
+    return wrapped(nn.Sequential(nn.Flatten(), linear), "dark", size=SIDE)
+
+
 def corner_tile() -> torch.Tensor:
     """(C, H, W) uint8."""
     generator = torch.Generator().manual_seed(1)

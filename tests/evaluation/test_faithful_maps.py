@@ -1,13 +1,15 @@
 """Every measure of every map: one row each, beside a random floor."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from corner import HOW, corner_model, corner_tile
+from corner import HOW, corner_model, corner_tile, single_logit_model
 
 from napari_smoothsal import Compute, SaliencySpec
 from napari_smoothsal.core.checks import Disturbance
-from napari_smoothsal.evaluation.faithful_maps import DECIDES, RANDOM, Checks, FaithfulMaps
+from napari_smoothsal.evaluation.faithful_maps import DECIDES, Checks, FaithfulMaps
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT
 from napari_smoothsal.evaluation.some_tiles import InMemory, Some
 
@@ -52,13 +54,42 @@ def test_a_faithful_map_is_beyond_the_floor_and_an_edge_detector_is_not(edge_det
     assert DECIDES == "spearman"
 
 
-def test_costly_methods_see_few_tiles_and_layers_have_no_infidelity() -> None:
-    tiles = InMemory(list("abc"), torch.stack([corner_tile()] * 3))
-    checks = Checks(perturbation=HOW, few=1, disturbance=Disturbance(samples=2))
+def test_costly_methods_see_few_tiles_of_every_class_beside_a_floor_on_the_same() -> None:
+    dark = torch.full_like(corner_tile(), 20)
+    tiles = InMemory(list("abcd"), torch.stack([*[corner_tile()] * 3, dark]))
+    checks = Checks(perturbation=HOW, few=2, disturbance=Disturbance(samples=2))
     maps = FaithfulMaps(corner_model(), tiles, checks, CPU)
-    maps.add(GRADIENT.model_copy(update={"method": "occlusion"}))
-    row = maps.table.iloc[-1]
-    assert row["tiles"] == 1 and row["road"] > 0 and np.isnan(row["auroc"])
+    for method in ("gradient", "occlusion", "occlusion"):
+        maps.add(GRADIENT.model_copy(update={"method": method}))
+    table = maps.table
+    assert table["method"].tolist() == [RANDOM, RANDOM, "gradient", "occlusion", "occlusion"]
+    assert table["tiles"].tolist() == [4, 2, 4, 2, 2]
+    assert table["road"].iloc[3] > 0 and np.isnan(table["auroc"].iloc[3])
+    by_tile = pd.DataFrame(maps.by_tile).set_index("method")
+    seen = by_tile.loc["occlusion", "tile"].tolist()[:2]
+    assert "d" in seen and len(set(seen)) == 2
+    floor = by_tile.loc[RANDOM].set_index("tile")["deletion"]
+    assert table["deletion"].iloc[1] == pytest.approx(floor[seen].mean())
+
+
+def test_maps_of_a_single_logits_background_are_turned_where_they_have_a_sign() -> None:
+    tiles = InMemory(["one"], corner_tile()[None])
+    specs = [
+        GRADIENT,
+        GRADIENT.model_copy(update={"reduction": "absolute"}),
+        GRADIENT.model_copy(update={"samples": 2, "aggregate": "square"}),
+        GRADIENT.model_copy(update={"method": "activation"}),
+    ]
+    rows = []
+    for model in (single_logit_model(), corner_model()):
+        truth = Everywhere()
+        checks = Checks(perturbation=HOW, disturbance=Disturbance(samples=2))
+        maps = FaithfulMaps(model, tiles, checks, CPU, truth)
+        for spec in specs:
+            maps.add(spec)
+        rows.append(maps.table[["deletion", "insertion", "road"]].to_numpy(float))
+        assert all(value > 0 for _, _, value in truth.asked)
+    assert rows[0] == pytest.approx(rows[1], abs=1e-3)
 
 
 def test_some_tiles_are_called_as_they_were() -> None:

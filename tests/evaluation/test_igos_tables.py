@@ -27,7 +27,8 @@ from napari_smoothsal.evaluation.igos_summary import (
     igos_table,
     marks_told,
 )
-from napari_smoothsal.evaluation.igos_tables import OURS, RANDOM, TABLES
+from napari_smoothsal.evaluation.igos_tables import OURS, TABLES
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.mask_curves import mask_curves
 
 COMPUTE = Compute(device="cpu", precision="fp32")

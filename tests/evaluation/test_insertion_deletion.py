@@ -14,11 +14,11 @@ from napari_smoothsal.denoise.gaussian_blur import blurred_to
 from napari_smoothsal.evaluation.faithfulness import (
     CONTROL,
     LAID_BACK,
-    RANDOM,
     comparison,
     faithfulness,
 )
 from napari_smoothsal.evaluation.insertion_deletion import (
+    RANDOM,
     Pieces,
     area_under,
     cells_of,

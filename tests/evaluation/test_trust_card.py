@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from corner import HOW, corner_model, corner_tile
-from networks import every_model
+from corner import HOW, corner_model, corner_tile, single_logit_model
+from networks import every_model, wrapped
+from torch import nn
 from unets import small_segmenter
 
 import napari_smoothsal as ss
@@ -18,6 +19,8 @@ from napari_smoothsal.render.trust_figure import write_trust
 
 CPU = ss.Compute(device="cpu", precision="fp32")
 GRADIENT = ss.SaliencySpec(layer="input", denoising="original", samples=0)
+
+QUICK = TrustCheck(random_orders=1, copies=1, draws=2)
 
 
 def card_of(spec: ss.SaliencySpec = GRADIENT, **more: object) -> TrustCard:
@@ -70,6 +73,53 @@ def test_uncertain_wrong_and_other_predictions_are_explained_and_flagged() -> No
     assert "the map explains 'dark'" in other.flags[0] and "only 0.0" in other.flags[1]
     unsure = ss.trust_card(corner_model(0.01), corner_tile(), GRADIENT, compute=CPU)
     assert "below 0.8" in unsure.verdict
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"reduction": "absolute"}, {"reduction": "positive"}, {"aggregate": "square"}],
+    ids=str,
+)
+def test_the_background_of_a_single_logit_has_a_map_that_speaks_for_it(changes) -> None:
+    """The model is that of the corner turned round, so what it shows of a tile is the same."""
+    spec = GRADIENT.model_copy(update={"samples": 2} | changes)
+    one = ss.trust_card(single_logit_model(), corner_tile(), spec, perturbation=HOW, compute=CPU)
+    two = card_of(spec)
+    assert one.target == one.predicted == "not dark" and one.probability > 0.9
+    assert one.values == pytest.approx(two.values, rel=1e-4, abs=1e-7)
+    assert one.values[:8, :8].mean() > 10 * abs(one.values[8:, 8:].mean())
+    assert torch.allclose(one.curves.deletion, two.curves.deletion, atol=1e-4)
+    assert one.road == pytest.approx(two.road, abs=1e-3) and not one.flags
+    assert one.stability["spearman"].to_numpy() == pytest.approx(two.stability["spearman"])
+
+
+def test_a_norm_after_global_pooling_keeps_its_statistics_and_the_card_says_so() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2)),
+    )
+    model = wrapped(module, "a", "b")
+    card = ss.trust_card(model, corner_tile(), GRADIENT, how=QUICK, compute=CPU)
+    (test,) = (test for test in card.tests if test.name == "randomisation")
+    assert "running statistics as trained" in test.found and test.result != UNTESTED
+    assert "as trained" not in str(card_of(how=QUICK).tests)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "flagged"),
+    [("activation", {}, False), ("meaningful_perturbation", {"iterations": 2}, True)],
+)
+def test_a_map_without_a_sign_says_of_which_outcome_it_is(method, options, flagged) -> None:
+    """An activation is of no class; a mask of what decides 'dark' cannot be turned round."""
+    spec = GRADIENT.model_copy(update={"method": method, "method_options": options})
+    maps = ss.explain_tiles(single_logit_model(), corner_tile()[None], spec, CPU).maps
+    card = ss.trust_card(
+        single_logit_model(), corner_tile(), spec, how=QUICK, perturbation=HOW, compute=CPU
+    )
+    assert torch.equal(torch.from_numpy(card.values), maps[0].sum(0))
+    said = any("one score, that of 'dark', and the map is of it" in flag for flag in card.flags)
+    assert said == flagged == bool(card.flags)
 
 
 def test_what_is_written_says_the_same(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ ACTIVATION = METHODS.register(
         attribute=_activation,
         uses_gradients=False,
         of_the_target=False,
+        opposed=lambda _options: False,
     )
 )
 """The layer's output. Choose one channel of it to see a single detector's map."""

@@ -41,6 +41,7 @@ GRAD_CAM = METHODS.register(
         attribute=_grad_cam,
         options=GradCamOptions,
         one_map=lambda options: bool(options.relu),
+        opposed=lambda options: not options.relu,
     )
 )
 """activation * mean over the tile of d target / d activation (Selvaraju et al. 2017)."""
@@ -52,6 +53,7 @@ LAYER_CAM = METHODS.register(
         positive="supports",
         negative="falls short for",
         attribute=_layer_cam,
+        opposed=lambda _options: False,
     )
 )
 """activation * max(0, d target / d activation) (Jiang et al. 2021)."""
