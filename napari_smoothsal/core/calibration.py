@@ -134,16 +134,17 @@ class Calibration(Settings):
         if self.probability is not None:
             where += f", in tiles of p({self.target}) > {in_digits(self.probability)}"
         low, high = (f"{100 * share:.2g}" for share in self.expected)
-        copies = f"of what {self.copies} randomised copies of the model see"
+        interval = f" (95 % interval {low} to {high} %)"
         if self.decided_by == "randomised copies":
-            normal = f"{high} % of normal tiles (95 % interval {low} to {high} %, {self.above} of "
-            copies = f"on at most {rate} {copies}, which decide the limit"
-        elif self.decided_by == "normal tissue":
-            normal = f"{rate} of normal tiles (95 % interval {low} to {high} %, "
+            normal = f"{self.above} of {self.tiles} normal tiles{interval}"
         else:
-            normal = f"{rate} of normal tiles ("
+            normal = f"at most {rate} of normal tiles"
+            normal += interval if self.decided_by else ""
+            normal += f", measured on {self.tiles}"
         return (
-            f"calibrated: shown only {where}; on at most {normal}{self.tiles} tiles) and {copies}"
+            f"calibrated: shown only {where}. So something shows in {normal}, and in at most "
+            f"{rate} of tiles with {self.copies} random copies of the model; tissue of other "
+            "laboratories was not measured"
         )
 
 

@@ -90,8 +90,8 @@ def test_held_out_normal_tiles_stay_blank_as_often_as_is_said(measured: Calibrat
     # The copies ask for more: what of normal tissue is above that is counted.
     assert measured.decided_by == "randomised copies" and measured.above == 0
     assert measured.expected == (0, pytest.approx(1 - 0.025 ** (1 / 80)))
-    assert "4.5 % of normal tiles (95 % interval 0 to 4.5 %, 0 of 80 tiles)" in measured.in_words
-    assert "at most 10 % of what 19 randomised copies" in measured.in_words
+    assert "0 of 80 normal tiles (95 % interval 0 to 4.5 %)" in measured.in_words
+    assert "at most 10 % of tiles with 19 random copies" in measured.in_words
     # Three standard errors of 400 tiles beyond the interval.
     high = measured.expected[1]
     assert share <= high + 3 * np.sqrt(high * (1 - high) / 400)
@@ -103,7 +103,9 @@ def test_where_normal_tissue_decides_as_many_tiles_show_something_as_is_said() -
     assert one.decided_by == "normal tissue" and one.above == 19
     low, high = one.expected
     assert 0.05 < low < 0.1 < high < 0.15
-    assert "at most 10 % of normal tiles (95 % interval 6.2 to 14 %, 200 tiles)" in one.in_words
+    assert (
+        "at most 10 % of normal tiles (95 % interval 6.2 to 14 %), measured on 200" in one.in_words
+    )
     share = shows(model, tiles(100, 400), one).mean()
     slack = 3 * np.sqrt(0.1 * 0.9 / 400)
     assert low - slack <= share <= high + slack

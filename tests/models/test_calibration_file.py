@@ -118,9 +118,9 @@ def test_what_is_damaged_is_refused(
 
 
 def test_no_interval_is_told_where_the_file_does_not_say_what_decided() -> None:
-    assert "at most 5 % of normal tiles (200 tiles) and of what 39" in calibration().in_words
+    assert "at most 5 % of normal tiles, measured on 200, and in at" in calibration().in_words
     told = calibration(decided_by="normal tissue").in_words
-    assert "at most 5 % of normal tiles (95 % interval 2 to 8 %, 200 tiles) and of what" in told
+    assert "at most 5 % of normal tiles (95 % interval 2 to 8 %), measured on 200" in told
 
 
 def test_probabilities_near_one_are_told_from_one() -> None:
