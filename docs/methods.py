@@ -42,7 +42,8 @@ def picture_of(method: str, slide: ss.Slide, model: ss.Model, folder: Path) -> N
         slide, model, [spec], folder / f"{method}.smoothsal.zarr", region=region, progress=False
     )
     path = folder / f"{method}.png"
-    comparison_figure(slide, run, [list(run.maps)], region, path)
+    # As they are: few methods have limits measured, and pictures are to be compared.
+    comparison_figure(slide, run, [list(run.maps)], region, path, calibrated=False)
     with Image.open(path) as picture:
         picture.convert("RGB").save(FOLDER / f"{method}.jpg", quality=QUALITY, optimize=True)
 

@@ -78,7 +78,7 @@ def test_the_limits_travel_with_the_map_and_leave_its_values(plain: Run, run: Ru
     old = only_map(plain).levels[0][:height, :width]
     np.testing.assert_array_equal(one.levels[0][:height, :width], old)
     assert one.calibration is not None and said_of(one) == [one.calibration.in_words]
-    assert "200 tiles" in said_of(one)[0] and "2.4 to 8.4 %" in said_of(one)[0]
+    assert "measured on 200" in said_of(one)[0] and "2.4 to 8.4 %" in said_of(one)[0]
 
 
 def test_a_place_is_shown_where_a_tile_passes_and_the_map_is_strong(run: Run) -> None:
