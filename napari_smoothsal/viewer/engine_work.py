@@ -10,12 +10,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 
-import numpy as np
-import pandas as pd
 from PIL import Image
 
-from napari_smoothsal.attribution import METHODS, Networks
-from napari_smoothsal.attribution.base import ImageMethod, MaskMethod, Method
+from napari_smoothsal.attribution import Networks
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
@@ -43,6 +40,7 @@ from napari_smoothsal.viewer.asked import (
 )
 from napari_smoothsal.viewer.engine_input import model_input
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
+from napari_smoothsal.viewer.engine_reading import reading_of
 from napari_smoothsal.viewer.engine_saving import saved
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.layer_choices import layer_choices
@@ -53,12 +51,10 @@ from napari_smoothsal.viewer.option_settings import schema_of
 from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.told import (
     Answer,
-    Counted,
     Estimated,
     Finished,
     Grown,
     Progressed,
-    Reading,
     Stopped,
     TissueFound,
 )
@@ -363,39 +359,3 @@ class _Growth:
                 )
             )
             self._next = time.monotonic() + GROWN_EVERY_S
-
-
-def reading_of(run: Run, model: Model) -> Reading:
-    """Means over the explained tiles of a run of one map."""
-    tiles = run.tiles
-    good = tiles[tiles["status"] == "done"]
-    key, shown = next(iter(run.maps.items()))
-    return Reading(
-        tiles=len(good),
-        failed=int((tiles["status"] == "failed").sum()),
-        target=shown.target,
-        empty=int((good[f"explained_px_{key}"] == 0).sum()),
-        total_variation=_mean(good[f"tv_{key}"]),
-        standard_error=_mean(good[f"se_{key}"]),
-        samples=_mean(good[f"samples_{key}"]) or 0.0,
-        counted=_counted(METHODS[shown.spec.method]),
-        displaced_um=shown.displaced_um,
-        probabilities={
-            name: mean
-            for name in model.card.class_names
-            if (mean := _mean(good[f"p_{name}"])) is not None
-        },
-        predicted={str(k): int(v) for k, v in good["predicted"].value_counts().items()},
-    )
-
-
-def _mean(column: pd.Series[float]) -> float | None:
-    values = column.to_numpy(dtype=float)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else None
-
-
-def _counted(method: Method) -> Counted:
-    if isinstance(method, MaskMethod):
-        return "iterations"
-    return "changed images" if isinstance(method, ImageMethod) else "noise samples"

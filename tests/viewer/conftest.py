@@ -24,6 +24,7 @@ from viewer_pictures import tissue, write_tiff
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.viewer.asked import Describe
 from napari_smoothsal.viewer.engine_work import Engine
+from napari_smoothsal.viewer.map_display import MapDisplay
 from napari_smoothsal.viewer.messages import answer_of, line_of
 from napari_smoothsal.viewer.offered import Described
 from napari_smoothsal.viewer.readers import read_slides
@@ -104,6 +105,14 @@ def viewer() -> Any:
     model = ViewerModel()
     model.canvas.size = (200, 300)
     return model
+
+
+@pytest.fixture
+def display(viewer: Any, qtbot: Any) -> Iterator[MapDisplay]:
+    widget = MapDisplay(viewer)
+    qtbot.addWidget(widget)
+    yield widget
+    widget.disconnect_viewer()
 
 
 @pytest.fixture

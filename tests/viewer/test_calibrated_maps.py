@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as Picture
 from viewer_pictures import tissue
@@ -64,19 +62,6 @@ def runs(model_folder: Path, tmp_path_factory: Any) -> Any:
             calibrated=with_limits(model, plain, folder / "calibrated.smoothsal.zarr"),
             useless=with_limits(model, plain, folder / "useless.smoothsal.zarr", shown=0.1),
         )
-
-
-@pytest.fixture
-def viewer() -> Any:
-    return ViewerModel()
-
-
-@pytest.fixture
-def display(viewer: Any, qtbot: Any) -> Iterator[MapDisplay]:
-    widget = MapDisplay(viewer)
-    qtbot.addWidget(widget)
-    yield widget
-    widget.disconnect_viewer()
 
 
 def shown(viewer: Any, display: MapDisplay, run: Run) -> Any:
@@ -224,3 +209,21 @@ def test_masks_and_figures_are_blank_as_well(runs: Any, tmp_path: Path) -> None:
     # Of the two panels, without titles and legend, the second one differs.
     differs = (pictures[0] != pictures[1]).any(-1)[150:550]
     assert not differs[:, :470].any() and differs[:, 470:].mean() > 0.1
+
+
+def test_maps_are_compared_with_limits_for_all_or_for_none(
+    runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (limited,), (plain,) = (run.maps.values() for run in (runs.calibrated, runs.plain))
+    slide, region = ArraySlide([PIXELS], mpp=MPP, name="case"), (0, 0, 300, 250)
+    limit = ColourLimit(limited.calibration.limit, "this map")
+
+    def drawn(calibrated: bool, **maps: Any) -> Any:
+        monkeypatch.setattr(Run, "maps", maps)
+        path = tmp_path / "figure.png"
+        comparison_figure(slide, runs.calibrated, [list(maps)], region, path, limit, calibrated)
+        return np.asarray(Picture.open(path).convert("RGB"))
+
+    both = {"one": limited, "other": plain}
+    np.testing.assert_array_equal(drawn(True, **both), drawn(False, **both))
+    assert (drawn(True, one=limited) != drawn(False, one=limited)).any()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Image
 from test_overlay import PLACES, add_slide, stored
 
@@ -21,19 +19,6 @@ from napari_smoothsal.viewer.told import TileRow
 from napari_smoothsal.viewer.ways import CONTOURS, SPOTLIGHT, TINT
 
 MPP = (0.5, 0.5)
-
-
-@pytest.fixture
-def viewer() -> Any:
-    return ViewerModel()
-
-
-@pytest.fixture
-def display(viewer: Any, qtbot: Any) -> Iterator[MapDisplay]:
-    widget = MapDisplay(viewer)
-    qtbot.addWidget(widget)
-    yield widget
-    widget.disconnect_viewer()
 
 
 def shown(viewer: Any, folder: Path, place: str = "our slide", **changes: Any) -> Overlay:
