@@ -8,14 +8,16 @@ phi(x, b, M) = M x + (1 - M) b. With p the target's probability and N steps,
 is low where the mask hides what the decision rests on (deletion), and S(b, x, M), the tile and the
 background swapped, is high where it shows enough of it (insertion). Its gradient with respect to
 M looks ahead to where the whole mask has been taken away; the probability's own vanishes where
-that is 0 or 1.
+that is 0 or 1. In the place of p there may be the score, from 0 on the background alone to 1 on
+the whole tile: where a network is sure of itself, p hardly falls until most of the tile is hidden,
+and a mask that follows it is all price and little evidence.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torchvision.transforms.v2.functional import gaussian_blur
@@ -41,6 +43,7 @@ _EDGE_VARIANCE = 0.01
 _DECAY = 0.2
 _SUFFICIENT = 1e-4
 _SHORTEST_STEP = 1e-5
+_LEAST_FALL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -116,16 +119,23 @@ class Igos(MaskOptimisation):
             else None
         )
         self._noises = 0
+        self.of_scores = options.explained == "score"
+        self._blank, self._fall = 0.0, 1.0
 
     def steps(self) -> Steps:
+        if self.of_scores:
+            self._blank, whole = (yield self._ends()).values.tolist()
+            self._fall = max(abs(whole - self._blank), _LEAST_FALL)
         options, ahead = self._options, self.masks
         signs = torch.tensor([-1.0 if term.inserts else 1.0 for term in self._terms])
-        weights = signs.repeat(options.steps) * self._share / options.steps
+        weights = signs.repeat(options.steps) * self._share / options.steps / self._fall
         for number in range(self.count):
             with torch.enable_grad():
                 masks = self.masks.clone().requires_grad_()
                 shown, held = self._shown(masks), self._held(masks)
-            scored = yield self._mixtures(shown.detach(), number, self._terms, weights)
+            scored = self._of_the_fall(
+                (yield self._mixtures(shown.detach(), number, self._terms, weights))
+            )
             (gradient,) = torch.autograd.grad(
                 [shown, held], masks, [scored.gradient, torch.ones_like(held)]
             )
@@ -167,17 +177,18 @@ class Igos(MaskOptimisation):
         """What the line search compares; infinite as soon as it is sure to be above a limit.
 
         What holds the mask costs no pass, and a probability is in 0..1: a step much too long is
-        known for one without any score, many others without those of deletion.
+        known for one without any pass, many others without those of deletion. A score has no
+        such bounds.
         """
         share = 1.0 if self._published else self._share
         value, shown = float(self._held(masks).sum()), self._shown(masks)
         insertion = [term for term in self._terms if term.inserts]
         deletion = [term for term in self._terms if not term.inserts]
         for terms, gain in ((insertion, share * len(insertion)), (deletion, 0.0)):
-            if value - gain > limit:
+            if not self.of_scores and value - gain > limit:
                 return math.inf
             if terms:
-                scored = yield self._mixtures(shown, number, terms)
+                scored = self._of_the_fall((yield self._mixtures(shown, number, terms)))
                 value += sum(_values(scored, terms, share))
         return value
 
@@ -196,6 +207,19 @@ class Igos(MaskOptimisation):
             else self._bilateral(mask, self._upsampled(mask))
         )
         return torch.stack([options.sparsity * hidden, options.smoothness * rough])
+
+    def _ends(self) -> Mixtures:
+        """The background alone, and the tile."""
+        return Mixtures(
+            masks=self._upsampled(self.masks[:1]),
+            which=torch.tensor([0, 0]),
+            shares=torch.tensor([0.0, 1.0]),
+            swapped=torch.tensor([False, False]),
+        )
+
+    def _of_the_fall(self, scored: Scored) -> Scored:
+        """Values as shares of the way from the background to the tile."""
+        return replace(scored, values=(scored.values - self._blank) / self._fall)
 
     def _mixtures(
         self,

@@ -48,6 +48,12 @@ class IgosOptions(MaskOptions):
         description="The longest step that is tried, or each step of `nesterov`, in units of the "
         "gradient.",
     )
+    explained: Literal["probability", "score"] = Field(
+        "probability",
+        description="What is followed: the probability, as in the paper, or the score (logit) as a "
+        "share of its fall from the tile to the background, which goes on falling where the "
+        "probability is next to 1 or 0.",
+    )
     variant: Literal["equations", "published"] = Field(
         "equations",
         description="`published` does as the authors' code does where that differs from their "

@@ -144,10 +144,43 @@ def test_a_linear_score_has_the_mask_that_can_be_worked_out() -> None:
     assert torch.equal(found.maps[0, 0][clear] == 0, ~hidden[clear])
 
 
+@pytest.mark.parametrize("gain", [1.0, 1000.0])
+def test_scores_count_as_shares_of_their_fall_however_sure_the_model_is(gain: float) -> None:
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            drawn = torch.randn(8, 8, generator=torch.Generator().manual_seed(1))
+            self.weights = nn.Parameter(gain * (drawn + 0.3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (self.weights * x.mean(1)).sum((1, 2))[:, None] - 7 * gain
+
+    card = ModelCard(
+        name="linear", kind="classification", class_names=("a",), input_size=8, input_mpp=0.5,
+        mean=(0.0,) * 3, std=(1.0,) * 3,
+    )  # fmt: skip
+    model = Model(Linear(), card)
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(2)).double()
+    found = optimised(
+        model, image, "igos", mask_px=8, steps=3, noise=0.0, smoothness=0.0, sparsity=1.0,
+        fill="black", iterations=10, step=1e6, explained="score",
+    )  # fmt: skip
+    trace = found.traces[0]
+    assert trace[0].terms["deletion"] == pytest.approx((1 + 2 + 3) / 9, abs=1e-6)
+    worth = model.module.weights.detach().double() * image[0].mean(0)
+    # Of three images on the way the gradients are 1/3, 2/3 and 1 of the whole mask's.
+    worth = worth / worth.sum() * 2 / 3
+    assert torch.equal(found.maps[0, 0] == 1, worth > 1 / 64)
+    assert torch.equal(found.maps[0, 0] == 0, worth <= 1 / 64)
+
+
 @pytest.mark.parametrize("method", FAMILY)
-def test_the_line_search_never_raises_the_objective(method: str) -> None:
+@pytest.mark.parametrize("explained", ["probability", "score"])
+def test_the_line_search_never_raises_the_objective(method: str, explained: str) -> None:
     model = MODELS["resnet"]
-    found = optimised(model, tiles_of(model), method, mask_px=8, iterations=6, steps=3)
+    found = optimised(
+        model, tiles_of(model), method, mask_px=8, iterations=6, steps=3, explained=explained
+    )
     steps = [i for trace in found.traces for i in trace]
     assert len(steps) == 12
     assert all(i.after <= i.objective + 1e-12 for i in steps)
@@ -179,6 +212,7 @@ def test_seeds_reproduce() -> None:
         {"steps": 1},
         {"optimiser": "nesterov", "step": 5.0},
         {"variant": "published"},
+        {"explained": "score"},
         {"fill": "tissue_mean"},
         {"mask_px": 1},
         {"mask_px": 32},
