@@ -13,6 +13,10 @@ from napari_smoothsal.core.settings import Settings
 
 LEAST_PROBABILITY = 0.8
 """A prediction with less is weak."""
+WRONG = "predicted wrongly"
+UNSURE = "weakly predicted"
+"""Marks of tiles that are explained like any other: a map of them may be one of what fools the
+model."""
 
 
 class Randomisation(Settings):

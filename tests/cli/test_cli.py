@@ -181,7 +181,8 @@ BAD = [
     (["--layer", "layer1", "--device", "cuda:99"], "device"),
     (["--layer", "layer1", "--method-option", "relu"], "name=value"),
     (["--layer", "layer1", "--model", "demo-clasifier"], "demo-classifier"),
-    ([], "--layer"),
+    (["--layer", "layer1", "--predict-only"], "--predict-only"),
+    (["--predict-only", "--picture", "p.png"], "none for --picture"),
     (["--predict-only", "--layer", "layer1"], "--predict-only"),
 ]
 

@@ -105,7 +105,7 @@ def test_bad_input_is_told_before_anything_is_computed(
     )
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "has no sub-folders with images" in refused(
+    assert "folder 'empty' has no images" in refused(
         "--table", "igos1", *model, "--data", empty, *out
     )
     assert not (tmp_path / "nothing").exists()

@@ -92,7 +92,6 @@ def test_bad_input_is_named_and_nothing_written(
         return " ".join(result.output.split())
 
     layer = ("--layer", "layer2")
-    assert "give --layer" in said(slide, "--at", "100,100")
     assert "reaches beyond the slide, x 0 to 512 and y 0 to 256" in said(
         slide, "--at", "500,100", *layer
     )
