@@ -15,7 +15,7 @@ from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
-from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE, WRONG
+from napari_smoothsal.core.checks import UNSURE, WRONG, weakly_predicted
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import Displacement
@@ -99,14 +99,12 @@ class TileMaps:
             ``weakly predicted`` stands where no outcome of the untouched model has a probability of
             `LEAST_PROBABILITY`; not of models that decide per pixel, which have none of a tile.
         """
-        given = self.original_probabilities
-        largest = torch.cat([given, 1 - given], 1) if given.shape[1] == 1 else given
-        weak = (largest.amax(1) < LEAST_PROBABILITY) & (not self.dense)
-        wrong = torch.zeros_like(weak)
+        weak = weakly_predicted(self.original_probabilities.numpy()) & (not self.dense)
+        wrong = np.zeros_like(weak)
         if labels is not None:
             if len(labels) != len(wrong):
                 raise SettingError(f"{len(labels)} labels of {len(wrong)} tiles; give one for each")
-            wrong = self.predicted != torch.as_tensor(labels)
+            wrong = self.predicted.numpy() != np.asarray(labels)
         return [
             tuple(mark for mark, there in ((WRONG, w), (UNSURE, u)) if there)
             for w, u in zip(wrong.tolist(), weak.tolist(), strict=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import zarr
 
 from napari_smoothsal.core.calibration import Calibration
-from napari_smoothsal.core.checks import LEAST_PROBABILITY
+from napari_smoothsal.core.checks import weakly_predicted
 from napari_smoothsal.core.displacement import Displacement
 from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
@@ -258,11 +258,9 @@ class Run:
         if self.class_map is not None:
             return tiles[:0]
         names = self._own["identity"]["model"]["class_names"]
-        largest = tiles[[f"p_{name}" for name in names]].to_numpy(float)
-        if len(names) == 1:  # one logit: what it does not give its class it gives the other outcome
-            largest = np.concatenate([largest, 1 - largest], 1)
+        given = tiles[[f"p_{name}" for name in names]].to_numpy(float)
         done = (tiles["status"] == "done").to_numpy()
-        return tiles[done & (largest.max(1) < LEAST_PROBABILITY)]
+        return tiles[done & weakly_predicted(given)]
 
     @property
     def overview(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Pair, Pair]:
