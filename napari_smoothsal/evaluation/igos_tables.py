@@ -168,7 +168,9 @@ class IgosTable:
             options = METHODS[entry.method].options(**told)
             for what in ("iterations", "masks", "steps"):
                 if hasattr(options, what):
-                    found.setdefault(f"{getattr(options, what)} {what}", []).append(entry.name)
+                    count = getattr(options, what)
+                    amount = f"{count} {what.removesuffix('s') if count == 1 else what}"
+                    found.setdefault(amount, []).append(entry.name)
                     break
         if len(found) == 1:
             return next(iter(found))

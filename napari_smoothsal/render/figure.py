@@ -96,8 +96,8 @@ def comparison_figure(
             )
     for axis in axes.flat:
         axis.set_axis_off()
-    zero = BELOW if calibrated else at_zero(first)
-    ends = legend(first) if alike else ("each map's right end", "each map's left end")
+    zero = BELOW if calibrated else at_zero(first) if alike else "zero"
+    ends = legend(first) if alike else ("the second said above a map", "the first said above a map")
     _add_legend(figure, ends, palette, hatched, "; ".join(dict.fromkeys(limits)), zero)
     name = run.provenance["model"]["name"]
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer, Stopped
-from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.core.checks import weakly_predicted
+from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred
 from napari_smoothsal.evaluation.prediction_difference import (
     masked_prediction_difference,
@@ -127,7 +127,9 @@ def predicted(request: Predict, slide: Slide, model: Model, stop: Stop) -> Predi
         difference_all=_mean(every),
         difference_label=_mean(target),
         predicted={name: int(n) for name, n in zip(outcomes, counts.tolist(), strict=False) if n},
-        weak=sum(int(weakly_predicted(some.numpy()).sum()) for some in original) if decides_once else 0,
+        weak=sum(int(weakly_predicted(some.numpy()).sum()) for some in original)
+        if decides_once
+        else 0,
     )
 
 
