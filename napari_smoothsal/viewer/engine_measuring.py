@@ -116,7 +116,9 @@ def predicted(request: Predict, slide: Slide, model: Model, stop: Stop) -> Predi
             distance = _difference(before, after, model)
             every += distance[0]
             target += distance[1]
-    decides_once = not model.readout.dense
+    # Means over pixels are no one probability of a tile.
+    weak = sum(int(weakly_predicted(p.numpy()).sum()) for p in original)
+    weak *= not model.readout.dense
     counts = np.bincount(torch.cat(labels).numpy()) if labels else np.zeros(0, np.int64)
     return Predicted(
         id=request.id,

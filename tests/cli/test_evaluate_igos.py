@@ -46,6 +46,7 @@ def test_a_table_is_written_and_printed(
     assert "They are: b.png." in text or "They are: c.png." in text
     caption = "1 of 2 tiles of 64 px; 1 iteration"
     assert caption in text and caption in result.output
+    assert "taken to be at the model's 0.5 um per pixel; give --mpp" in result.output
     assert (out / f"{table}.png").stat().st_size > 5_000
     assert len(pd.read_csv(out / f"{table}.csv")) >= 6
     assert pd.read_csv(out / f"{table}_by_tile.csv")["tile"].nunique() == 1
