@@ -129,9 +129,7 @@ def predicted(request: Predict, slide: Slide, model: Model, stop: Stop) -> Predi
         difference_all=_mean(every),
         difference_label=_mean(target),
         predicted={name: int(n) for name, n in zip(outcomes, counts.tolist(), strict=False) if n},
-        weak=sum(int(weakly_predicted(some.numpy()).sum()) for some in original)
-        if decides_once
-        else 0,
+        weak=weak,
     )
 
 
