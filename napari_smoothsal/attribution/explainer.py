@@ -30,7 +30,6 @@ from napari_smoothsal.attribution.walk import Walk, walk_of
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import convolutions_of, displacement_of, no_surrogate
-from napari_smoothsal.denoise.original import ORIGINAL
 from napari_smoothsal.models import LayerInfo, Model
 from napari_smoothsal.models.targets import Scope, Target
 
@@ -116,7 +115,7 @@ class Explainer:
             walk = walk_of(model, plan, self._convolutions_of(plan))
             self.walks.setdefault(walk, []).append(index)
             if warn:
-                self._warn_if_nothing_to_do(plan, walk)
+                self._warn_if_nothing_to_do(plan, walk.jitter is None)
         self.displacements = [
             displacement_of(
                 model,
@@ -277,6 +276,11 @@ class Explainer:
             return network
         return self.networks.get(network.device, self._looked_at, walk.changed)
 
+    def idle_denoising(self, plan: MapPlan) -> bool:
+        """Whether a plan's denoising has nothing to do, so that its map is the original's."""
+        changes = plan.denoising.attach is not None or plan.denoising.replaces
+        return changes and not self._convolutions_of(plan)
+
     def _fall_back(self, what: str) -> None:
         self.fallbacks.append(what)
         warnings.warn(what, stacklevel=4)
@@ -310,10 +314,11 @@ class Explainer:
                 f"{spec.layer!r}, so there is nothing to explain; choose a unit above it"
             )
 
-    def _warn_if_nothing_to_do(self, plan: MapPlan, walk: Walk) -> None:
-        spec, convolutions = plan.spec, self._convolutions_of(plan)
+    def _warn_if_nothing_to_do(self, plan: MapPlan, no_jitter: bool) -> None:
+        spec = plan.spec
         where = f"layer {spec.layer!r} of model {self.model.card.name!r}"
-        if walk.denoising is not ORIGINAL and not convolutions:
+        # Of the default nobody expects anything at a layer that has nothing to denoise.
+        if "denoising" in spec.model_fields_set and self.idle_denoising(plan):
             below = len(self.model.strided_convolutions)
             there = f"all {below} of the model lie below it" if below else "the model has none"
             warnings.warn(
@@ -323,7 +328,7 @@ class Explainer:
                 "patches of transformers are no such)",
                 stacklevel=4,
             )
-        if spec.jitter and walk.jitter is None:
+        if spec.jitter and no_jitter:
             warnings.warn(
                 f"nothing above {where} has a coarser stride than it: jitter has nothing to do "
                 "there",

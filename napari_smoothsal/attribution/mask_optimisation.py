@@ -206,6 +206,14 @@ class MaskOptimisation(ABC):
         """(mask_px, mask_px): of two masks the product."""
         return self.masks.prod(0)
 
+    @property
+    def caveat(self) -> str:
+        """What is to be known of the finished mask, in words; empty: nothing.
+
+        Of tiles told alike the words are the same, so that they are said once.
+        """
+        return ""
+
     def result(self) -> torch.Tensor:
         """(1, H, W) the map: how far each pixel is hidden, 0 to 1."""
         return 1 - self._upsampled(self.mask)[None]

@@ -1,9 +1,14 @@
-"""What a mask is held to beside the scores: how it is upsampled, and how rough it may be."""
+"""What a mask is held to beside the scores: its upsampling, its area, how rough it may be."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
+
+
+def shown_share(mask: torch.Tensor) -> float:
+    """The share of a mask's cells that show more of the tile than they hide."""
+    return float((mask > 0.5).double().mean())
 
 
 class Upsampling:

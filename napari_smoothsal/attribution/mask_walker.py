@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
@@ -73,6 +74,10 @@ class MaskWalker(Walker[Found]):
         for maps in self.maps.values():
             maps.samples = torch.tensor([len(o.trace) for o in maps.optimisations])
         self.drawn = min((len(self._all[n].trace) for n in self._open()), default=self.turns)
+        if not self.open_tiles:
+            finished = (one for one in self._all if one.finished)
+            for words in {one.caveat for one in finished if one.caveat}:
+                warnings.warn(words, stacklevel=2)
 
     @property
     def done(self) -> float:

@@ -14,6 +14,7 @@ from napari_smoothsal.attribution.base import METHODS, MaskMethod
 from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.mask_optimisation import Iteration
+from napari_smoothsal.attribution.mask_terms import shown_share
 from napari_smoothsal.attribution.mask_walker import MaskWalker
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.tiles import checked_images
@@ -49,6 +50,14 @@ class OptimisedMasks:
     def insertion(self) -> torch.Tensor:
         """(B, mask_px, mask_px): that hides what suffices for it; the same one, of one mask."""
         return self.masks[:, -1]
+
+    @property
+    def shown_share(self) -> torch.Tensor:
+        """(B,) the share of each tile that the product shows by more than half.
+
+        Of `extremal_perturbation` that is the area reached.
+        """
+        return torch.tensor([shown_share(mask) for mask in self.product])
 
     @property
     def product(self) -> torch.Tensor:

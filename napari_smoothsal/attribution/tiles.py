@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
+from napari_smoothsal.core.checks import UNSURE, WRONG, weakly_predicted
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import Displacement
@@ -51,9 +52,16 @@ class TileMaps:
         per tile; 0 where the class is predicted nowhere in the tile, whose map is zero.
     dense_probabilities
         (B, classes, H, W) if they were asked for; else None.
+    predicted
+        (B,) what the untouched model predicts: an index of its readout's ``outcomes``.
+    dense
+        Whether the model decides per pixel.
     displacement
         How far the maps lie beside what they show, in tile px; lay them its ``placed_px`` up and
         to the left, as stores do.
+    idle_denoising
+        Whether the denoising had nothing to do, so that the maps are the original's: no strided
+        convolution lies above the layer.
     spec
         What was computed.
     """
@@ -68,8 +76,39 @@ class TileMaps:
     convergence_delta: torch.Tensor
     explained_px: torch.Tensor
     dense_probabilities: torch.Tensor | None
+    predicted: torch.Tensor
+    dense: bool
     displacement: Displacement
+    idle_denoising: bool
     spec: SaliencySpec
+
+    def marks(self, labels: Sequence[int] | None = None) -> list[tuple[str, ...]]:
+        """What is to be known of each tile's prediction before one trusts its map; empty: nothing.
+
+        Maps of such tiles are computed like any other, and may be of what fools the model.
+
+        Parameters
+        ----------
+        labels
+            (B,) true outcomes, where they are known: those predicted otherwise are marked
+            ``predicted wrongly``.
+
+        Returns
+        -------
+        list of tuple of str
+            ``weakly predicted`` stands where no outcome of the untouched model has a probability of
+            `LEAST_PROBABILITY`; not of models that decide per pixel, which have none of a tile.
+        """
+        weak = weakly_predicted(self.original_probabilities.numpy()) & (not self.dense)
+        wrong = np.zeros_like(weak)
+        if labels is not None:
+            if len(labels) != len(wrong):
+                raise SettingError(f"{len(labels)} labels of {len(wrong)} tiles; give one for each")
+            wrong = self.predicted.numpy() != np.asarray(labels)
+        return [
+            tuple(mark for mark, there in ((WRONG, w), (UNSURE, u)) if there)
+            for w, u in zip(wrong.tolist(), weak.tolist(), strict=True)
+        ]
 
     @property
     def reduced(self) -> torch.Tensor:
@@ -197,7 +236,10 @@ def _joined(batches: list[BatchMaps], explainer: Explainer, dense: bool) -> Tile
         convergence_delta=torch.cat([m.convergence_delta for m in maps]),
         explained_px=torch.cat([m.explained_px for m in maps]),
         dense_probabilities=_dense(decisions) if dense else None,
+        predicted=torch.cat([d.predicted for d in decisions]),
+        dense=explainer.model.readout.dense,
         displacement=explainer.displacements[0],
+        idle_denoising=explainer.idle_denoising(explainer.plans[0]),
         spec=explainer.specs[0],
     )
 

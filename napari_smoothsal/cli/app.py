@@ -98,8 +98,12 @@ def registered() -> typer.Typer:
 def main() -> None:
     """Entry point of the ``smoothsal`` script."""
 
+    told: set[str] = set()
+
     def show(message: Warning | str, category: type[Warning], *_place: Any) -> None:
-        if issubclass(category, UserWarning):
+        # Python itself would say it anew wherever filters were touched in between.
+        if issubclass(category, UserWarning) and str(message) not in told:
+            told.add(str(message))
             complain("warning", str(message))
 
     warnings.showwarning = show  # type: ignore[assignment]

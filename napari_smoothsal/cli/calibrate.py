@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_smoothsal.cli.app import DONE, command
+from napari_smoothsal.cli.app import DONE, SOME_FAILED, command, complain
 from napari_smoothsal.cli.flags import settings_flags, settings_from
-from napari_smoothsal.cli.specs import COMBINED, image_scale, specs_from
-from napari_smoothsal.core.calibration import Calibration, CalibrationCheck, spread
+from napari_smoothsal.cli.specs import COMBINED, at_first_layer, image_scale, specs_from
+from napari_smoothsal.core.calibration import (
+    LEAST_SHOWN,
+    Calibration,
+    CalibrationCheck,
+    spread,
+)
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 
@@ -30,15 +35,15 @@ def calibrate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of images of normal tissue, in which the target does not occur. Unset: "
-            "the tiles beside the model."
+            help="Folder of images of normal tissue, with its sub-folders, in which the target "
+            "does not occur. Unset: the tiles beside the model."
         ),
     ] = None,
     target_data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of images with the target, to measure how many of them still show "
-            "something."
+            help="Folder of images with the target, with its sub-folders, to measure how many of "
+            "them still show something."
         ),
     ] = None,
     mpp: Annotated[
@@ -68,7 +73,8 @@ def calibrate(
 
     That is normal tissue, and what randomised copies of the model see. Runs with the same
     settings then show only what is more. Several --layer, --denoising or --method give one
-    calibration for each combination.
+    calibration for each combination. The exit code is 1 where --target-data say that limits of one
+    of them leave too little to see: runs do not use those.
     """
     specs = specs_from(given)
     check, compute = settings_from(CalibrationCheck, given), settings_from(Compute, given)
@@ -79,11 +85,18 @@ def calibrate(
     from napari_smoothsal.models.calibration_file import calibration_place, save_calibrations
 
     loaded = load_model(model, surrogate=surrogate)
+    if "layer" not in given:
+        specs = at_first_layer(specs, loaded)
     if not beside:
         calibration_place(place, loaded)
-    normal = _normal_tissue(loaded, data, mpp, tiles)
+    scale = 1.0
+    if data is not None or target_data is not None:
+        scale = image_scale(loaded, mpp, None)
+    elif mpp is not None:
+        raise SettingError(f"--mpp {mpp} is of the images in --data; give that as well")
+    normal = _normal_tissue(loaded, data, scale, tiles)
     typer.echo(f"{len(normal)} tiles of normal tissue, {check.copies} randomised copies")
-    with_target = None if target_data is None else _tiles(loaded, target_data, mpp, tiles)
+    with_target = None if target_data is None else _tiles(loaded, target_data, scale, tiles)
     from rich.console import Console
     from rich.progress import Progress
 
@@ -101,9 +114,16 @@ def calibrate(
             ),
         )
     written = save_calibrations(loaded, measured, place, anew=beside)
-    _tell(measured)
-    typer.echo(f"calibration: {written}")
-    raise typer.Exit(DONE)
+    code = _tell(measured)
+    if target_data is not None:
+        for unseen in dict.fromkeys(one.target for one in measured if one.shown is None):
+            complain(
+                "warning",
+                f"none of the images with the target is predicted as {unseen!r}, so how many of "
+                "them show something is not known",
+            )
+    typer.echo(f"written: {written}")
+    raise typer.Exit(code)
 
 
 def _beside(model: str) -> Path:
@@ -117,9 +137,9 @@ def _beside(model: str) -> Path:
     )
 
 
-def _normal_tissue(model: Model, data: Path | None, mpp: float | None, most: int) -> torch.Tensor:
+def _normal_tissue(model: Model, data: Path | None, scale: float, most: int) -> torch.Tensor:
     if data is not None:
-        return _tiles(model, data, mpp, most)
+        return _tiles(model, data, scale, most)
     import torch
 
     if model.normal_tissue is None:
@@ -129,20 +149,34 @@ def _normal_tissue(model: Model, data: Path | None, mpp: float | None, most: int
     return torch.from_numpy(model.normal_tissue).permute(0, 3, 1, 2).contiguous()
 
 
-def _tiles(model: Model, folder: Path, mpp: float | None, most: int) -> torch.Tensor:
-    from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
+def _tiles(model: Model, folder: Path, scale: float, most: int) -> torch.Tensor:
+    from napari_smoothsal.slides.folder_tiles import FolderTiles
+    from napari_smoothsal.slides.labelled import images_in
 
     files = images_in(folder)
     chosen = [files[number] for number in spread(len(files), most)]
-    source = FolderTiles(chosen, model.card.input_size, image_scale(model, mpp, None))
+    source = FolderTiles(chosen, model.card.input_size, scale)
     return source.draw(range(len(source)), None)
 
 
-def _tell(measured: Sequence[Calibration]) -> None:
+def _tell(measured: Sequence[Calibration]) -> int:
+    """Print what came of it, the outcome first; returns the exit code."""
+    unused = [one for one in measured if not one.useful]
+    all_of = f"{len(measured)} map" + ("s" if len(measured) > 1 else "")
+    if unused:
+        typer.echo(f"not calibrated: limits of {len(unused)} of {all_of} are not used by runs")
+    else:
+        typer.echo(f"calibrated: runs use the limits of {all_of}")
     for one in measured:
         name = " | ".join(str(one.spec[what]) for what in COMBINED)
+        if not one.useful:
+            typer.echo(
+                f"{name}: not used: above its limits {100 * (one.shown or 0):.0f} % of tiles of "
+                f"{one.target} show something, and {100 * LEAST_SHOWN:.0f} % are asked for; its "
+                "maps are shown as without a calibration"
+            )
+            continue
         typer.echo(f"{name}: {one.in_words}")
         if one.shown is not None:
             typer.echo(f"  of tiles of {one.target}, {100 * one.shown:.0f} % show something")
-        if not one.useful:
-            typer.echo("  too few: maps are shown as without a calibration")
+    return SOME_FAILED if unused else DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,7 +25,8 @@ from napari_smoothsal.models import Model
 from napari_smoothsal.models.layers import main_layers
 from napari_smoothsal.runs import plan_tiles
 from napari_smoothsal.slides import open_slide
-from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
+from napari_smoothsal.slides.image_folder import ImageFolder
+from napari_smoothsal.slides.labelled import images_in
 from napari_smoothsal.slides.outlines import read_outlines
 from napari_smoothsal.slides.sample import sample_outlines_path, sample_slide_path
 
@@ -89,7 +89,8 @@ def checked_tiles(
     files = images_in(data)
     chosen = sorted(random.Random(seed).sample(range(len(files)), min(count, len(files))))
     scale = image_scale(model, mpp, resize)
-    tiles = _OfFolder(data, [files[i] for i in chosen], model.card.input_size, scale, resize)
+    some = [files[i] for i in chosen]
+    tiles = ImageFolder(data, model.card.input_size, scale, resize, some)
     return CheckedTiles(tiles, None, f"{len(tiles)} of {len(files)} images, drawn by chance")
 
 
@@ -149,25 +150,6 @@ def _usual_layers(model: Model) -> list[str]:
     main = main_layers(list(there.values()))
     strided = [name for name in main if there[name].strided_convs_above]
     return ["input", *(strided or main)[-LAYERS:]]
-
-
-class _OfFolder:
-    """Images cut to a model's tiles, from their middle."""
-
-    def __init__(
-        self, folder: Path, files: list[Path], side: int, scale: float, resize: int | None
-    ) -> None:
-        self._folder = folder
-        self._tiles = FolderTiles(files, side, scale, resize)
-
-    def __len__(self) -> int:
-        return len(self._tiles)
-
-    def name(self, index: int) -> str:
-        return self._tiles.files[index].relative_to(self._folder).as_posix()
-
-    def images(self, indices: Sequence[int]) -> torch.Tensor:
-        return self._tiles.draw(indices, None)
 
 
 def _of_sample_slide(model: Model, count: int, seed: int) -> CheckedTiles:

@@ -9,6 +9,7 @@ import typer
 from napari_smoothsal.cli.evaluate_options import OUT, Data, Masks, ModelName, Out
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import settings_from
+from napari_smoothsal.cli.specs import AS_THEY_ARE, tell_resolution
 from napari_smoothsal.core.specs import Compute
 
 
@@ -24,7 +25,9 @@ def evaluate_dice(
     from napari_smoothsal.render.tables import overlap_table
     from napari_smoothsal.slides.labelled import masked_tiles
 
-    measured = overlap(load_model(model), masked_tiles(data, masks), compute)
+    loaded = load_model(model)
+    tell_resolution(loaded, AS_THEY_ARE)
+    measured = overlap(loaded, masked_tiles(data, masks), compute)
     out.mkdir(parents=True, exist_ok=True)
     table = out / "dice.csv"
     measured.frame().to_csv(table, index=False)

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from napari_smoothsal.models import Model
 
 
+_LISTED = 20
+"""So many tiles are named."""
+
+
 class IgosChoice(NamedTuple):
     """Which model and images."""
 
@@ -78,6 +82,7 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
     from napari_smoothsal.models import load_model
     from napari_smoothsal.render.igos_report import IgosReport
     from napari_smoothsal.render.tables import frame_table
+    from napari_smoothsal.render.words import RESEARCH_ONLY
 
     table = TABLES[name]
     if (out / f"{name}.md").exists():
@@ -91,10 +96,16 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
         model.layer(settings.layer)
     tiles, labels = _tiles(model, choice)
     numbers = random.Random(settings.seed).sample(range(len(tiles)), min(count, len(tiles)))
+    caption = (
+        f"{len(numbers)} of {len(tiles)} tiles of {model.card.input_size} px; "
+        f"{table.amounts(settings.options)}; {RESEARCH_ONLY}"
+    )
     how = [
         f"Tiles: {len(numbers)} of {model.card.input_size} px, "
         f"{'without' if labels is None else 'with'} labels. Explained is the class that the model "
         "predicts.",
+        f"They are: {_named([tiles.name(number) for number in sorted(numbers)])}.",
+        f"Of each tile: {table.amounts(settings.options)}.",
         *(f"Options of {method}: {told}." for method, told in settings.options.items() if told),
     ]
     with Progress(console=Console(stderr=True)) as bar:
@@ -106,11 +117,11 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
         for found in igos_measured(
             model, tiles, table, compute, settings, labels, sorted(numbers), told
         ):
-            report = IgosReport(model.card.name, table, how, found)
+            report = IgosReport(model.card.name, table, how, found, caption)
             report.write_rows(out)  # what is there stays if the rest is not waited for
         bar.update(task, description="done", completed=1, total=1)
     written = report.write(out)
-    Console().print(frame_table(table.title, igos_table(table, found.frame())))
+    Console().print(frame_table(table.title, igos_table(table, found.frame()), caption))
     typer.echo(f"report: {written}")
 
 
@@ -126,6 +137,13 @@ def _settings(table: IgosTable, given: dict[str, Any]) -> IgosSettings:
     options = options_by_name(METHODS, methods, fields.get("method_options", {}))
     seed = settings_from(SaliencySpec, {"layer": "input", **_if_given("seed", fields)}).seed
     return IgosSettings(options, next(iter(layers), None), seed=seed)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (
+        f" and {more} more, in the table by tile" if more > 0 else ""
+    )
 
 
 def _if_given(name: str, fields: dict[str, Any]) -> dict[str, Any]:

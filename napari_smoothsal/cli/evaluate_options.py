@@ -20,8 +20,8 @@ Surrogate = Annotated[
 Data = Annotated[
     Path,
     typer.Option(
-        help="Folder of images at the model's resolution: with --masks, or with one sub-folder "
-        "per class, or with --labels."
+        help="Folder of images, with its sub-folders: with --masks, or with one sub-folder per "
+        "class, or with --labels. They are at the model's resolution, or see --mpp and --resize."
     ),
 ]
 Labels = Annotated[
@@ -45,8 +45,8 @@ Resize = Annotated[
 Masks = Annotated[
     Path,
     typer.Option(
-        help="Folder of masks with the images' base names; pixels are class indices, 255 is left "
-        "out."
+        help="Folder of masks with the images' base names, in sub-folders as theirs; pixels are "
+        "class indices, 255 is left out."
     ),
 ]
 Mpp = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pandas as pd
 
-from napari_smoothsal.cli.specs import image_scale
+from napari_smoothsal.cli.specs import AS_THEY_ARE, image_scale, tell_resolution
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.evaluation import paper, paper_masks
@@ -135,6 +135,7 @@ class WithMasks:
 
     def __init__(self, model: Model, choice: PaperChoice, tile_px: int | None) -> None:
         assert choice.masks is not None
+        tell_resolution(model, AS_THEY_ARE)
         self._model = model
         self._tiles = MaskedFolder(
             choice.data,

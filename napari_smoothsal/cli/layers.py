@@ -19,6 +19,7 @@ def layers(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List a model's layers with channels, stride, centre and what there is to denoise."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -34,9 +35,11 @@ def layers(
     if card.intended_use:
         typer.echo(card.intended_use)
     widest = max(len(info.name) for info in found)
-    table = Table(Column("layer", no_wrap=True, min_width=widest))  # names are there to be copied
-    for heading in ("channels", "stride px", "um/px", "centre px", "strided convs above"):
-        table.add_column(heading)
+    # Names are there to be copied, so that they keep their width in narrow terminals, too.
+    name = Column("layer", no_wrap=True, min_width=widest)
+    table = Table(name, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("channels", "stride\npx", "um/px", "centre\npx", "strided\nconvs\nabove"):
+        table.add_column(heading, no_wrap=True)
     for info in found:
         um = "" if card.input_mpp is None else f"{info.stride[0] * card.input_mpp:.3g}"
         centre = f"{info.centre[0]:g}"

@@ -10,7 +10,8 @@ import typer
 
 from napari_smoothsal.cli.app import DONE, NOTHING_STARTED, SOME_FAILED, command, complain
 from napari_smoothsal.cli.flags import fields_of, settings_flags
-from napari_smoothsal.cli.specs import COMBINED, explained, run_settings, specs_from
+from napari_smoothsal.cli.specs import COMBINED, at_first_layer, explained, run_settings, specs_from
+from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
@@ -51,6 +52,13 @@ def run(
     region: Annotated[
         str | None, typer.Option(help="X,Y,W,H in level-0 px; unset: the whole slide.")
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the slide, or --region of it, and its maps side by side into this PNG, PDF "
+            "or SVG file."
+        ),
+    ] = None,
     predict_only: Annotated[
         bool, typer.Option("--predict-only", help="Predictions only, no maps.")
     ] = False,
@@ -59,18 +67,28 @@ def run(
 ) -> None:
     """Compute saliency maps over slides and store them as OME-Zarr pyramids.
 
-    Several --layer, --denoising or --method give one map for each combination. The same command
-    run again resumes what is unfinished.
+    Several --layer, --denoising or --method give one map for each combination; without --layer it
+    is one of about 4 um per pixel. The same command run again resumes what is unfinished.
     """
-    specs = _specs(given, predict_only)
+    if predict_only and (fields := fields_of(SaliencySpec, given)):
+        raise SettingError(
+            f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
+            "leave one of the two away"
+        )
+    if predict_only and picture is not None:
+        raise SettingError("--predict-only makes no maps, so there is none for --picture")
+    specs = [] if predict_only else specs_from(given)
     settings = run_settings(given, region)
     from napari_smoothsal.models import load_model
+    from napari_smoothsal.render.figure import run_figure
     from napari_smoothsal.runs import explain_slides
     from napari_smoothsal.runs.layout import SUFFIX
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.find import slides_among
 
     loaded = load_model(model, surrogate, calibration)
+    if specs and "layer" not in given:
+        specs = at_first_layer(specs, loaded)
     if calibration is not None:
         _tell_uncalibrated(loaded, specs, settings["tiling"].tile_px, calibration.name)
     found = slides_among(slides)
@@ -78,19 +96,15 @@ def run(
         with open_slide(found[0], mpp=mpp) as slide:
             store = out or Path(slide.name + SUFFIX)
             done = explained(slide, loaded, specs, store, settings)
-            raise typer.Exit(_summary(done))
+            code = _summary(done)
+            if picture is not None and not done.tiles.empty:
+                run_figure(slide, done, picture)
+                typer.echo(f"picture: {picture}")
+            raise typer.Exit(code)
+    if picture is not None:
+        raise SettingError(f"--picture {picture.name} is of one slide; give one, not a folder")
     results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
     raise typer.Exit(_batch_summary(results))
-
-
-def _specs(given: dict[str, Any], predict_only: bool) -> list[SaliencySpec]:
-    fields = fields_of(SaliencySpec, given)
-    if predict_only and fields:
-        raise SettingError(
-            f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
-            "leave one of the two away"
-        )
-    return [] if predict_only else specs_from(given)
 
 
 def _tell_uncalibrated(
@@ -133,7 +147,21 @@ def _summary(run: Run) -> int:
         typer.echo(
             f"in {count} of them no pixel is predicted as {target!r}: its maps are zero there"
         )
+    if weak := len(run.weakly_predicted):
+        typer.echo(
+            f"{weak} of them are {UNSURE}, with a probability below {LEAST_PROBABILITY:g}: their "
+            "maps are of a decision that is hardly one"
+        )
+    for target, count in _predicted_otherwise(run).items():
+        typer.echo(
+            f"{count} of them are predicted as another class than {target!r}, which their maps "
+            "explain: viewer and pictures hatch them"
+        )
     if len(run.maps):
+        for key in _not_denoised(run):
+            typer.echo(
+                f"{key}: equal to the original's, as no strided convolution lies above the layer"
+            )
         for key, run_map in run.maps.items():
             for words in said_of(run_map):
                 typer.echo(f"{key}: {words}")
@@ -167,6 +195,17 @@ def _missed(run: Run) -> dict[str, float]:
     return {key: delta for key, delta in medians.items() if delta > _ROUNDING}
 
 
+def _predicted_otherwise(run: Run) -> dict[str, int]:
+    """Tiles that are predicted as another class than their maps explain, by target."""
+    counts = {m.target: len(run.tiles_of_another_class(m)) for m in run.maps.values()}
+    return {target: count for target, count in counts.items() if count}
+
+
+def _not_denoised(run: Run) -> list[str]:
+    """Keys of maps whose denoising had nothing to do."""
+    return [key for key, run_map in run.maps.items() if run_map.idle_denoising]
+
+
 def _nothing_to_explain(run: Run) -> dict[str, int]:
     """Tiles in which nothing is predicted as a target, by target."""
     tiles = run.tiles
@@ -197,9 +236,11 @@ def _batch_summary(results: Sequence[SlideResult]) -> int:
             continue
         tiles = result.run.tiles
         bad = int((tiles.status == "failed").sum())
+        weak = len(result.run.weakly_predicted)
         typer.echo(
             f"{result.name}: {result.run.status}, {len(tiles)} tiles"
             + (f", {bad} failed" if bad else "")
+            + (f", {weak} {UNSURE}" if weak else "")
             + f" -> {result.run.path}"
         )
         errors += bool(bad)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from napari_smoothsal.cli.app import complain
 from napari_smoothsal.cli.flags import fields_of, settings_from
 from napari_smoothsal.cli.options import options_by_name
 from napari_smoothsal.core.errors import SettingError
@@ -20,23 +21,39 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs import Run, RunPlan
     from napari_smoothsal.slides import Slide
 
+AS_THEY_ARE = "bring images and masks of another one to it first"
+"""Remedy where a mask would have to be resized with its image."""
+
 COMBINED = ("layer", "denoising", "method")
 """Fields that may be given several times: one map for each combination."""
+
+
+def at_first_layer(specs: Sequence[SaliencySpec], model: Model) -> list[SaliencySpec]:
+    """Specs for which no layer was given, at one of the model's, which is told.
+
+    Methods that change the image make maps of the image; of others see `start_layer`.
+    """
+    from napari_smoothsal.attribution import METHODS
+    from napari_smoothsal.attribution.base import ImageMethod
+    from napari_smoothsal.models.layers import start_layer
+
+    of_images = all(isinstance(METHODS[spec.method], ImageMethod) for spec in specs)
+    layer = "input" if of_images else start_layer(model.layers())
+    typer.echo(f"layer: {layer}, as no --layer was given (`smoothsal layers MODEL` lists them)")
+    return [spec.model_copy(update={"layer": layer}) for spec in specs]
 
 
 def specs_from(given: dict[str, Any]) -> list[SaliencySpec]:
     """A spec for each combination of what was given, for slides.
 
+    Where no layer was given it is the image, until the model is known: see `at_first_layer`.
+
     Raises
     ------
     SmoothsalError
-        If no layer was given, or a value cannot work, whatever the model and the slide.
+        If a value cannot work, whatever the model and the slide.
     """
-    fields = fields_of(SaliencySpec, given)
-    if "layer" not in fields:
-        raise SettingError(
-            "give at least one --layer (`smoothsal layers MODEL` lists them), or --predict-only"
-        )
+    fields = {"layer": ["input"]} | fields_of(SaliencySpec, given)
     from napari_smoothsal.attribution import METHODS
     from napari_smoothsal.denoise import DENOISINGS
 
@@ -69,9 +86,8 @@ def spec_from(given: dict[str, Any]) -> SaliencySpec:
     SmoothsalError
         As `specs_from`.
     """
-    if "layer" not in given:
-        raise SettingError("give --layer (`smoothsal layers MODEL` lists them)")
-    (spec,) = specs_from(given | {name: [given[name]] for name in COMBINED if name in given})
+    listed = {name: [given[name]] for name in COMBINED if name in given}
+    (spec,) = specs_from(given | listed)
     return spec
 
 
@@ -146,8 +162,29 @@ def _tell_plan(plan: RunPlan) -> None:
     )
 
 
+def tell_resolution(model: Model, remedy: str) -> None:
+    """Warn that images, which say no resolution, are taken to be at the model's.
+
+    Parameters
+    ----------
+    model
+        Whose resolution is supposed; nothing is said where its card has none.
+    remedy
+        What to do if it is not.
+    """
+    if model.card.input_mpp is not None:
+        complain(
+            "warning",
+            f"images have no resolution: they are taken to be at the model's "
+            f"{model.card.input_mpp:g} um per pixel; {remedy}",
+        )
+
+
 def image_scale(model: Model, mpp: float | None, resize: int | None) -> float:
     """Px of images per px of a model's tile; 1 where they have no resolution.
+
+    Where neither is given that is a supposition, and told: maps of images at another resolution
+    look as good and mean nothing.
 
     Raises
     ------
@@ -155,6 +192,8 @@ def image_scale(model: Model, mpp: float | None, resize: int | None) -> float:
         If both are given, or the model has no resolution to compare theirs with.
     """
     if mpp is None:
+        if resize is None:
+            tell_resolution(model, "give --mpp, theirs or this one")
         return 1.0
     if resize is not None:
         raise SettingError(

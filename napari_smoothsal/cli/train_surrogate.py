@@ -158,7 +158,8 @@ def _source(
 ) -> TileSource:
     side = model.card.input_size
     if data is not None:
-        from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
+        from napari_smoothsal.slides.folder_tiles import FolderTiles
+        from napari_smoothsal.slides.labelled import images_in
 
         scale = image_scale(model, mpp, resize)
         return FolderTiles(images_in(data), side, scale, resize)

@@ -10,7 +10,7 @@ import typer
 from napari_smoothsal.cli.app import command
 from napari_smoothsal.cli.evaluate_options import ModelName, Surrogate
 from napari_smoothsal.cli.flags import settings_flags, settings_from
-from napari_smoothsal.cli.specs import region_from, spec_from
+from napari_smoothsal.cli.specs import at_first_layer, region_from, spec_from, tell_resolution
 from napari_smoothsal.core.checks import TrustCheck
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.perturbation import Perturbation
@@ -59,8 +59,9 @@ def trust(
 ) -> None:
     """Test whether one map is faithful to its model: what was tested, how, and what came of it.
 
-    Explains the class that the model predicts unless --target names another. A prediction of low
-    confidence, or a wrong one (--label), is explained and flagged.
+    Explains the class that the model predicts unless --target names another, at --layer or, where
+    none is given, a layer of about 4 um per pixel. A prediction of low confidence, or a wrong one
+    (--label), is explained and flagged.
     """
     place = _place(at, region)
     if place is None and mpp is not None:
@@ -78,6 +79,8 @@ def trust(
     from napari_smoothsal.render.trust_figure import write_trust
 
     loaded = load_model(model, surrogate)
+    if "layer" not in given:
+        (spec,) = at_first_layer([spec], loaded)
     if place is None:
         image, name = _of_image(source, loaded)
     else:
@@ -168,4 +171,5 @@ def _of_image(path: Path, model: Model) -> tuple[torch.Tensor, str]:
             f"{path.name} has {width} x {height} px, and model {model.card.name!r} takes tiles of "
             f"{side} x {side}; give one tile, or of a slide its middle as --at X,Y"
         )
+    tell_resolution(model, "bring the image to it first")
     return torch.from_numpy(read_picture(path).copy()).movedim(-1, 0).contiguous(), "image"

@@ -5,14 +5,34 @@ Here, where nothing needs torch, so that flags of commands can be made of it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from napari_smoothsal.core.settings import Settings
 
 LEAST_PROBABILITY = 0.8
 """A prediction with less is weak."""
+WRONG = "predicted wrongly"
+UNSURE = "weakly predicted"
+"""Marks of tiles that are explained like any other: a map of them may be one of what fools the
+model."""
+
+
+def weakly_predicted(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """(n,) where no outcome has a probability of `LEAST_PROBABILITY`.
+
+    Parameters
+    ----------
+    probabilities
+        (n, classes) of tiles; what one logit does not give its class it gives the other outcome.
+        Where they are not known nothing is weak.
+    """
+    if probabilities.shape[1] == 1:
+        probabilities = np.concatenate([probabilities, 1 - probabilities], 1)
+    return np.asarray(probabilities.max(1) < LEAST_PROBABILITY)
 
 
 class Randomisation(Settings):

@@ -19,7 +19,7 @@ from napari_smoothsal.attribution import METHODS, Explainer
 from napari_smoothsal.attribution.baselines import baseline_of
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.optimised_masks import OptimisedMasks, optimise_masks
-from napari_smoothsal.core.checks import LEAST_PROBABILITY
+from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE, WRONG
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.evaluation.igos_tables import Entry, IgosTable
@@ -28,8 +28,6 @@ from napari_smoothsal.evaluation.mask_curves import MaskCurves, mask_curves
 from napari_smoothsal.evaluation.paper import Tiles, Told, chunks
 from napari_smoothsal.models import Model
 
-WRONG = "predicted wrongly"
-UNSURE = "weakly predicted"
 STILL_SEEN = "seen without the tile"
 
 MOST_WITHOUT = 0.5

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from napari_smoothsal.core.checks import LEAST_PROBABILITY
+from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE, WRONG
 from napari_smoothsal.evaluation.igos_measuring import (
     MOST_WITHOUT,
     STILL_SEEN,
-    UNSURE,
-    WRONG,
 )
 from napari_smoothsal.evaluation.igos_tables import OURS, IgosTable
 from napari_smoothsal.evaluation.paired import paired

@@ -154,6 +154,28 @@ class IgosTable:
         for entry in self.entries:
             METHODS[entry.method].options(**entry.told(min(self.sizes), _PAPERS_TILE_PX, given))
 
+    def amounts(self, given: Mapping[str, Mapping[str, Any]]) -> str:
+        """How many iterations, masks or steps its rows take, in words.
+
+        Parameters
+        ----------
+        given
+            Options by method.
+        """
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            told = entry.told(min(self.sizes), _PAPERS_TILE_PX, given)
+            options = METHODS[entry.method].options(**told)
+            for what in ("iterations", "masks", "steps"):
+                if hasattr(options, what):
+                    count = getattr(options, what)
+                    amount = f"{count} {what.removesuffix('s') if count == 1 else what}"
+                    found.setdefault(amount, []).append(entry.name)
+                    break
+        if len(found) == 1:
+            return next(iter(found))
+        return ", ".join(f"{amount} ({', '.join(names)})" for amount, names in found.items())
+
     def published(self) -> pd.DataFrame | None:
         """The paper's rows: ``method``, ``mask_size`` and what was measured; None: it has none."""
         if self.source is None:

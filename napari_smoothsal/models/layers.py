@@ -57,6 +57,18 @@ def main_layers(layers: Sequence[LayerInfo]) -> list[str]:
     return list(main.values())
 
 
+START_STRIDE = 8
+"""At 0.5 um per pixel a stride of 8 is 4 um: a few pixels across a tumour nucleus, and enough
+strided convolutions above for the denoising to matter."""
+
+
+def start_layer(layers: Sequence[LayerInfo]) -> str:
+    """The one to begin with where nobody chose: of the main ones that of about 4 um per pixel."""
+    names = set(main_layers(layers))
+    main = [info for info in layers if info.name in names] or list(layers)
+    return min(main, key=lambda info: abs(max(info.stride) - START_STRIDE)).name
+
+
 def layers_of(trace: Trace) -> list[LayerInfo]:
     """Layers of a traced pass, ``input`` first, then in order of execution.
 

@@ -68,6 +68,8 @@ def comparison_figure(
     calibrated &= all(is_calibrated(run.maps[key]) for keys in rows for key in keys)
     hatched = False
     limits: list[str] = []
+    first = run.maps[rows[0][0]]
+    alike = all(legend(run.maps[key]) == legend(first) for keys in rows for key in keys)
     width = 1 + max(len(row) for row in rows)
     figure, axes = _panels(len(rows), width)
     for row, keys in zip(axes, rows, strict=True):
@@ -86,21 +88,39 @@ def comparison_figure(
             hatched |= _hatch(axis, run, run_map, region, picture.shape[:2])
             step = run_map.scale_um[0]
             spec = run_map.spec
+            said = "" if alike else f": {' / '.join(legend(run_map)[::-1])}"
             axis.set_title(
                 f"{spec.layer_label} ({step:.3g} \u00b5m/px), {plain(spec.denoising_label)}\n"
-                f"{plain(spec.method_label)}",
+                f"{plain(spec.method_label)}{said}",
                 fontsize=9,
             )
     for axis in axes.flat:
         axis.set_axis_off()
-    first = run.maps[rows[0][0]]
-    zero = BELOW if calibrated else at_zero(first)
-    _add_legend(figure, first, palette, hatched, "; ".join(dict.fromkeys(limits)), zero)
+    zero = BELOW if calibrated else at_zero(first) if alike else "zero"
+    ends = legend(first) if alike else ("the second said above a map", "the first said above a map")
+    _add_legend(figure, ends, palette, hatched, "; ".join(dict.fromkeys(limits)), zero)
     name = run.provenance["model"]["name"]
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+
+
+def run_figure(slide: Slide, run: Run, path: Path) -> None:
+    """Write a picture of all maps of a run: one row per denoising, over all that was explained.
+
+    Parameters
+    ----------
+    slide, run
+        The run and the slide it was made of.
+    path
+        PNG, PDF or SVG file.
+    """
+    rows: dict[str, list[str]] = {}
+    for key, run_map in run.maps.items():
+        rows.setdefault(run_map.spec.denoising_label, []).append(key)
+    x, y, w, h = run.provenance["region"]
+    comparison_figure(slide, run, list(rows.values()), (x, y, w, h), path)
 
 
 def sampled(
@@ -211,9 +231,14 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
 
 
 def _add_legend(
-    figure: Figure, run_map: RunMap, palette: Palette, hatched: bool, limit: str, zero: str
+    figure: Figure,
+    ends: tuple[str, str],
+    palette: Palette,
+    hatched: bool,
+    limit: str,
+    zero: str,
 ) -> None:
-    supports, against = legend(run_map)
+    supports, against = ends
     colours = LinearSegmentedColormap.from_list(
         "saliency", [(place, colour[:3]) for place, colour in palette.stops]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -18,18 +19,19 @@ from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.render.words import plain
 
 _CYCLE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C6BB1", "#7F7F00")
+_LETTERS_PER_IN = 14
 _MOST_TILES = 6
 """So many are drawn at most, the first."""
 
 
-def curves_figure(ordered: Sequence[Ordered], title: str, path: Path) -> None:
+def curves_figure(ordered: Sequence[Ordered], title: str, path: Path, caption: str) -> None:
     """Draw mean curves of insertion and deletion, a column for each mask size.
 
     Parameters
     ----------
     ordered
         Of the tiles that count.
-    title, path
+    title, path, caption
         Of the picture; a PNG, PDF or SVG file.
     """
     sizes = list(dict.fromkeys(one.mask_px for one in ordered))
@@ -60,10 +62,11 @@ def curves_figure(ordered: Sequence[Ordered], title: str, path: Path) -> None:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=11)
+    _add_caption(figure, caption)
     figure.savefig(path)
 
 
-def bars_figure(summary: pd.DataFrame, value: str, title: str, path: Path) -> None:
+def bars_figure(summary: pd.DataFrame, value: str, title: str, path: Path, caption: str) -> None:
     """Draw one figure of each row, the paper's beside.
 
     Parameters
@@ -72,7 +75,7 @@ def bars_figure(summary: pd.DataFrame, value: str, title: str, path: Path) -> No
         An `igos_table`.
     value
         Its column.
-    title, path
+    title, path, caption
         Of the picture; a PNG, PDF or SVG file.
     """
     priced = "sparsity" in summary
@@ -94,17 +97,18 @@ def bars_figure(summary: pd.DataFrame, value: str, title: str, path: Path) -> No
     axis.axhline(0, color="#666666", linewidth=0.8)
     axis.legend(frameon=False, fontsize=8)
     axis.set_title(title, fontsize=11)
+    _add_caption(figure, caption)
     figure.savefig(path)
 
 
-def masks_figure(found: IgosFound, title: str, path: Path) -> None:
+def masks_figure(found: IgosFound, title: str, path: Path, caption: str) -> None:
     """Draw what each row's mask hides of the first tiles: bright over the darkened tile.
 
     Parameters
     ----------
     found
         Of a table that is drawn.
-    title, path
+    title, path, caption
         Of the picture; a PNG, PDF or SVG file.
     """
     tiles = list(found.pictures)[:_MOST_TILES]
@@ -118,7 +122,7 @@ def masks_figure(found: IgosFound, title: str, path: Path) -> None:
     for tile, line in zip(tiles, axes, strict=True):
         picture = found.pictures[tile].movedim(0, -1).numpy()
         line[0].imshow(picture)
-        line[0].set_title("tile", fontsize=8)
+        line[0].set_title(_wrapped(tile, 24), fontsize=7)
         for one, axis in zip(of_tile[tile], line[1:], strict=True):
             hidden = 1 - Upsampling(len(one.mask), found.pictures[tile][0].float())(one.mask)
             axis.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=255)
@@ -132,4 +136,15 @@ def masks_figure(found: IgosFound, title: str, path: Path) -> None:
     for axis in axes.flat:
         axis.set_axis_off()
     figure.suptitle(title, fontsize=11)
+    _add_caption(figure, caption)
     figure.savefig(path)
+
+
+def _add_caption(figure: Figure, caption: str) -> None:
+    letters = int(_LETTERS_PER_IN * figure.get_figwidth())
+    figure.supxlabel(_wrapped(caption, letters), fontsize=8)
+
+
+def _wrapped(text: str, letters: int) -> str:
+    """In lines of so many letters at most."""
+    return "\n".join(wrap(text, letters))

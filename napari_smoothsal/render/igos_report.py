@@ -53,12 +53,15 @@ class IgosReport:
         Sentences on what was measured, and on what.
     found
         The measurements.
+    caption
+        Below each picture: on how many tiles, by how much work.
     """
 
     model: str
     table: IgosTable
     how: Sequence[str]
     found: IgosFound
+    caption: str
 
     def write_rows(self, folder: Path) -> None:
         """Write the table by tile alone, as far as it is."""
@@ -84,19 +87,19 @@ class IgosReport:
         picture = folder / f"{name}.png"
         title = f"{self.model}: {table.title} of iGOS++"
         if table.measures != "areas":
-            bars_figure(summary, table.measures, title, picture)
+            bars_figure(summary, table.measures, title, picture, self.caption)
         else:
             kept = set(counted(rows)["tile"])
             ordered = [one for one in self.found.ordered if one.tile in kept]
-            curves_figure(ordered, title, picture)
+            curves_figure(ordered, title, picture, self.caption)
             self._courses(ordered).to_csv(
                 folder / f"{name}_curves.csv", index=False, float_format="%.6g"
             )
-        parts.append(f"![{table.title}]({picture.name})")
+        parts += [f"![{table.title}]({picture.name})", f"*{self.caption}*"]
         if table.drawn:
             masks = folder / f"{name}_masks.png"
-            masks_figure(self.found, title, masks)
-            parts.append(f"![Masks]({masks.name})")
+            masks_figure(self.found, title, masks, self.caption)
+            parts += [f"![Masks]({masks.name})", f"*{self.caption}*"]
         compared = igos_compared(rows) if table.measures == "areas" else pd.DataFrame()
         if len(compared):
             compared.to_csv(folder / f"{name}_compared.csv", index=False, float_format="%.6g")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from napari_smoothsal.render.words import plain
@@ -18,8 +21,13 @@ if TYPE_CHECKING:
     from napari_smoothsal.evaluation.overlap import Overlap
 
 
-def total_variation_table(run: Run) -> Table:
+_BOUNDLESS = 10_000
+
+
+def total_variation_table(run: Run, width: int | None = None) -> Table:
     """Total variation of a run's maps, one row per layer, one column per denoising and method.
+
+    Where they are too many for a terminal of so many letters (None: this one), one row per map.
 
     Mean and standard deviation over tiles, of the raw maps before channels are combined (of the
     channel, where one was chosen); below,
@@ -41,16 +49,40 @@ def total_variation_table(run: Run) -> Table:
         cells = rows.setdefault(spec.layer_label, {})
         # Maps that differ in something else, the amount of noise say, stand below each other.
         cells[column] = f"{cells[column]}\n{text}" if column in cells else text
-    table = Table(
-        title="total variation, mean +- std over tiles; less is smoother, white noise has 2.8",
-        caption="se: relative standard error of a map over what it draws: noise samples, masks",
-    )
-    table.add_column("layer")
-    for denoising, method, target in columns:
-        table.add_column(f"{denoising}\n{method}, {target}", justify="right")
+    table = _total_variation()
+    table.add_column("layer", min_width=max(map(len, rows), default=1))
+    for column in columns:
+        denoising, method, target = column
+        texts = [line for cells in rows.values() for line in cells.get(column, "").split("\n")]
+        least = max(map(len, [*texts, *f"{denoising} {method}, {target}".split()]))
+        table.add_column(f"{denoising}\n{method}, {target}", justify="right", min_width=least)
     for layer, cells in rows.items():
         table.add_row(layer, *(cells.get(column, "") for column in columns))
-    return table
+    if _fits(width or Console().width, table):
+        return table
+    long = _total_variation()
+    for heading in ("layer", "denoising, method, target"):
+        long.add_column(heading)
+    long.add_column("", justify="right", no_wrap=True)
+    for layer, cells in rows.items():
+        for (denoising, method, target), text in cells.items():
+            long.add_row(layer, f"{denoising}, {method}, {target}", text)
+    return long
+
+
+def _fits(width: int, table: Table) -> bool:
+    """Whether it has room without cutting what its columns want whole."""
+    boundless = Console(width=_BOUNDLESS)
+    return Measurement.get(boundless, boundless.options, table).minimum <= width
+
+
+def _total_variation() -> Table:
+    return Table(
+        title="total variation, mean +- std over tiles; less is smoother, white noise has 2.8",
+        caption="se: relative standard error of a map over what it draws: noise samples, masks",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
 
 
 def overlap_table(measured: Overlap) -> Table:
@@ -102,12 +134,56 @@ def localisation_tables(frame: pd.DataFrame) -> tuple[Table, Table]:
     return right, where
 
 
-def frame_table(title: str, frame: pd.DataFrame) -> Table:
-    """Any small frame as it is."""
-    table = Table(title=title, box=SIMPLE_HEAD)
+def frame_table(
+    title: str, frame: pd.DataFrame, caption: str = "", width: int | None = None
+) -> Table:
+    """Any small frame, in a terminal of any width, with no number cut.
+
+    Where there is no room, what is the same in all rows stands below; and if that is not enough,
+    so do the names of the last columns, which the CSV has.
+
+    Parameters
+    ----------
+    title, caption
+        Above and below.
+    frame
+        Of numbers and words.
+    width
+        Letters of a line; None: those of this terminal.
+    """
+    fits = partial(_fits, width or Console().width)
+    shown, below = list(frame), [caption] if caption else []
+    if not fits(_table(title, frame, 1)):
+        alike = [c for c in shown if len(frame) > 1 and frame[c].astype(str).nunique() == 1]
+        if alike:
+            said = ", ".join(f"{plain(str(c))} {_cell(frame[c].iloc[0])}" for c in alike)
+            below.append(f"in all rows: {said}")
+        shown = [c for c in shown if c not in alike] or shown
+    count = len(shown)
+    while count > 1 and not fits(_table(title, frame[shown[:count]], 0)):
+        count -= 1
+    if count < len(shown):
+        below.append("only in the CSV: " + ", ".join(plain(str(c)) for c in shown[count:]))
+    table = _table(title, frame[shown[:count]], 1)
+    if not fits(table):
+        table = _table(title, frame[shown[:count]], 0)
+    table.caption = "; ".join(below) or None
+    return table
+
+
+def _table(title: str, frame: pd.DataFrame, gap: int) -> Table:
+    """Numbers and the words of headings whole, a gap to both sides of a column."""
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, gap), pad_edge=False)
     for name in frame.columns:
+        cells = [_cell(value) for value in frame[name]]
+        heading = plain(str(name)).split()
         numbers = frame[name].dtype.kind in "fiu"
-        table.add_column(plain(str(name)), justify="right" if numbers else "left")
+        least = heading + (cells if numbers else " ".join(cells).split())
+        table.add_column(
+            "\n".join(heading),
+            justify="right" if numbers else "left",
+            min_width=max(map(len, least), default=1),
+        )
     for row in frame.itertuples(index=False):
         table.add_row(*map(_cell, row))
     return table

@@ -331,6 +331,7 @@ def _saliency_pyramids(
                 "displacement": asdict(displacement),
                 **_measured(limits_of(spec, label, plan.grid.tile_px), magnitude),
                 "changes_network": explainer.plans[index].denoising.changes_network,
+                "idle_denoising": explainer.idle_denoising(explainer.plans[index]),
             },
         )
         for index, (key, spec, label, layer, method, displacement, magnitude, placed) in enumerate(

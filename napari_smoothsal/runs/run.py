@@ -11,6 +11,7 @@ import pandas as pd
 import zarr
 
 from napari_smoothsal.core.calibration import Calibration
+from napari_smoothsal.core.checks import weakly_predicted
 from napari_smoothsal.core.displacement import Displacement
 from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
@@ -49,6 +50,8 @@ class RunMap:
         (h, w) of level 0 without its padding.
     changes_network
         Whether the denoising makes another network of the model.
+    idle_denoising
+        Whether the denoising had nothing to do, so that the map is the original's.
     normal_magnitude
         The 99.9th percentile of such a map's magnitudes on the model's own normal tissue; None
         where there is none.
@@ -79,6 +82,7 @@ class RunMap:
         )
         # A store may be older than these.
         self.changes_network: bool = own.get("changes_network", False)
+        self.idle_denoising: bool = own.get("idle_denoising", False)
         self.of_the_target: bool = own.get("of_the_target", True)
         self.normal_magnitude: float | None = own.get("normal_magnitude")
         calibration = own.get("calibration")
@@ -242,6 +246,21 @@ class Run:
             return tiles[:0]
         done = tiles["status"] == "done"
         return tiles[done & (tiles["predicted"] != run_map.target)]
+
+    @property
+    def weakly_predicted(self) -> pd.DataFrame:
+        """The tiles whose predicted class has a probability below `LEAST_PROBABILITY`.
+
+        They are explained like any other, but little speaks for what their maps explain. None of a
+        model that decides per pixel, which has no one probability of a tile.
+        """
+        tiles = self.tiles
+        if self.class_map is not None:
+            return tiles[:0]
+        names = self._own["identity"]["model"]["class_names"]
+        given = tiles[[f"p_{name}" for name in names]].to_numpy(float)
+        done = (tiles["status"] == "done").to_numpy()
+        return tiles[done & weakly_predicted(given)]
 
     @property
     def overview(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Pair, Pair]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_smoothsal.core.errors import SettingError, SlideError
-from napari_smoothsal.slides.labelled import SUFFIXES, read_picture
+from napari_smoothsal.slides.labelled import read_picture
 from napari_smoothsal.slides.turning import turned
 
 _KEPT_IMAGES = 8
@@ -128,22 +128,3 @@ def _resized(image: NDArray[np.uint8], shorter_side: int) -> NDArray[np.uint8]:
     height, width = (int(shorter_side * n / shorter) for n in image.shape[:2])
     picture = Image.fromarray(image)
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Image files of a folder and its sub-folders.
-
-    Raises
-    ------
-    SlideError
-        If there are none.
-    """
-    if not folder.is_dir():
-        raise SlideError(f"there is no folder {folder.name!r}")
-    files = (f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-    found = sorted(files)
-    if not found:
-        raise SlideError(
-            f"folder {folder.name!r} has no images; give {', '.join(sorted(SUFFIXES))}"
-        )
-    return found

@@ -1,4 +1,4 @@
-"""ImageFolder: tiles of the images that lie in one folder, of which no class is known."""
+"""ImageFolder: tiles of the images in a folder, of which no class is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from napari_smoothsal.slides.folder_tiles import FolderTiles
-from napari_smoothsal.slides.labelled import SUFFIXES
+from napari_smoothsal.slides.labelled import images_in
 
 
 class ImageFolder:
@@ -17,22 +17,31 @@ class ImageFolder:
     Parameters
     ----------
     folder
-        With images; what lies in its sub-folders does not count.
+        With images, in sub-folders or not.
     side, scale, shorter_side
         See `FolderTiles`; tiles are cut from the middle.
+    files
+        Those of the folder's that are wanted; None: all.
     """
 
     def __init__(
-        self, folder: Path, side: int, scale: float = 1.0, shorter_side: int | None = None
+        self,
+        folder: Path,
+        side: int,
+        scale: float = 1.0,
+        shorter_side: int | None = None,
+        files: Sequence[Path] | None = None,
     ) -> None:
-        self._tiles = FolderTiles(_images(folder), side, scale, shorter_side)
+        self._folder = folder
+        files = images_in(folder) if files is None else files
+        self._tiles = FolderTiles(files, side, scale, shorter_side)
 
     def __len__(self) -> int:
         return len(self._tiles)
 
     def name(self, index: int) -> str:
-        """A tile's file."""
-        return self._tiles.files[index].name
+        """A tile's file, from the folder on."""
+        return self._tiles.files[index].relative_to(self._folder).as_posix()
 
     def images(self, indices: Sequence[int]) -> torch.Tensor:
         """(n, 3, side, side) uint8."""
@@ -40,9 +49,5 @@ class ImageFolder:
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether images lie in a folder itself, not just in sub-folders."""
-    return folder.is_dir() and bool(_images(folder))
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    """Whether images lie in a folder itself, not just in sub-folders, which are classes then."""
+    return any(path.parent == folder for path in images_in(folder))

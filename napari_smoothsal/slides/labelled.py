@@ -1,4 +1,4 @@
-"""Images with masks from two folders: what a segmentation is measured against."""
+"""Images in folders, and with masks from two folders: what a segmentation is measured against."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def masked_tiles(images: Path, masks: Path) -> Iterator[MaskedTile]:
     Parameters
     ----------
     images, masks
-        Folders. Masks have one channel of class indices; a palette's indices count, not its
-        colours.
+        Folders, with sub-folders of the same names or without. Masks have one channel of class
+        indices; a palette's indices count, not its colours.
 
     Raises
     ------
@@ -62,7 +62,7 @@ class MaskedPair(NamedTuple):
     Attributes
     ----------
     name
-        Base name of both.
+        Base name of both, with the sub-folders they are in.
     image, mask
         Their paths.
     """
@@ -78,7 +78,9 @@ class MaskedPair(NamedTuple):
 
 def masked_pairs(images: Path, masks: Path) -> list[MaskedPair]:
     """The files that `masked_tiles` reads; raises SlideError where one of them is missing."""
-    pictures, labels = _files(images), _files(masks)
+    labels = _files(masks)
+    # Masks may lie in a sub-folder of the images.
+    pictures = {n: file for n, file in _files(images).items() if masks not in file.parents}
     missing = sorted(pictures.keys() - labels.keys())
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -90,9 +92,30 @@ def masked_pairs(images: Path, masks: Path) -> list[MaskedPair]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
+    """By their place in the folder, without suffix."""
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in images_in(folder)}
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files of a folder and of all its sub-folders, sorted.
+
+    Every folder of images is read by this, with labels, with masks or with neither. Files and
+    folders whose names begin with a dot are left out: previews and the like.
+
+    Raises
+    ------
+    SlideError
+        If there are none.
+    """
     if not folder.is_dir():
         raise SlideError(f"there is no folder {folder.name!r}")
-    found = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES}
+    found = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
     if not found:
         raise SlideError(
             f"folder {folder.name!r} has no images; give {', '.join(sorted(SUFFIXES))}"

@@ -12,7 +12,7 @@ import torch
 
 from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.slides.folder_tiles import FolderTiles
-from napari_smoothsal.slides.labelled import SUFFIXES
+from napari_smoothsal.slides.labelled import images_in
 
 _SYNSET = re.compile(r"n\d{8}")
 _LISTED = 10
@@ -116,10 +116,8 @@ def _synsets(folder: Path, class_names: Sequence[str]) -> dict[str, str]:
 
 
 def _sub_folders(folder: Path) -> Iterator[tuple[Path, str, str]]:
-    if not folder.is_dir():
-        raise SlideError(f"there is no folder {folder.name!r}")
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.parent != folder:
+    for path in images_in(folder):
+        if path.parent != folder:
             name = path.relative_to(folder).parts[0]
             yield path, name, f"sub-folder of {folder.name!r}"
 

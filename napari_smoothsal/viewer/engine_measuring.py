@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer, Stopped
+from napari_smoothsal.core.checks import weakly_predicted
 from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred
 from napari_smoothsal.evaluation.prediction_difference import (
@@ -115,6 +116,9 @@ def predicted(request: Predict, slide: Slide, model: Model, stop: Stop) -> Predi
             distance = _difference(before, after, model)
             every += distance[0]
             target += distance[1]
+    # Means over pixels are no one probability of a tile.
+    weak = sum(int(weakly_predicted(p.numpy()).sum()) for p in original)
+    weak *= not model.readout.dense
     counts = np.bincount(torch.cat(labels).numpy()) if labels else np.zeros(0, np.int64)
     return Predicted(
         id=request.id,
@@ -125,6 +129,7 @@ def predicted(request: Predict, slide: Slide, model: Model, stop: Stop) -> Predi
         difference_all=_mean(every),
         difference_label=_mean(target),
         predicted={name: int(n) for name, n in zip(outcomes, counts.tolist(), strict=False) if n},
+        weak=weak,
     )
 
 

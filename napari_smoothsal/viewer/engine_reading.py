@@ -33,6 +33,8 @@ def reading_of(run: Run, model: Model) -> Reading:
             if (mean := _mean(good[f"p_{name}"])) is not None
         },
         predicted={str(k): int(v) for k, v in good["predicted"].value_counts().items()},
+        weak=len(run.weakly_predicted),
+        otherwise=len(run.tiles_of_another_class(shown)),
     )
 
 

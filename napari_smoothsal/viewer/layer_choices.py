@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from napari_smoothsal.models.layers import main_layers
+from napari_smoothsal.models.layers import main_layers, start_layer
 from napari_smoothsal.viewer.offered import LayerChoice
 
 if TYPE_CHECKING:
     from napari_smoothsal.models import LayerInfo
-
-START_STRIDE = 8
-"""At 0.5 um per pixel a stride of 8 is 4 um: a few pixels across a tumour nucleus, and enough
-strided convolutions above for the denoising to matter."""
 
 
 def layer_choices(
@@ -37,9 +33,4 @@ def layer_choices(
         )
         for info in ordered
     ]
-    start = min(
-        (choice for choice in offered if choice.main),
-        key=lambda choice: abs(choice.stride - START_STRIDE),
-        default=offered[0],
-    )
-    return offered, start.name
+    return offered, start_layer(layers)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.viewer.asked import Predict
 from napari_smoothsal.viewer.asking import Job
@@ -187,7 +188,8 @@ class PredictionsDock(MeasuringDock):
             return
         counts = ", ".join(f"{n} {name}" for name, n in found.predicted.items())
         some = f" of {found.of}, spread over the view" if found.of > found.tiles else ""
-        self._counted = f"{found.tiles} tiles{some}: {counts}. Mean probability of a tile."
+        weak = f"; {found.weak} {UNSURE}, below {LEAST_PROBABILITY:g}" if found.weak else ""
+        self._counted = f"{found.tiles} tiles{some}: {counts}{weak}. Mean probability of a tile."
         self.say(self._counted)
         heads = ["", "model"] + ([denoising] if found.denoised is not None else [])
         for column, text in enumerate(heads):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE
 from napari_smoothsal.viewer.told import Reading
 
 WHITE_NOISE = 2.8
@@ -58,6 +59,16 @@ def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]
         lines.append(
             f"In {reading.empty} of them no pixel is predicted as {reading.target}: the map is "
             "zero there."
+        )
+    if reading.weak:
+        lines.append(
+            f"<b>{_tiles(reading.weak)} {UNSURE}</b> (below {LEAST_PROBABILITY:g}): a map of a "
+            "decision that is hardly one."
+        )
+    if reading.otherwise:
+        lines.append(
+            f"<b>{_tiles(reading.otherwise)}</b> predicted as another class than the explained "
+            f"{reading.target}: hatched."
         )
     if reading.total_variation is not None:
         lines.append(

@@ -99,6 +99,9 @@ class Reading(Message):
         How far the map may lie beside what it shows, because of its denoising.
     probabilities, predicted
         Mean probability of each class, and how many tiles are predicted as it.
+    weak, otherwise
+        Tiles whose predicted class has a probability below `LEAST_PROBABILITY`, and those that are
+        predicted as another class than is explained.
     """
 
     tiles: int
@@ -112,6 +115,8 @@ class Reading(Message):
     displaced_um: float
     probabilities: dict[str, float]
     predicted: dict[str, int]
+    weak: int = 0
+    otherwise: int = 0
 
 
 class Grown(Message):
@@ -231,6 +236,8 @@ class Predicted(Message):
         Of probabilities, times 100: of all classes together, and of the one predicted.
     predicted
         How many tiles are predicted as what.
+    weak
+        How many with a probability below `LEAST_PROBABILITY`.
     """
 
     say: Literal["predicted"] = "predicted"
@@ -242,6 +249,7 @@ class Predicted(Message):
     difference_all: float | None
     difference_label: float | None
     predicted: dict[str, int]
+    weak: int = 0
     complete: bool = True
 
 

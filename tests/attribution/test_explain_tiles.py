@@ -1,6 +1,7 @@
 """explain_tiles: closed forms, independence of batches, what it leaves alone, what it refuses."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,11 +203,35 @@ def test_uint8_and_float_images_are_the_same(resnet) -> None:
 
 
 def test_where_no_strided_convolution_lies_above_it_warns_and_changes_nothing(resnet) -> None:
-    spec = SaliencySpec(layer="layer4", samples=2)
+    spec = SaliencySpec(layer="layer4", samples=2, denoising="centred_hook")
     with pytest.warns(UserWarning, match="nothing to do"):
         hooked = explain_tiles(resnet, tiles(1), spec)
     original = explain_tiles(resnet, tiles(1), spec.model_copy(update={"denoising": "original"}))
     assert torch.equal(hooked.maps, original.maps)
+    assert hooked.idle_denoising and not original.idle_denoising
+
+
+def test_of_the_default_denoising_with_nothing_to_do_the_result_says_it(
+    resnet, recwarn: pytest.WarningsRecorder
+) -> None:
+    found = explain_tiles(resnet, tiles(1), SaliencySpec(layer="layer4", samples=0))
+    assert found.idle_denoising and not recwarn
+    assert not explain_tiles(resnet, tiles(1), SaliencySpec(layer="layer3")).idle_denoising
+
+
+def test_weak_and_wrong_predictions_are_marked(resnet) -> None:
+    found = explain_tiles(resnet, tiles(3), SaliencySpec(layer="layer3", samples=0))
+    sure = torch.tensor([[0.19, 0.81], [0.21, 0.79], [0.81, 0.19]])
+    found = replace(found, original_probabilities=sure, predicted=torch.tensor([1, 1, 0]))
+    assert found.marks() == [(), ("weakly predicted",), ()]
+    assert found.marks([1, 0, 1]) == [
+        (), ("predicted wrongly", "weakly predicted"), ("predicted wrongly",),
+    ]  # fmt: skip
+    one = replace(found, original_probabilities=torch.tensor([[0.1], [0.3], [0.9]]))
+    assert one.marks() == [(), ("weakly predicted",), ()]
+    assert not any(replace(found, dense=True).marks())
+    with pytest.raises(SettingError, match="2 labels of 3 tiles"):
+        found.marks([0, 1])
 
 
 def test_reduced_precision_runs_and_is_close(resnet) -> None:

@@ -15,6 +15,9 @@ from napari_smoothsal.attribution.base import MaskMethod
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.models import Model
 
+# Few iterations suffice to see that they run, and not for the area.
+pytestmark = pytest.mark.filterwarnings("ignore:.*have the area asked for")
+
 EVERY = (*FAMILY, "meaningful_perturbation", "extremal_perturbation")
 
 

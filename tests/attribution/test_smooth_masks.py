@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -69,6 +70,7 @@ def test_meaningful_perturbation_is_its_own_equations() -> None:
         assert torch.allclose(found.masks[place, 0].double(), mask.detach(), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*have the area asked for")
 @pytest.mark.parametrize("game", ["preserve", "delete", "dual"])
 def test_extremal_perturbation_is_its_own_equations(game: str) -> None:
     model, cells, iterations, levels = MODELS["functional"], 8, 6, 4
@@ -199,3 +201,17 @@ def test_pixels_that_are_asked_about_are_mirrored_with_the_tile() -> None:
         mask_px=8, area=0.3, radius_px=4.0, fill="black", iterations=200, step=0.05,
     ).maps[0, 0]  # fmt: skip
     assert found[:, 4:14].mean() > 0.6 and found[:, 18:].mean() < 0.1
+
+
+def test_an_area_that_is_not_reached_is_told_once_and_kept() -> None:
+    model, told = MODELS["functional"], {"mask_px": 8, "radius_px": 6.0, "area": 0.25}
+    images = tiles_of(model, 3)
+    with pytest.warns(UserWarning, match="area asked for, 0.25 of the tile, after 2 ite") as said:
+        short = optimised(model, images, "extremal_perturbation", iterations=2, **told)
+    assert len(said) == 1
+    assert torch.equal(short.shown_share, (short.product > 0.5).double().mean((1, 2)).float())
+    assert ((short.shown_share - 0.25).abs() > 0.125).any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        long = optimised(model, images, "extremal_perturbation", iterations=60, step=0.1, **told)
+    assert ((long.shown_share - 0.25).abs() <= 0.125).all()

@@ -95,3 +95,35 @@ def test_tissue_that_is_not_normal_is_refused(tmp_path: Path) -> None:
     )
     assert done.exit_code == 2 and "predicts 'tumour' of 100 % of the 2 tiles" in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_outcome_comes_first_and_is_the_exit_code(tmp_path: Path) -> None:
+    """Of a tile that is tumour by half the model is less sure than a random copy may be."""
+    tile, tumour = render_tile(1, 0.5, tumour=False), render_tile(1, 0.5, tumour=True)
+    tile[:, :106] = tumour[:, :106]
+    Image.fromarray(tile).save(tmp_path / "1.png")
+    given = ("calibrate", "--model", "demo-classifier", *SPEC, "--error-rate", 0.12, "--stain", 0)
+    given = (*given, "--copies", 20, "--copy-tiles", 1)
+    target = ("--target-data", tmp_path, "--mpp", 0.5)
+    bad = smoothsal(*given, *target, "--out", tmp_path / "bad")
+    said = bad.output.splitlines()
+    outcome = said.index("not calibrated: limits of 1 of 1 map are not used by runs")
+    assert bad.exit_code == 1 and "calibrated" not in "".join(said[:outcome])
+    assert said[outcome + 1].startswith("layer1 | centred_hook | gradient: not used: above its ")
+    assert "shown only" not in bad.output and "warning" not in bad.output
+    short = ("calibrate", "--model", "demo-classifier", *SPEC, *QUICK)
+    good = smoothsal(*short, "--out", tmp_path / "good", "--layer", "layer2")
+    said = good.output.splitlines()
+    assert good.exit_code == 0 and "calibrated: runs use the limits of 2 maps" in said
+    assert "warning" not in good.output
+
+
+def test_images_of_which_nobody_said_the_resolution_are_told(tmp_path: Path) -> None:
+    Image.fromarray(render_tile(0, 0.5, tumour=False)).save(tmp_path / "0.png")
+    given = ("calibrate", "--model", "demo-classifier", *SPEC, *QUICK, "--data", tmp_path)
+    done = smoothsal(*given, "--target-data", tmp_path, "--out", tmp_path / "out")
+    told = "they are taken to be at the model's 0.5 um per pixel; give --mpp"
+    assert done.output.count(told) == 1
+    assert "none of the images with the target is predicted as 'tumour'" in done.output
+    without = smoothsal("calibrate", "--model", "demo-classifier", *SPEC, *QUICK, "--mpp", 0.5)
+    assert without.exit_code == 2

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import Result
+from PIL import Image
 from typer.testing import CliRunner
 
 from napari_smoothsal import SaliencySpec, open_run
@@ -117,6 +118,66 @@ def test_one_channel_is_named_by_its_map_and_read_back(
     assert refused.exit_code == 2 and "channels, 0 to" in refused.output
 
 
+def test_without_a_layer_one_is_chosen_and_told(slide: Path, model: Path, tmp_path: Path) -> None:
+    given = ("run", slide, "--model", model, "--samples", 0, "--region", "64,64,64,64")
+    result = smoothsal(*given, "--out", tmp_path / "a")
+    assert result.exit_code == 0 and "layer: layer2, as no --layer was given" in result.output
+    assert [m.spec.layer for m in open_run(tmp_path / "a").maps.values()] == ["layer2"]
+    quick = ("--method", "occlusion", "--method-option", "size_px=64")
+    result = smoothsal(*given, *quick, "--out", tmp_path / "b")
+    assert result.exit_code == 0 and "layer: input, as no --layer was given" in result.output
+
+
+def test_a_run_draws_a_picture_of_its_maps(slide: Path, model: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "deep" / "maps.png"
+    given = ("--model", model, "--layer", "layer1", "--samples", 0, "--picture", picture)
+    both = ("--denoising", "original", "--denoising", "centred_hook", "--method", "activation")
+    result = smoothsal("run", slide, *given, *both, "--method", "gradient", "--out", tmp_path / "a")
+    assert result.exit_code == 0, result.output
+    assert f"picture: {picture}" in result.output
+    with Image.open(picture) as drawn:
+        pixels = np.asarray(drawn.convert("RGB")).astype(int)
+    assert pixels.shape[0] > 1000  # a row for each denoising
+    # Maps are orange and teal: colours that neither tissue nor words have.
+    assert ((pixels[..., 0] - pixels[..., 2]) > 80).mean() > 0.01
+    result = smoothsal("run", slide, slide, *given, "--out", tmp_path / "b")
+    assert result.exit_code == 2 and "--picture maps.png is of one slide" in result.output
+    assert not (tmp_path / "b").exists()
+
+
+def test_weak_predictions_and_those_of_another_class_are_counted(
+    slide: Path, model: Path, tmp_path: Path
+) -> None:
+    given = ("run", slide, "--model", model, "--samples", 0, "--layer", "layer4")
+    result = smoothsal(*given, "--out", tmp_path / "a")
+    tiles = open_run(tmp_path / "a").tiles
+    weak = (tiles[["p_normal", "p_tumour"]].max(axis=1) < 0.8).sum()
+    other = (tiles.predicted != "tumour").sum()
+    assert weak or other  # of random weights
+    for count, words in (
+        (weak, "weakly predicted, with a probability below 0.8"),
+        (other, "predicted as another class than 'tumour'"),
+    ):
+        assert (f"{count} of them are {words}" in result.output) == bool(count)
+    assert "layer4.centred_hook.gradient.tumour: equal to the original's" in result.output
+    shutil.copy(slide, tmp_path / "other.tif")
+    several = smoothsal(*given[:2], tmp_path / "other.tif", *given[2:], "--out", tmp_path / "b")
+    assert several.output.count(f"{weak} weakly predicted") == (2 if weak else 0)
+
+
+def test_a_warning_is_said_once(slide: Path, model: Path, tmp_path: Path) -> None:
+    """Of the command as a user starts it; the masks of each batch miss their area."""
+    command = [
+        sys.executable, "-c", "from napari_smoothsal.cli import main; main()",
+        "run", slide, "--model", model, "--out", tmp_path / "a", "--batch-size", 2,
+        "--method", "extremal_perturbation", "--method-option", "iterations=2",
+        "--method-option", "mask_px=8",
+    ]  # fmt: skip
+    done = subprocess.run([str(a) for a in command], capture_output=True, text=True, check=True)
+    assert done.stderr.count("not all regions have the area asked for") == 1
+    assert "layer: input" in done.stdout
+
+
 def test_predictions_only(slide: Path, model: Path, tmp_path: Path) -> None:
     result = smoothsal("run", slide, "--model", model, "--predict-only", "--out", tmp_path / "p")
     assert result.exit_code == 0 and "predicted" in result.output
@@ -181,7 +242,8 @@ BAD = [
     (["--layer", "layer1", "--device", "cuda:99"], "device"),
     (["--layer", "layer1", "--method-option", "relu"], "name=value"),
     (["--layer", "layer1", "--model", "demo-clasifier"], "demo-classifier"),
-    ([], "--layer"),
+    (["--layer", "layer1", "--predict-only"], "--predict-only"),
+    (["--predict-only", "--picture", "p.png"], "none for --picture"),
     (["--predict-only", "--layer", "layer1"], "--predict-only"),
 ]
 

@@ -230,6 +230,7 @@ def test_dice_of_a_models_classes_with_masks(tmp_path: Path, segmenter_folder: P
     assert list(frame["class"]) == ["background", "normal", "tumour"]
     assert frame["true_px"].tolist() == [0, 2 * 70 * 90, 0]
     assert "Dice against 2 masks" in result.output
+    assert "taken to be at the model's 0.5 um per pixel; bring images and masks" in result.output
     Image.fromarray(np.full((70, 90), 9, np.uint8)).save(masks / "b.png")
     result = smoothsal("evaluate", "--dice", *arguments, "--out", out)
     assert result.exit_code == 2 and "no class of the model: 9" in result.output

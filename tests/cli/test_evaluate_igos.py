@@ -43,6 +43,10 @@ def test_a_table_is_written_and_printed(
     assert result.exit_code == 0, result.output
     text = (out / f"{table}.md").read_text()
     assert "Tiles: 1 of 64 px, without labels" in text and "research use only" in text
+    assert "They are: b.png." in text or "They are: c.png." in text
+    caption = "1 of 2 tiles of 64 px; 1 iteration"
+    assert caption in text and caption in result.output
+    assert "taken to be at the model's 0.5 um per pixel; give --mpp" in result.output
     assert (out / f"{table}.png").stat().st_size > 5_000
     assert len(pd.read_csv(out / f"{table}.csv")) >= 6
     assert pd.read_csv(out / f"{table}_by_tile.csv")["tile"].nunique() == 1
@@ -105,7 +109,7 @@ def test_bad_input_is_told_before_anything_is_computed(
     )
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "has no sub-folders with images" in refused(
+    assert "folder 'empty' has no images" in refused(
         "--table", "igos1", *model, "--data", empty, *out
     )
     assert not (tmp_path / "nothing").exists()

@@ -71,10 +71,12 @@ def test_an_image_of_a_tile(model_folder_of_classifier: Path, tmp_path: Path) ->
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "tile.png")
     result = trusted(
-        *(tmp_path / "tile.png", "--model", model_folder_of_classifier, "--layer", "layer3"),
+        *(tmp_path / "tile.png", "--model", model_folder_of_classifier),
         *(*QUICK, "--out", tmp_path / "card"),
     )
     assert result.exit_code == 0, result.output
+    assert "layer: layer2, as no --layer was given" in result.output
+    assert "taken to be at the model's 0.5 um per pixel; bring the image" in result.output
     assert json.loads((tmp_path / "card" / "trust.json").read_text())["label"] is None
 
 
@@ -92,7 +94,6 @@ def test_bad_input_is_named_and_nothing_written(
         return " ".join(result.output.split())
 
     layer = ("--layer", "layer2")
-    assert "give --layer" in said(slide, "--at", "100,100")
     assert "reaches beyond the slide, x 0 to 512 and y 0 to 256" in said(
         slide, "--at", "500,100", *layer
     )

@@ -11,11 +11,10 @@ from noise_tiles import NoiseTiles
 from torch import nn
 
 from napari_smoothsal import Compute
+from napari_smoothsal.core.checks import UNSURE, WRONG
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.igos_measuring import (
     STILL_SEEN,
-    UNSURE,
-    WRONG,
     IgosFound,
     IgosSettings,
     grad_cam_layer,

@@ -22,6 +22,9 @@ from napari_smoothsal.slides import ArraySlide
 
 FREE: dict[str, object] = {"mask_px": 8, "iterations": 2, "sparsity": 0.0, "smoothness": 0.0}
 """Of a mask that nothing holds: a random network's probability is hardly worth one."""
+# Few iterations suffice to see that they run, and not for the area.
+pytestmark = pytest.mark.filterwarnings("ignore:.*have the area asked for")
+
 QUICK: dict[str, dict[str, object]] = {
     "integrated_gradients": {"steps": 3},
     "gradient_shap": {"baseline": "white", "draws": 2},

@@ -1,6 +1,7 @@
 """Tiles from image files, with classes and without."""
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import torch
 from PIL import Image
 
 from napari_smoothsal.core.errors import SettingError, SlideError
-from napari_smoothsal.slides.folder_tiles import FolderTiles, images_in
+from napari_smoothsal.slides.folder_tiles import FolderTiles
+from napari_smoothsal.slides.image_folder import ImageFolder, holds_images
+from napari_smoothsal.slides.labelled import images_in
 from napari_smoothsal.slides.labelled_folder import LabelledFolder
+from napari_smoothsal.slides.masked_folder import MaskedFolder
 
 
 def write(path: Path, height: int = 40, width: int = 48, seed: int = 0) -> np.ndarray:
@@ -158,3 +162,22 @@ def test_a_table_may_have_indices_but_a_sub_folder_is_no_index(tmp_path: Path) -
             LabelledFolder(tmp_path, names, 16, labels=table)
     with pytest.raises(SlideError, match="'1' is no class"):
         LabelledFolder(tmp_path, names, 16)
+
+
+def test_every_folder_of_images_is_read_with_its_sub_folders(tmp_path: Path) -> None:
+    for name in ("tumour/a", "tumour/deep/er/b", "tumour/.thumbnails/c", "tumour/._d"):
+        write(tmp_path / "images" / f"{name}.png", 16, 16)
+    masks = tmp_path / "images" / "masks"
+    for name in ("tumour/a", "tumour/deep/er/b"):
+        (masks / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16)).save(masks / f"{name}.png")
+    files = ["tumour/a.png", "tumour/deep/er/b.png"]
+    masked = MaskedFolder(tmp_path / "images", masks, 16)
+    assert [masked.name(i) for i in range(len(masked))] == ["tumour/a", "tumour/deep/er/b"]
+    shutil.rmtree(masks)
+    labelled = LabelledFolder(tmp_path / "images", ("normal", "tumour"), 16)
+    assert [labelled.name(i) for i in range(len(labelled))] == files
+    assert not holds_images(tmp_path / "images")
+    assert holds_images(tmp_path / "images" / "tumour")
+    plain = ImageFolder(tmp_path / "images", 16)
+    assert [plain.name(i) for i in range(len(plain))] == files

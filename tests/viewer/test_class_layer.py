@@ -105,14 +105,19 @@ def test_the_reading_says_which_colour_is_which_class(qtbot: Any, tmp_path: Path
         displaced_um=7.04,
         probabilities={"background": 0.8, "normal": 0.15, "tumour": 0.05},
         predicted={"normal": 3, "tumour": 1},
+        weak=2,
+        otherwise=1,
     )
     panel.show_reading("This slide", reading, stored(tmp_path / "c").shown)
     assert '#d55e00">&#9632;</span> tumour <b>0.05</b>, 1 of 4' in panel.text
     assert "nbsp;background" in panel.text  # it is not outlined
     assert "In 3 of them no pixel is predicted as tumour: the map is zero there" in panel.text
     assert "coarse structure lies up to 7.0 \u00b5m beside what it shows" in panel.text
-    panel.show_reading("This slide", reading.model_copy(update={"displaced_um": 0.0}))
-    assert "beside" not in panel.text
+    assert "2 tiles weakly predicted</b> (below 0.8)" in panel.text
+    assert "1 tile</b> predicted as another class than the explained tumour: hatched" in panel.text
+    update = {"displaced_um": 0.0, "weak": 0, "otherwise": 0}
+    panel.show_reading("This slide", reading.model_copy(update=update))
+    assert not any(word in panel.text for word in ("beside", "weakly", "hatched"))
 
 
 def test_a_finished_store_opens_with_its_classes(tmp_path: Path) -> None:

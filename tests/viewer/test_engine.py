@@ -15,6 +15,7 @@ import pytest
 from viewer_listening import Listener
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.runs import open_run
 from napari_smoothsal.viewer.asked import Describe, DescribeModel, Explain, SlideFile
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.told import Failed, Finished, Grown, Progressed, Ready, Stopped
@@ -54,6 +55,10 @@ def test_explains_a_region_and_reads_it_out(
     assert picture.scale_um == (2.0, 2.0)
     assert picture.title.startswith("layer1 | centred hook | gradient | raises tumour")
     assert done.reading.tiles == sum(done.reading.predicted.values()) > 0
+    tiles = open_run(out).tiles
+    weak = tiles[["p_normal", "p_tumour"]].max(axis=1) < 0.8
+    assert done.reading.weak == weak.sum()
+    assert done.reading.otherwise == (tiles["predicted"] != "tumour").sum()
     assert done.reading.total_variation is not None and done.reading.total_variation > 0
     assert sum(done.reading.probabilities.values()) == pytest.approx(1, abs=1e-5)
     counts = [(p.done, p.total) for p in listener.seen(Progressed)]

@@ -18,6 +18,7 @@ from napari_smoothsal.attribution.mask_optimisation import (
     Steps,
 )
 from napari_smoothsal.attribution.mask_options import MaskOptions
+from napari_smoothsal.attribution.mask_terms import shown_share
 from napari_smoothsal.attribution.perturbation import PerturbedTile
 
 _COLDNESS = 20.0
@@ -29,6 +30,8 @@ _RISE = 15.0
 _LEAST_RISE = 1e-6
 _DIGITS = 6
 """To which cells are the same."""
+_FAR = 0.5
+"""Share of the area, or of what it leaves, by which a region may miss it."""
 
 
 class ExtremalPerturbationOptions(MaskOptions):
@@ -148,6 +151,17 @@ class ExtremalPerturbation(MaskOptimisation):
                 smooth = self._smooth(parameters)
             self.finish_iteration(smooth, Iteration(terms, options.step, after=math.nan))
             weight *= 1 + options.growth_pct / 100
+
+    @property
+    def caveat(self) -> str:
+        asked, reached = self._options.area, shown_share(self.mask)
+        if abs(reached - asked) <= _FAR * min(asked, 1 - asked):
+            return ""
+        return (
+            "method 'extremal_perturbation': not all regions have the area asked for, "
+            f"{asked:g} of the tile, after {self.count} iterations: what is missing or too much "
+            "may matter as well; give more iterations, or a larger step or weight"
+        )
 
     def result(self) -> torch.Tensor:
         """(1, H, W) the map: how far each pixel is in the region, 0 to 1."""
