@@ -11,12 +11,11 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
+from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import Palette, coloured, over
 from napari_smoothsal.render.limits import ColourLimit, colour_limit, is_calibrated, said_of
 from napari_smoothsal.render.standing_out import standing_out
@@ -68,12 +67,12 @@ def comparison_figure(
     calibrated &= all(is_calibrated(run.maps[key]) for keys in rows for key in keys)
     hatched = False
     limits: list[str] = []
-    width = 1 + max(len(row) for row in rows)
-    figure, axes = _panels(len(rows), width)
+    figure, axes = _panels(len(rows), 1 + max(len(row) for row in rows))
     for row, keys in zip(axes, rows, strict=True):
         row[0].imshow(picture)
         row[0].set_title("slide", fontsize=10)
-        _add_scale_bar(row[0], slide, region, picture.shape[1])
+        width_px = picture.shape[1]
+        add_scale_bar(row[0], slide.require_mpp()[1] * region[2] / width_px, width_px)
         for axis, key in zip(row[1:], keys, strict=False):
             run_map = run.maps[key]
             used = limit or colour_limit(run_map)
@@ -93,7 +92,8 @@ def comparison_figure(
             )
     for axis in axes.flat:
         axis.set_axis_off()
-    first = run.maps[rows[0][0]]
+    shown = [run.maps[key] for keys in rows for key in keys]
+    first = next((one for one in shown if one.negative), shown[0])
     zero = BELOW if calibrated else at_zero(first)
     _add_legend(figure, first, palette, hatched, "; ".join(dict.fromkeys(limits)), zero)
     name = run.provenance["model"]["name"]
@@ -156,8 +156,8 @@ def _paled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(255 - (255 - (0.5 * grey + 0.5 * picture)) * 0.6, dtype=np.uint8)
 
 
-def _add_scale_bar(axis: Axes, slide: Slide, region: Region, width_px: int) -> None:
-    um_per_px = slide.require_mpp()[1] * region[2] / width_px
+def add_scale_bar(axis: Axes, um_per_px: float, width_px: int) -> None:
+    """Of about a quarter of a picture that is so many px wide, in its lower left corner."""
     target = width_px * um_per_px / 4
     nice = 10 ** np.floor(np.log10(target))
     length = max(n * nice for n in (1, 2, 5) if n * nice <= target)
@@ -213,19 +213,9 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
 def _add_legend(
     figure: Figure, run_map: RunMap, palette: Palette, hatched: bool, limit: str, zero: str
 ) -> None:
-    supports, against = legend(run_map)
-    colours = LinearSegmentedColormap.from_list(
-        "saliency", [(place, colour[:3]) for place, colour in palette.stops]
-    )
     height = figure.get_figheight()
     place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
-    mappable = ScalarMappable(Normalize(-1, 1), colours)
-    bar = figure.colorbar(mappable, cax=place, orientation="horizontal")
-    bar.set_ticks([-1, 0, 1], labels=[against, zero, supports])
-    # Inwards, so that long names of targets stay on the picture.
-    first, _, last = bar.ax.get_xticklabels()
-    first.set_horizontalalignment("left")
-    last.set_horizontalalignment("right")
+    bar = draw_colour_bar(place, legend(run_map), zero, palette)
     bar.set_label(
         "\n".join(
             (

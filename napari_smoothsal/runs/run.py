@@ -40,7 +40,8 @@ class RunMap:
     target
         In words: the class, ``a-b``, or ``auto``.
     positive, negative
-        What values above and below zero say of the target, as a verb: "supports".
+        What values above and below zero say of the target, as a verb: "supports"; the latter is
+        empty of a map that has no such values.
     of_the_target
         Whether they say anything of it: an activation does not.
     displacement

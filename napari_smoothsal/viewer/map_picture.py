@@ -55,7 +55,8 @@ class MapPicture(StoredPicture):
     key, title
         Its name in the run, and in words.
     legend
-        What the positive and the negative end of the colours mean.
+        What the positive and the negative end of the colours mean; empty of an end that no value
+        has.
     limit, limit_of
         Magnitude that gets the full colour, and what it was measured on.
     stretched
