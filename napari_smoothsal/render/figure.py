@@ -19,7 +19,16 @@ from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import Palette, coloured, over
 from napari_smoothsal.render.limits import ColourLimit, colour_limit, is_calibrated, said_of
 from napari_smoothsal.render.standing_out import standing_out
-from napari_smoothsal.render.words import BELOW, HATCHED, RESEARCH_ONLY, at_zero, legend, plain
+from napari_smoothsal.render.words import (
+    BELOW,
+    GREY,
+    GREY_OF_A_PART,
+    HATCHED,
+    RESEARCH_ONLY,
+    at_zero,
+    legend,
+    plain,
+)
 from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.runs.above_null import above_null
 from napari_smoothsal.slides import Box, Slide
@@ -95,7 +104,8 @@ def comparison_figure(
     shown = [run.maps[key] for keys in rows for key in keys]
     first = next((one for one in shown if one.negative), shown[0])
     zero = BELOW if calibrated else at_zero(first)
-    _add_legend(figure, first, palette, hatched, "; ".join(dict.fromkeys(limits)), zero)
+    said = ", ".join(("; ".join(dict.fromkeys(limits)), GREY_OF_A_PART if run.of_a_part else GREY))
+    _add_legend(figure, first, palette, hatched, said, zero)
     name = run.provenance["model"]["name"]
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
@@ -197,8 +207,7 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
     hatched = np.zeros(shape, bool)
     y, x = (np.arange(n) + 0.5 for n in shape)
     y, x = top + y * height / shape[0], left + x * width / shape[1]
-    boxes = run.tiles_of_another_class(run_map)[["x_px", "y_px", "w_px", "h_px"]].to_numpy()
-    for x0, y0, w, h in boxes:
+    for x0, y0, w, h in run.cells_of_another_class(run_map).to_numpy():
         rows, columns = (y >= y0) & (y < y0 + h), (x >= x0) & (x < x0 + w)
         hatched[np.ix_(rows, columns)] = True
     if not hatched.any():
@@ -211,7 +220,7 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
 
 
 def _add_legend(
-    figure: Figure, run_map: RunMap, palette: Palette, hatched: bool, limit: str, zero: str
+    figure: Figure, run_map: RunMap, palette: Palette, hatched: bool, said: str, zero: str
 ) -> None:
     height = figure.get_figheight()
     place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
@@ -219,7 +228,7 @@ def _add_legend(
     bar.set_label(
         "\n".join(
             (
-                *wrap(limit + ", grey: not computed", LETTERS_PER_IN * int(figure.get_figwidth())),
+                *wrap(said, LETTERS_PER_IN * int(figure.get_figwidth())),
                 (f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY,
             )
         ),

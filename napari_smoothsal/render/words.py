@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 RESEARCH_ONLY = "research use only; not a probability, not a diagnosis"
 BELOW = "not above the limits"
 """What is clear in a map that is shown only above its limits."""
+GREY = "grey: not computed"
+GREY_OF_A_PART = f"{GREY} (outside what was asked for, or without tissue)"
 HATCHED = "hatched: the model predicts another class there"
 
 

@@ -7,7 +7,7 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_smoothsal.render.colours import NOT_COMPUTED, Stop, bar_stops
-from napari_smoothsal.render.words import RESEARCH_ONLY
+from napari_smoothsal.render.words import GREY, RESEARCH_ONLY
 from napari_smoothsal.viewer.ways import CONTOURS, SPOTLIGHT, TINT, legend_stops
 
 HEIGHT = 14
@@ -73,6 +73,7 @@ class ColourBar(QWidget):
         limit: str,
         *more: str,
         zero: str = "no influence",
+        grey: str = GREY,
     ) -> None:
         """Say what a map's colours mean.
 
@@ -89,13 +90,15 @@ class ColourBar(QWidget):
             Further lines.
         zero
             Caption of what is clear or dark.
+        grey
+            What is said of the veil.
         """
         supports, against = legend
         self._gradient.stops = bar_stops(legend_stops(way, palette), one_sided=not against)
         self._gradient.update()
         sign = ", whichever its sign" if against else ""
         clear = CLEAR.get(way, CLEAR[TINT]).format(zero=zero, sign=sign)
-        lines = (f"{clear}; grey: not computed", limit, *more)
+        lines = (f"{clear}; {grey}", limit, *more)
         self._words.setText(
             "<table width='100%'><tr>"
             f"<td>{against or zero}</td><td align='right'>{supports}</td></tr></table>"

@@ -164,7 +164,7 @@ def test_tiles_that_overlap_are_hatched_once() -> None:
 
     def drawn(*boxes: tuple[int, int, int, int]) -> Any:
         table = pd.DataFrame(list(boxes), columns=["x_px", "y_px", "w_px", "h_px"])
-        run = SimpleNamespace(tiles_of_another_class=lambda _: table)
+        run = SimpleNamespace(cells_of_another_class=lambda _: table)
         figure = Figure(figsize=(3, 3), dpi=150)
         axis = figure.add_axes((0, 0, 1, 1))
         axis.imshow(np.full((200, 200, 3), 255, np.uint8))
