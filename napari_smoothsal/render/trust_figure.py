@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from napari_smoothsal.attribution import METHODS
 from napari_smoothsal.attribution.base import verbs_of
@@ -34,6 +35,7 @@ RESULT_COLOURS = {PASSED: "#00735C", PARTLY: "#9A6A00", FAILED: "#B3261E", UNTES
 _MARKS = {PASSED: "\u2713", PARTLY: "~", FAILED: "\u2717", UNTESTED: "\u2013"}
 _CURVE, _FLOOR = "#0072B2", "#999999"
 _SIZE_IN, _FOOT_SIGNS = (13.5, 8.6), 165
+_BELOW_HEADING = 0.94
 _NAME_PT, _LINE_PT, _GAP_PT = 13, 10, 6
 """Of what is written of a test."""
 
@@ -48,7 +50,9 @@ def trust_figure(card: TrustCard, path: Path) -> None:
     path
         PNG, PDF or SVG file.
     """
-    figure = Figure(figsize=_SIZE_IN, dpi=110, layout="constrained")
+    # The engine makes no room for a heading above subfigures whose axes keep their aspect.
+    room = ConstrainedLayoutEngine(rect=(0, 0, 1, _BELOW_HEADING))
+    figure = Figure(figsize=_SIZE_IN, dpi=110, layout=room)
     FigureCanvasAgg(figure)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.2, 1), squeeze=False).flat
     (tile, over, insertion, deletion), (_, bar, *_) = grid = upper.subplots(
@@ -69,6 +73,7 @@ def trust_figure(card: TrustCard, path: Path) -> None:
         f"{plain(card.model)}: map of \u201c{card.target}\u201d (the model gives it "
         f"{card.probability:.2f}) at {spec.layer_label}, {plain(spec.method_label)}, "
         f"{plain(spec.denoising_label)}",
+        y=0.99,
         fontsize=12,
         parse_math=False,
     )
@@ -162,12 +167,12 @@ def _draw_curves(card: TrustCard, axis: Axes, name: str, below: str) -> None:
     share = np.linspace(0, 1, len(own))
     axis.fill_between(share, random.min(0), random.max(0), color=_FLOOR, alpha=0.35,
                       label=f"{len(random)} random orders", linewidth=0)  # fmt: skip
-    axis.plot(share, own, color=_CURVE, linewidth=1.8, label="by the map")
+    axis.plot(share, own, color=_CURVE, linewidth=1.8, label=f"{name} by the map")
     axis.set(xlim=(0, 1), ylim=(-0.02, 1.02))
     axis.set_box_aspect(1)
     axis.set_xlabel(below, fontsize=8.5)
     axis.set_ylabel(f"probability of \u201c{_short(card.target, 18)}\u201d", fontsize=8.5)
-    _add_legend_above(axis, name)
+    _add_legend_above(axis)
     axis.grid(alpha=0.25)
 
 
@@ -186,7 +191,8 @@ def _draw_blocks(card: TrustCard, axis: Axes) -> None:
     axis.set_ylim(min(-0.3, float(by_depth.min().min()) - 0.05), 1.05)
     axis.set_xticks(list(names["depth"]), list(names["block"]), rotation=60, ha="right", fontsize=7)
     axis.set_ylabel("rank correlation with the map", fontsize=8.5)
-    _add_legend_above(axis, "random from the output to ...")
+    axis.set_title("random from the output to ...", fontsize=10, pad=20)
+    _add_legend_above(axis)
     axis.grid(alpha=0.25)
 
 
@@ -227,9 +233,8 @@ def _draw_tests(card: TrustCard, axis: Axes) -> None:
         down += _NAME_PT + _LINE_PT * (1 + said.count("\n")) + _GAP_PT
 
 
-def _add_legend_above(axis: Axes, title: str) -> None:
+def _add_legend_above(axis: Axes) -> None:
     """Not over the curves, wherever they run."""
-    axis.set_title(title, fontsize=10, pad=20)
     axis.legend(fontsize=8, edgecolor="none", ncols=2, loc="lower center",
                 bbox_to_anchor=(0.5, 1), borderaxespad=0.1)  # fmt: skip
 

@@ -199,7 +199,7 @@ def test_the_picture_says_what_its_colours_are_and_hides_no_curve(
         Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k))
     )
     trust_figure(card, tmp_path / "card.png")
-    upper = drawn[0].subfigs[0].axes
+    upper, heading = drawn[0].subfigs[0].axes, drawn[0].texts[0]
     axes = {axis.get_title(): axis for axis in upper}
     (bar,) = (axis for axis in upper if axis.get_xlabel().startswith("full colour"))
     captions = [name.get_text() for name in bar.get_xticklabels()]
@@ -209,9 +209,11 @@ def test_the_picture_says_what_its_colours_are_and_hides_no_curve(
     )
     assert bar.get_xlim() == (-1 if signed else 0, 1) and "99th percentile" in bar.get_xlabel()
     assert any(isinstance(part, AnchoredSizeBar) for part in axes["tile"].artists)
-    for name in ("insertion", "deletion"):
-        box = axes[name].get_legend().get_window_extent()
-        assert box.y0 >= axes[name].get_window_extent().y1 - 1
+    curves = [axis for axis in upper if axis.get_xlabel().startswith("share")]
+    assert len(curves) == 2
+    for axis in curves:
+        box = axis.get_legend().get_window_extent()
+        assert axis.get_window_extent().y1 - 1 <= box.y0 < box.y1 < heading.get_window_extent().y0
 
 
 @pytest.mark.parametrize(
