@@ -20,6 +20,7 @@ from napari_smoothsal.attribution.mask_optimisation import MaskOptimisation
 from napari_smoothsal.attribution.perturbation import Perturbation, PerturbedTile
 from napari_smoothsal.core.registry import Registry
 from napari_smoothsal.core.settings import Settings, checked_options
+from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.models.targets import TargetPixels
 
 
@@ -81,13 +82,16 @@ class Method:
     title
         One line in plain words, for lists and tooltips.
     positive, negative
-        What a value above and below zero says of the target, as a verb: "supports".
+        What a value above and below zero says of the target, as a verb: "supports"; the latter is
+        empty where no value ever is, and is not asked for where none is by the options.
     options
         Settings model of ``SaliencySpec.method_options``.
     one_map
         Whether, by the options, there is one map in place of one for each of the layer's channels.
     uses_gradients
         Whether what is done to gradients changes it.
+    signed
+        Whether, by the options, it has values below zero.
     of_the_target
         Whether it says anything of the target; else the verbs stand alone.
     opposed
@@ -104,6 +108,7 @@ class Method:
     options: type[MethodOptions] = MethodOptions
     one_map: Callable[[Any], bool] = lambda _options: False
     uses_gradients: bool = True
+    signed: Callable[[Any], bool] = lambda _options: True
     of_the_target: bool = True
     opposed: Callable[[Any], bool] = lambda _options: True
     idle: Callable[[Any], Container[str]] = lambda _options: ()
@@ -223,6 +228,7 @@ class MaskMethod(ImageMethod):
         From a tile and the options to its optimisation.
     """
 
+    signed: Callable[[Any], bool] = lambda _options: False
     opposed: Callable[[Any], bool] = lambda _options: False
     optimise: Callable[[PerturbedTile, Any], MaskOptimisation]
 
@@ -233,3 +239,15 @@ METHODS: Registry[Method] = Registry("method")
 def options_of(method: Method, given: dict[str, object]) -> MethodOptions:
     """Validate a spec's ``method_options`` by the method's own model."""
     return checked_options(f"method {method.name!r}", method.options, given)
+
+
+def verbs_of(spec: SaliencySpec) -> tuple[str, str]:
+    """What values above and below zero say of a spec's target; the second is empty where no value
+    is below zero."""
+    method = METHODS[spec.method]
+    positive, negative = method.positive, method.negative
+    if not method.signed(options_of(method, spec.method_options)):
+        return positive, ""
+    if spec.aggregate != "mean" or spec.reduction == "absolute":
+        return f"{positive} or {negative}", ""
+    return positive, "" if spec.reduction == "positive" else negative

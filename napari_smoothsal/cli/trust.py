@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_smoothsal.cli.app import command
-from napari_smoothsal.cli.evaluate_options import ModelName, Surrogate
+from napari_smoothsal.cli.evaluate_options import ModelName, Resize, Surrogate
 from napari_smoothsal.cli.flags import settings_flags, settings_from
-from napari_smoothsal.cli.specs import at_first_layer, region_from, spec_from, tell_resolution
+from napari_smoothsal.cli.specs import at_first_layer, image_scale, region_from, spec_from
 from napari_smoothsal.core.checks import TrustCheck
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.perturbation import Perturbation
@@ -31,7 +32,8 @@ def trust(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Slide, with --at or --region; or an image of one tile at the model's resolution."
+            help="Slide, with --at or --region; or an image of one tile, with --mpp or --resize "
+            "where it is not as the model takes it."
         ),
     ],
     model: ModelName = "demo-classifier",
@@ -43,8 +45,13 @@ def trust(
         str | None, typer.Option(help="X,Y,W,H in level-0 px; the tile is the middle of it.")
     ] = None,
     mpp: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
+        float | None,
+        typer.Option(
+            help="Micrometres per pixel of an image, or of the slide's level 0 if the file is "
+            "wrong."
+        ),
     ] = None,
+    resize: Resize | None = None,
     upsample: Annotated[
         bool, typer.Option("--upsample", help="Accept a slide coarser than the model wants.")
     ] = False,
@@ -64,8 +71,10 @@ def trust(
     (--label), is explained and flagged.
     """
     place = _place(at, region)
-    if place is None and mpp is not None:
-        raise SettingError(f"--mpp {mpp} is of a slide; give --at X,Y as well, or leave it away")
+    if place is not None and resize is not None:
+        raise SettingError(
+            f"--resize {resize} is of an image, and a slide has a place; leave it away"
+        )
     if place is None and upsample:
         raise SettingError("--upsample is of a slide; give --at X,Y as well, or leave it away")
     spec = spec_from(given)
@@ -82,7 +91,7 @@ def trust(
     if "layer" not in given:
         (spec,) = at_first_layer([spec], loaded)
     if place is None:
-        image, name = _of_image(source, loaded)
+        image, name = _of_image(source, loaded, mpp, resize)
     else:
         image, name = _of_slide(source, loaded, place, mpp, upsample)
     with Progress(console=Console(stderr=True)) as bar:
@@ -93,7 +102,7 @@ def trust(
 
         card = trust_card(
             loaded, image, spec, label=label, name=name, how=how, perturbation=perturbation,
-            compute=compute, told=told,
+            compute=compute, known_scale=resize is None, told=told,
         )  # fmt: skip
         bar.update(task, description="done", completed=1, total=1)
     written = write_trust(card, out)
@@ -152,13 +161,17 @@ def _of_slide(
                 "(`smoothsal info SLIDE --picture tissue.png` shows it)"
             )
         pixels = torch.from_numpy(slide.read_box(box, (side, side)))
-    return pixels.movedim(-1, 0).contiguous(), f"tile at x {x:.0f}, y {y:.0f}"
+    return pixels.movedim(
+        -1, 0
+    ).contiguous(), f"tile from x {x:.0f}, y {y:.0f} (its upper left corner, level-0 px)"
 
 
-def _of_image(path: Path, model: Model) -> tuple[torch.Tensor, str]:
-    import torch
-
-    from napari_smoothsal.slides.labelled import SUFFIXES, picture_size, read_picture
+def _of_image(
+    path: Path, model: Model, mpp: float | None, resize: int | None
+) -> tuple[torch.Tensor, str]:
+    """The middle of an image; one that is smaller than a tile is completed by its mirror images."""
+    from napari_smoothsal.slides.folder_tiles import FolderTiles
+    from napari_smoothsal.slides.labelled import SUFFIXES, picture_size
 
     if path.suffix.lower() not in SUFFIXES:
         raise SettingError(
@@ -166,10 +179,22 @@ def _of_image(path: Path, model: Model) -> tuple[torch.Tensor, str]:
             "the tile's middle as --at X,Y"
         )
     side, (height, width) = model.card.input_size, picture_size(path)
-    if (height, width) != (side, side):
+    if mpp is None and resize is None and (height, width) != (side, side):
+        wanted = "" if model.card.input_mpp is None else f" at {model.card.input_mpp:g} um per px"
         raise SettingError(
             f"{path.name} has {width} x {height} px, and model {model.card.name!r} takes tiles of "
-            f"{side} x {side}; give one tile, or of a slide its middle as --at X,Y"
+            f"{side} x {side}{wanted}; give the image's micrometres per pixel as --mpp, --resize "
+            f"{side} where it has none, or of a slide the tile's middle as --at X,Y"
         )
-    tell_resolution(model, "bring the image to it first")
-    return torch.from_numpy(read_picture(path).copy()).movedim(-1, 0).contiguous(), "image"
+    scale = image_scale(model, mpp, resize)
+    tiles = FolderTiles([path], side, scale, resize)
+    pixels = tiles.draw([0], None)[0]
+    if not tiles.completed:
+        return pixels, "image"
+    seen = " x ".join(f"{min(side, round(n / scale))}" for n in (width, height))
+    warnings.warn(
+        f"{path.name} shows {seen} of the {side} x {side} px that the model takes; mirror images "
+        "complete it, so that the model sees what is not there",
+        stacklevel=2,
+    )
+    return pixels, f"image ({seen} of {side} x {side} px, the rest mirrored)"

@@ -93,6 +93,14 @@ class TrustCheck(Settings):
         description="Random orders that insertion and deletion must be beyond, all of them: a map "
         "that knows nothing is beyond 19 once in 20 times.",
     )
+    least_fall: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the class's probability that must go with all of the tile, for "
+        "insertion and deletion to be tested: a blank tile that keeps more leaves nothing to take "
+        "away.",
+    )
     copies: int = Field(
         3, ge=1, le=100, description="Random copies of the model that the map is compared with."
     )

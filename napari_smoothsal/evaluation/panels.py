@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import METHODS, Explainer
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.base import verbs_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.core.total_variation import total_variation
@@ -63,8 +64,8 @@ class TilePanels:
         Of the tile, from 1.
     model, tile, label, method
         Names; the label is explained.
-    positive, negative
-        What a value above and below zero says of the label, as a verb.
+    verbs
+        What values above and below zero say of the label; see `verbs_of`.
     said
         What the model gives the tile, in words.
     picture
@@ -78,8 +79,7 @@ class TilePanels:
     tile: str
     label: str
     method: str
-    positive: str
-    negative: str
+    verbs: tuple[str, str]
     said: str
     picture: NDArray[np.uint8]
     panels: tuple[Panel, ...]
@@ -172,8 +172,7 @@ def _of_tile(
             tile=tile.name,
             label=model.readout.outcomes[tile.label],
             method=method,
-            positive=METHODS[method].positive,
-            negative=METHODS[method].negative,
+            verbs=verbs_of(next(s for s in explainer.specs if s.method == method)),
             said=_said(model, result.decision, tile.label),
             picture=tile.picture,
             panels=tuple(at[y, d] for y in wanted.layers for d in wanted.denoisings),

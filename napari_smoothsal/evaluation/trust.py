@@ -65,6 +65,8 @@ class TrustCard:
         Names.
     spec
         What was computed.
+    um_per_px
+        Of the tile; None where nobody knows.
     target, probability
         The class that is explained, and what the model gives it.
     predicted
@@ -96,6 +98,7 @@ class TrustCard:
     model: str
     tile: str
     spec: SaliencySpec
+    um_per_px: float | None
     target: str
     probability: float
     predicted: str
@@ -116,24 +119,27 @@ class TrustCard:
 
     @property
     def passed(self) -> bool:
-        """Whether every test that could be made was passed."""
-        return all(test.result in (PASSED, UNTESTED) for test in self.tests)
+        """Whether every test that could be made was passed, and some could."""
+        made = {test.result for test in self.tests} - {UNTESTED}
+        return made == {PASSED}
 
     @property
     def verdict(self) -> str:
         """What came of it, in plain words."""
         made = [test for test in self.tests if test.result != UNTESTED]
         good = [test for test in made if test.result == PASSED]
-        said = [f"The map passed {len(good)} of {len(made)} tests."]
+        said = ["None of the tests could be made."]
+        if made:
+            said = [f"The map passed {len(good)} of {len(made)} tests."]
         for result in (FAILED, PARTLY):
             said += [
                 f"{result.capitalize()}: {test.name} ({test.found}; asked for: {test.threshold})."
                 for test in made
                 if test.result == result
             ]
-        left = [test.name for test in self.tests if test.result == UNTESTED]
+        left = [test for test in self.tests if test.result == UNTESTED]
         if left:
-            said.append(f"Not tested: {', '.join(left)}.")
+            said.append(f"Not tested: {'; '.join(f'{t.name} ({t.found})' for t in left)}.")
         if self.flags:
             said.append(f"Caution: {'; '.join(self.flags)}.")
         said.append(
@@ -184,6 +190,7 @@ def trust_card(
     how: TrustCheck | None = None,
     perturbation: Perturbation | None = None,
     compute: Compute | None = None,
+    known_scale: bool = True,
     told: Told = lambda *_: None,
 ) -> TrustCard:
     """Test one map of one tile.
@@ -206,6 +213,8 @@ def trust_card(
         Cells, steps and baselines of insertion and deletion.
     compute
         On what; ``precision="auto"`` is fp32.
+    known_scale
+        Whether the tile is at the model's resolution, so that a scale bar can be drawn.
     told
         Called as it goes on.
 
@@ -245,13 +254,14 @@ def trust_card(
         model=model.card.name,
         tile=name,
         spec=explainer.specs[0],
+        um_per_px=model.card.input_mpp if known_scale else None,
         target=model.readout.outcomes[outcome],
         probability=given,
         predicted=model.readout.outcomes[int(decision.predicted[0])],
         label=None if truth is None else model.readout.outcomes[truth],
         how=how,
         tests=(
-            *beyond_random(curves, random),
+            *beyond_random(curves, random, how),
             randomised(found, refitted=refitted),
             *stable(changed, how),
             precise(float(maps.standard_error[0]), how),

@@ -18,6 +18,7 @@ from napari_smoothsal.evaluation.stability import SHIFT, STAIN
 from napari_smoothsal.models import Decision, Model
 
 PASSED, PARTLY, FAILED, UNTESTED = "passed", "in part", "not passed", "not tested"
+_NO_RANKS = "a map that is the same everywhere has no ranks to compare"
 
 
 @dataclass(frozen=True)
@@ -97,27 +98,38 @@ def flags(
     return flags
 
 
-def beyond_random(curves: Curves, random: tuple[Curves, ...]) -> list[Tested]:
-    """Deletion and insertion against random orders."""
+def beyond_random(curves: Curves, random: tuple[Curves, ...], how: TrustCheck) -> list[Tested]:
+    """Deletion and insertion against random orders, where there is something to take away."""
     tests = []
     for name, more, question in (
         ("deletion", False, "Does the probability fall when what is important is taken away?"),
         ("insertion", True, "Does it rise when what is important is put back?"),
     ):
-        area = area_under(getattr(curves, name))
-        floor = [area_under(getattr(c, name)) for c in random]
-        beyond = area > max(floor) if more else area < min(floor)
-        side, best = ("more", max(floor)) if more else ("less", min(floor))
-        tests.append(
-            Tested(
-                name,
-                question,
-                f"area {area:.2f}",
-                f"{side} than each of {len(floor)} random orders (at best {best:.2f})",
-                PASSED if beyond else FAILED,
-                area,
+        curve = getattr(curves, name)
+        area = area_under(curve)
+        areas = [area_under(getattr(c, name)) for c in random]
+        low, high = min(areas), max(areas)
+        side, best, worst = ("more", high, low) if more else ("less", low, high)
+        beyond, reverse = (area > high, area < low) if more else (area < low, area > high)
+        found, needed = _told_apart(area, best)
+        threshold = f"{side} than each of {len(areas)} random orders (at best {needed})"
+        whole, blank = (float(p) for p in (curve[[-1, 0]] if more else curve[[0, -1]]))
+        if blank > (1 - how.least_fall) * whole:
+            lacking = "before any of it is put back" if more else "once all of it is taken away"
+            said = (
+                "nothing of this tile can be missed: the model gives the class "
+                f"{blank:.2f} {lacking}, and {whole:.2f} as it is"
             )
-        )
+            tests.append(Tested(name, question, said, threshold, UNTESTED, None))
+            continue
+        words = f"area {found}"
+        if reverse:
+            found, passed = _told_apart(area, worst)
+            words = (
+                f"area {found}, {'less' if more else 'more'} than each random order ({passed}): "
+                "the map may point away from the class"
+            )
+        tests.append(Tested(name, question, words, threshold, PASSED if beyond else FAILED, area))
     return tests
 
 
@@ -137,11 +149,13 @@ def randomised(found: Found, *, refitted: bool = True) -> Tested:
     copies = f"{row['copies']} random copies"
     if not refitted:
         copies += "; running statistics as trained, one tile cannot refit them"
+    similarity, chance = _told_apart(row["similarity"], row["chance_high"])
     return Tested(
         "randomisation",
-        "Is the map another one without what the model has learned above the layer?",
-        f"rank correlation {row['similarity']:.2f} with maps of {copies}",
-        f"{row['chance_high']:.2f} or less, as noise as smooth reaches",
+        "Is the map another one without what the model has learned above the layer? (One that is "
+        "turned round, against the class for what is for it, passes as well.)",
+        f"rank correlation {similarity} with maps of {copies}" if known else _NO_RANKS,
+        f"{chance} or less, as noise as smooth reaches" if known else "as little as noise has",
         results.get(row["verdict"], FAILED) if known else UNTESTED,
         float(row["similarity"]) if known else None,
     )
@@ -156,11 +170,12 @@ def stable(changed: pd.DataFrame, how: TrustCheck) -> list[Tested]:
     ):
         value = float(changed.loc[changed["change"] == kind, DECIDES].mean())
         known = bool(np.isfinite(value))
+        told, _ = _told_apart(value, how.least_correlation)
         tests.append(
             Tested(
                 name,
                 question,
-                f"rank correlation {value:.2f} on average",
+                f"rank correlation {told} on average" if known else _NO_RANKS,
                 f"{how.least_correlation:g} or more",
                 (PASSED if value >= how.least_correlation else FAILED) if known else UNTESTED,
                 value if known else None,
@@ -172,14 +187,21 @@ def stable(changed: pd.DataFrame, how: TrustCheck) -> list[Tested]:
 def precise(error: float, how: TrustCheck) -> Tested:
     """The map's standard error; NaN where it has none."""
     known = bool(np.isfinite(error))
+    told, _ = _told_apart(error, how.most_error)
     return Tested(
         "standard error",
         "Would other noise samples have given the same map?",
-        f"relative standard error {error:.2f}" if known else "there are no noise samples",
+        f"relative standard error {told}" if known else "there are no noise samples",
         f"{how.most_error:g} or less",
         (PASSED if error <= how.most_error else FAILED) if known else UNTESTED,
         error if known else None,
     )
+
+
+def _told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both with two digits, or as many as show which of them is larger."""
+    digits = next((n for n in range(2, 17) if round(value, n) != round(limit, n)), 2)
+    return f"{value:.{digits}f}", f"{limit:.{digits}f}"
 
 
 def chance_band(found: Found) -> tuple[float, float]:

@@ -45,6 +45,13 @@ class Palette:
         )
 
 
+def bar_stops(stops: tuple[Stop, ...], one_sided: bool) -> tuple[Stop, ...]:
+    """Stops of a colour bar: all of them, or from zero on, of maps with no value below."""
+    if not one_sided:
+        return stops
+    return tuple((2 * place - 1, colour) for place, colour in stops if place >= 0.5)
+
+
 AMBER_TEAL = Palette(
     "amber and teal", (1.0, 0.66, 0.0), (0.8, 0.36, 0.0), (0.0, 0.62, 0.62), (0.0, 0.36, 0.4)
 )

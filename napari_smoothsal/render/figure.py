@@ -11,16 +11,24 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
+from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import Palette, coloured, over
 from napari_smoothsal.render.limits import ColourLimit, colour_limit, is_calibrated, said_of
 from napari_smoothsal.render.standing_out import standing_out
-from napari_smoothsal.render.words import BELOW, HATCHED, RESEARCH_ONLY, at_zero, legend, plain
+from napari_smoothsal.render.words import (
+    BELOW,
+    GREY,
+    GREY_OF_A_PART,
+    HATCHED,
+    RESEARCH_ONLY,
+    at_zero,
+    legend,
+    plain,
+)
 from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.runs.above_null import above_null
 from napari_smoothsal.slides import Box, Slide
@@ -70,12 +78,12 @@ def comparison_figure(
     limits: list[str] = []
     first = run.maps[rows[0][0]]
     alike = all(legend(run.maps[key]) == legend(first) for keys in rows for key in keys)
-    width = 1 + max(len(row) for row in rows)
-    figure, axes = _panels(len(rows), width)
+    figure, axes = _panels(len(rows), 1 + max(len(row) for row in rows))
     for row, keys in zip(axes, rows, strict=True):
         row[0].imshow(picture)
         row[0].set_title("slide", fontsize=10)
-        _add_scale_bar(row[0], slide, region, picture.shape[1])
+        width_px = picture.shape[1]
+        add_scale_bar(row[0], slide.require_mpp()[1] * region[2] / width_px, width_px)
         for axis, key in zip(row[1:], keys, strict=False):
             run_map = run.maps[key]
             used = limit or colour_limit(run_map)
@@ -88,7 +96,7 @@ def comparison_figure(
             hatched |= _hatch(axis, run, run_map, region, picture.shape[:2])
             step = run_map.scale_um[0]
             spec = run_map.spec
-            said = "" if alike else f": {' / '.join(legend(run_map)[::-1])}"
+            said = "" if alike else f": {' / '.join(filter(None, legend(run_map)[::-1]))}"
             axis.set_title(
                 f"{spec.layer_label} ({step:.3g} \u00b5m/px), {plain(spec.denoising_label)}\n"
                 f"{plain(spec.method_label)}{said}",
@@ -97,8 +105,11 @@ def comparison_figure(
     for axis in axes.flat:
         axis.set_axis_off()
     zero = BELOW if calibrated else at_zero(first) if alike else "zero"
-    ends = legend(first) if alike else ("the second said above a map", "the first said above a map")
-    _add_legend(figure, ends, palette, hatched, "; ".join(dict.fromkeys(limits)), zero)
+    ends = (
+        legend(first) if alike else ("what is said last above a map", "what is said first of two")
+    )
+    said = ", ".join(("; ".join(dict.fromkeys(limits)), GREY_OF_A_PART if run.of_a_part else GREY))
+    _add_legend(figure, ends, palette, hatched, said, zero)
     name = run.provenance["model"]["name"]
     figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
     FigureCanvasAgg(figure)
@@ -176,8 +187,8 @@ def _paled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(255 - (255 - (0.5 * grey + 0.5 * picture)) * 0.6, dtype=np.uint8)
 
 
-def _add_scale_bar(axis: Axes, slide: Slide, region: Region, width_px: int) -> None:
-    um_per_px = slide.require_mpp()[1] * region[2] / width_px
+def add_scale_bar(axis: Axes, um_per_px: float, width_px: int) -> None:
+    """Of about a quarter of a picture that is so many px wide, in its lower left corner."""
     target = width_px * um_per_px / 4
     nice = 10 ** np.floor(np.log10(target))
     length = max(n * nice for n in (1, 2, 5) if n * nice <= target)
@@ -217,8 +228,7 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
     hatched = np.zeros(shape, bool)
     y, x = (np.arange(n) + 0.5 for n in shape)
     y, x = top + y * height / shape[0], left + x * width / shape[1]
-    boxes = run.tiles_of_another_class(run_map)[["x_px", "y_px", "w_px", "h_px"]].to_numpy()
-    for x0, y0, w, h in boxes:
+    for x0, y0, w, h in run.cells_of_another_class(run_map).to_numpy():
         rows, columns = (y >= y0) & (y < y0 + h), (x >= x0) & (x < x0 + w)
         hatched[np.ix_(rows, columns)] = True
     if not hatched.any():
@@ -232,29 +242,19 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
 
 def _add_legend(
     figure: Figure,
-    ends: tuple[str, str],
+    captions: tuple[str, str],
     palette: Palette,
     hatched: bool,
-    limit: str,
+    said: str,
     zero: str,
 ) -> None:
-    supports, against = ends
-    colours = LinearSegmentedColormap.from_list(
-        "saliency", [(place, colour[:3]) for place, colour in palette.stops]
-    )
     height = figure.get_figheight()
     place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
-    mappable = ScalarMappable(Normalize(-1, 1), colours)
-    bar = figure.colorbar(mappable, cax=place, orientation="horizontal")
-    bar.set_ticks([-1, 0, 1], labels=[against, zero, supports])
-    # Inwards, so that long names of targets stay on the picture.
-    first, _, last = bar.ax.get_xticklabels()
-    first.set_horizontalalignment("left")
-    last.set_horizontalalignment("right")
+    bar = draw_colour_bar(place, captions, zero, palette)
     bar.set_label(
         "\n".join(
             (
-                *wrap(limit + ", grey: not computed", LETTERS_PER_IN * int(figure.get_figwidth())),
+                *wrap(said, LETTERS_PER_IN * int(figure.get_figwidth())),
                 (f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY,
             )
         ),

@@ -10,15 +10,14 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_smoothsal.evaluation.panels import Panel, TilePanels
-from napari_smoothsal.render.colours import AMBER_TEAL, coloured
+from napari_smoothsal.render.colour_bar import draw_colour_bar
+from napari_smoothsal.render.colours import coloured
 from napari_smoothsal.render.limits import PERCENTILE
-from napari_smoothsal.render.words import RESEARCH_ONLY, plain
+from napari_smoothsal.render.words import RESEARCH_ONLY, captions, plain
 
 PANEL_IN, GAP_IN, SIDE_IN, UNDER_IN, HEAD_IN, LEGEND_IN = 2.2, 0.1, 0.5, 0.3, 0.3, 0.6
 """Inches."""
@@ -145,23 +144,9 @@ def _frame(axis: Axes, picture: NDArray[np.uint8]) -> None:
 
 
 def _add_legend(figure: Figure, tile: TilePanels, bottom: float) -> None:
-    colours = LinearSegmentedColormap.from_list("saliency", _opaque())
-    place = figure.add_axes((0.1, bottom, 0.8, 0.12 / figure.get_figheight()), label="legend")
-    mappable = ScalarMappable(Normalize(-1, 1), colours)
-    bar = figure.colorbar(mappable, cax=place, orientation="horizontal")
     label = _shown(tile.label, int(0.2 * figure.get_figwidth() * _SIGNS_PER_IN))
-    ends = [f"{tile.negative} {label}", "no influence", f"{tile.positive} {label}"]
-    bar.set_ticks([-1, 0, 1], labels=ends)
-    for name, towards in zip(bar.ax.get_xticklabels(), ("left", "center", "right"), strict=True):
-        name.set(parse_math=False, fontsize=8.5, ha=towards)
-
-
-def _opaque() -> list[tuple[float, tuple[float, ...]]]:
-    """The palette as it looks on white."""
-    return [
-        (place, tuple(alpha * part + 1 - alpha for part in colour))
-        for place, (*colour, alpha) in AMBER_TEAL.stops
-    ]
+    place = figure.add_axes((0.1, bottom, 0.8, 0.12 / figure.get_figheight()), label="legend")
+    draw_colour_bar(place, captions(tile.verbs, label), "no influence", fontsize=8.5)
 
 
 def _title(tile: TilePanels) -> str:

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer, Stopped, normal_magnitudes
+from napari_smoothsal.attribution.base import verbs_of
 from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
@@ -320,8 +321,7 @@ def _saliency_pyramids(
             {
                 "spec": spec.model_dump(mode="json"),
                 "target": label,
-                "positive": method.positive,
-                "negative": method.negative,
+                **dict(zip(("positive", "negative"), verbs_of(spec), strict=True)),
                 "of_the_target": method.of_the_target,
                 "background": explainer.model.readout.background,
                 "stride_px": list(layer.stride),

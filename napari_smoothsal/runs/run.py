@@ -41,7 +41,8 @@ class RunMap:
     target
         In words: the class, ``a-b``, or ``auto``.
     positive, negative
-        What values above and below zero say of the target, as a verb: "supports".
+        What values above and below zero say of the target, as a verb: "supports"; the latter is
+        empty of a map that has no such values.
     of_the_target
         Whether they say anything of it: an activation does not.
     displacement
@@ -186,6 +187,18 @@ class Run:
         return {**own["identity"], **own["provenance"]}
 
     @property
+    def region(self) -> tuple[int, int, int, int]:
+        """(x, y, w, h) in level-0 px that was asked for: all of the slide, or a part."""
+        x, y, w, h = self._own["identity"]["region"]
+        return (x, y, w, h)
+
+    @property
+    def of_a_part(self) -> bool:
+        """Whether less than the slide was asked for."""
+        slide = self._own["identity"]["slide"]
+        return self.region != (0, 0, slide["width"], slide["height"])
+
+    @property
     def maps(self) -> Mapping[str, RunMap]:
         """Stitched maps by key."""
         return _Maps(self._root, list(self._own["maps"]))
@@ -233,6 +246,19 @@ class Run:
             if f"{name}_{index}" in columns  # a store may be older than a column
         }
         return pd.concat([table, pd.DataFrame(of_maps)], axis=1)
+
+    def cells_of_another_class(self, run_map: RunMap) -> pd.DataFrame:
+        """Cells (``x_px, y_px, w_px, h_px``) of tiles that are predicted as another class than a
+        map explains: of a tile what is nearest to it, where tiles overlap, within the region.
+        """
+        boxes = self.tiles_of_another_class(run_map)[["x_px", "y_px", "w_px", "h_px"]]
+        grid = self._own["identity"]["grid"]
+        share = min(1.0, grid["step"] / grid["tile_px"])
+        corner, size = boxes.to_numpy(np.float64).reshape(-1, 2, 2).swapaxes(0, 1)
+        low, high = (corner + size * (1 + sign * share) / 2 for sign in (-1, 1))
+        start = np.array(self.region[:2])
+        low, high = (np.clip(ends, start, start + self.region[2:]) for ends in (low, high))
+        return pd.DataFrame(np.hstack([low, high - low]), columns=boxes.columns)
 
     def tiles_of_another_class(self, run_map: RunMap) -> pd.DataFrame:
         """The tiles that are predicted as another class than a map explains.

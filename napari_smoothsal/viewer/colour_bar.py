@@ -6,8 +6,8 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_smoothsal.render.colours import NOT_COMPUTED, Stop
-from napari_smoothsal.render.words import RESEARCH_ONLY
+from napari_smoothsal.render.colours import NOT_COMPUTED, Stop, bar_stops
+from napari_smoothsal.render.words import GREY, RESEARCH_ONLY
 from napari_smoothsal.viewer.ways import CONTOURS, SPOTLIGHT, TINT, legend_stops
 
 HEIGHT = 14
@@ -16,7 +16,7 @@ PAPER = QColor(238, 225, 236)
 CLEAR = {
     TINT: "clear: {zero}",
     CONTOURS: "lines at a third, two thirds and all of full colour",
-    SPOTLIGHT: "dark: {zero}; light: influence, whichever its sign",
+    SPOTLIGHT: "dark: {zero}; light: influence{sign}",
 }
 
 
@@ -73,13 +73,15 @@ class ColourBar(QWidget):
         limit: str,
         *more: str,
         zero: str = "no influence",
+        grey: str = GREY,
     ) -> None:
         """Say what a map's colours mean.
 
         Parameters
         ----------
         legend
-            Captions of the positive and the negative end.
+            Captions of the positive and the negative end; the bar begins at zero where the latter
+            is empty.
         palette, way
             Names of its colours, and of how it is shown.
         limit
@@ -88,15 +90,19 @@ class ColourBar(QWidget):
             Further lines.
         zero
             Caption of what is clear or dark.
+        grey
+            What is said of the veil.
         """
         supports, against = legend
-        self._gradient.stops = legend_stops(way, palette)
+        self._gradient.stops = bar_stops(legend_stops(way, palette), one_sided=not against)
         self._gradient.update()
-        clear = CLEAR.get(way, CLEAR[TINT]).format(zero=zero)
-        lines = (f"{clear}; grey: not computed", limit, *more)
+        sign = ", whichever its sign" if against else ""
+        clear = CLEAR.get(way, CLEAR[TINT]).format(zero=zero, sign=sign)
+        lines = (f"{clear}; {grey}", limit, *more)
         self._words.setText(
             "<table width='100%'><tr>"
-            f"<td>{against}</td><td align='right'>{supports}</td></tr></table>" + "<br>".join(lines)
+            f"<td>{against or zero}</td><td align='right'>{supports}</td></tr></table>"
+            + "<br>".join(lines)
         )
         self._gradient.show()
         self._words.show()

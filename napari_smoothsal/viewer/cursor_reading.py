@@ -72,7 +72,8 @@ class CursorReading(QLabel):
             return f"{what}: blank, not above its calibrated limits"
         if value == 0:
             return f"{what}: 0, no influence"
-        says = own["legend"][0 if value > 0 else 1]
+        supports, against = own["legend"]
+        says = supports if value > 0 else against or "no influence"  # less than zero by rounding
         return f"{what}: {value:+.2g} ({self._rank(layer, value)} percentile), {says}"
 
     def _rank(self, layer: Any, value: float) -> str:

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Bounds = tuple[tuple[float, float], tuple[float, float]]
+"""Where something begins and ends along rows and along columns, in pixels."""
+
 PERIOD = 28
 """From stripe to stripe along a row; 20 pixels across them."""
 WIDTH = 1.6
@@ -49,13 +52,18 @@ class HatchedLevel:
         (rows, columns) of cells.
     per_cell
         Pixels of the level on a cell's side.
+    bounds
+        Beyond them nothing is hatched; None: all cells are whole.
     """
 
     ndim = 2
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, hatched: NDArray[np.bool_], per_cell: int) -> None:
+    def __init__(
+        self, hatched: NDArray[np.bool_], per_cell: int, bounds: Bounds | None = None
+    ) -> None:
         self._hatched = hatched
+        self._bounds = bounds
         self._per_cell = per_cell
         self.shape: tuple[int, int] = (hatched.shape[0] * per_cell, hatched.shape[1] * per_cell)
         self.chunks: tuple[int, int] = (CHUNK_PX, CHUNK_PX)
@@ -81,6 +89,12 @@ class HatchedLevel:
         values = stripes[rows % PERIOD] * inside[cells - first]
         _outline(values, self._hatched, self._per_cell, rows, columns)
         _outline(values.T, self._hatched.T, self._per_cell, columns, rows)
+        if self._bounds is not None:
+            for axis, (places, (low, high)) in enumerate(
+                zip((rows, columns), self._bounds, strict=True)
+            ):
+                inside = (places + 1 > low) & (places < high)
+                values *= np.expand_dims(inside, 1 - axis)
         return values.reshape(shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -104,7 +118,9 @@ def _outline(
         values[at] = np.where(edge, DARK, values[at])
 
 
-def hatched_levels(hatched: NDArray[np.bool_], per_cell: int) -> list[HatchedLevel]:
+def hatched_levels(
+    hatched: NDArray[np.bool_], per_cell: int, bounds: Bounds | None = None
+) -> list[HatchedLevel]:
     """Levels, each half the one before, the first with so many pixels, a power of 2, per cell.
 
     Where a pixel is larger than a cell, it is hatched if any of its cells is.
@@ -115,12 +131,20 @@ def hatched_levels(hatched: NDArray[np.bool_], per_cell: int) -> list[HatchedLev
     # Up to whole pixels of the coarsest level: napari takes the ratio of sizes for that of pixels.
     more = [(0, -size % (1 << halvings)) for size in hatched.shape]
     hatched = np.pad(hatched, more)
-    levels = []
+    levels: list[HatchedLevel] = []
     while per_cell >= 1:
-        levels.append(HatchedLevel(hatched, per_cell))
+        levels.append(HatchedLevel(hatched, per_cell, _shrunk(bounds, len(levels))))
         per_cell //= 2
     for _ in range(halvings):
         hatched = hatched[::2] | hatched[1::2]
         hatched = hatched[:, ::2] | hatched[:, 1::2]
-        levels.append(HatchedLevel(hatched, 1))
+        levels.append(HatchedLevel(hatched, 1, _shrunk(bounds, len(levels))))
     return levels
+
+
+def _shrunk(bounds: Bounds | None, level: int) -> Bounds | None:
+    if bounds is None:
+        return None
+    (top, bottom), (left, right) = bounds
+    by = 2.0**level
+    return (top / by, bottom / by), (left / by, right / by)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
 
 from napari_smoothsal.render.limits import ColourLimit, LimitOf, calibration_in_words
-from napari_smoothsal.render.words import BELOW, HATCHED
+from napari_smoothsal.render.words import BELOW, GREY_OF_A_PART, HATCHED
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.map_layer import (
     OPACITY,
@@ -27,6 +27,7 @@ from napari_smoothsal.viewer.told import MOST_ROWS
 from napari_smoothsal.viewer.ways import CONTOURS, TINT, WAYS, colormap_of
 
 if TYPE_CHECKING:
+    from napari_smoothsal.core.calibration import Calibration
     from napari_smoothsal.viewer.contour_lines import ContourLines
 
 
@@ -210,11 +211,20 @@ class MapDisplay(QWidget):
             more.append(f"(looked at in the first {MOST_ROWS:,} tiles only)")
         if own.get("stale"):
             more.append(f"<b>of {STALE}: explain again</b>")
-        zero = {"zero": BELOW} if is_blanked(layer) else {}
+        words = {"grey": GREY_OF_A_PART} if own.get("of_a_part") else {}
+        words |= {"zero": BELOW} if is_blanked(layer) else {}
+        self.calibrated.setText(_limits_in_words(own.get("calibration")))
         way = self.way.currentText()
-        self.bar.show_legend(own["legend"], own["palette"], way, limit, *more, **zero)
+        self.bar.show_legend(own["legend"], own["palette"], way, limit, *more, **words)
         size = f"Full colour at a magnitude of {layer.contrast_limits[1]:.3g}."
         self.bar.setToolTip(size)
+
+
+def _limits_in_words(calibration: Calibration | None) -> str:
+    """What stands beside the box, where a tick changes nothing of the map on show."""
+    if calibration is None:
+        return "(no limits for this map)"
+    return "" if calibration.useful else "(the limits of this map leave too little)"
 
 
 def _hatching(layer: Any) -> OtherClass | None:

@@ -40,6 +40,7 @@ def told_by(picture: MapPicture) -> dict[str, Any]:
         "palette": picture.palette,
         "target": picture.target,
         "model": picture.model,
+        "of_a_part": picture.of_a_part,
     }
 
 

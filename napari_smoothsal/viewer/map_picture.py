@@ -42,6 +42,15 @@ class StoredPicture(BaseModel):
     scale_um: Pair
     translate_um: Pair
 
+    @property
+    def extent_um(self) -> tuple[Pair, Pair]:
+        """(y, x) where it begins and where it ends."""
+        pairs = zip(self.translate_um, self.scale_um, self.shape, strict=True)
+        (top, bottom), (left, right) = (
+            (first - step / 2, first + (count - 0.5) * step) for first, step, count in pairs
+        )
+        return (top, left), (bottom, right)
+
 
 class MapPicture(StoredPicture):
     """One saliency map of a store.
@@ -55,7 +64,8 @@ class MapPicture(StoredPicture):
     key, title
         Its name in the run, and in words.
     legend
-        What the positive and the negative end of the colours mean.
+        What the positive and the negative end of the colours mean; empty of an end that no value
+        has.
     limit, limit_of
         Magnitude that gets the full colour, and what it was measured on.
     stretched
@@ -66,6 +76,8 @@ class MapPicture(StoredPicture):
         Name of the one that stands out from the slide.
     target, model
         What is explained, and the model's name.
+    of_a_part
+        Whether less than the slide was asked for.
     """
 
     key: str
@@ -78,6 +90,7 @@ class MapPicture(StoredPicture):
     palette: str
     target: str
     model: str
+    of_a_part: bool = False
 
 
 class ClassPicture(StoredPicture):
@@ -139,6 +152,7 @@ def pictures_of(
             palette=palette,
             target=run_map.target,
             model=model,
+            of_a_part=run.of_a_part,
         )
         for key, run_map in run.maps.items()
     ]

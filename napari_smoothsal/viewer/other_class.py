@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_smoothsal.viewer.hatched_level import DARK, LIGHT, HatchedLevel, hatched_levels
+from napari_smoothsal.viewer.hatched_level import DARK, LIGHT, Bounds, HatchedLevel, hatched_levels
+from napari_smoothsal.viewer.map_picture import StoredPicture
 from napari_smoothsal.viewer.placement import Pair
 from napari_smoothsal.viewer.prediction_layer import TileCells, tile_cells
 from napari_smoothsal.viewer.slide_source import METADATA
@@ -30,15 +31,24 @@ class OtherClass:
         Its tiles, one or more.
     mpp
         (y, x) micrometres per level-0 px of their slide.
+    within
+        The map: beyond it, where tiles reach out of what was asked for, nothing is hatched.
     """
 
-    def __init__(self, target: str, rows: Sequence[TileRow], mpp: Pair) -> None:
+    def __init__(
+        self,
+        target: str,
+        rows: Sequence[TileRow],
+        mpp: Pair,
+        within: StoredPicture | None = None,
+    ) -> None:
         self.target = target
         self.some = len(rows) == MOST_ROWS
         """Whether there may be more tiles than were told."""
         self.cells: TileCells = tile_cells(rows, mpp)
         self._rows = rows
         steps = np.divide(self.cells.scale_um, mpp)
+        self._within = within
         self._per_cell = 1 << max(0, math.ceil(math.log2(max(steps) / FINEST_PX)))
 
     @property
@@ -46,7 +56,16 @@ class OtherClass:
         """Of the hatching, finest first."""
         other = [row.predicted != self.target for row in self._rows]
         hatched = np.array([False, *other])[self.cells.labels]
-        return hatched_levels(hatched, self._per_cell)
+        return hatched_levels(hatched, self._per_cell, self._bounds)
+
+    @property
+    def _bounds(self) -> Bounds | None:
+        """Of the map, in pixels of the finest level."""
+        if self._within is None:
+            return None
+        first = np.subtract(self.translate_um, np.divide(self.scale_um, 2))
+        low, high = (np.subtract(c, first) / self.scale_um for c in self._within.extent_um)
+        return (low[0], high[0]), (low[1], high[1])
 
     @property
     def scale_um(self) -> Pair:
@@ -64,6 +83,9 @@ class OtherClass:
     def said_at(self, layer: Any, position: Any) -> str:
         """What is to be said at a place: empty where the model predicts what is explained."""
         pixel = np.rint(layer.world_to_data(position)).astype(int)[-2:]
+        bounds = self._bounds
+        if bounds and not all(a <= p + 0.5 <= b for p, (a, b) in zip(pixel, bounds, strict=True)):
+            return ""
         y, x = pixel // self._per_cell
         labels = self.cells.labels
         if not (0 <= y < labels.shape[0] and 0 <= x < labels.shape[1]) or labels[y, x] == 0:

@@ -53,6 +53,7 @@ class Overlay:
         self._mpp = mpp
         self._part = part
         self._pixels: StoredPixels | None = None
+        self._picture: MapPicture | None = None
         self._layer: Any = None
         self._classes = ClassOverlay(viewer, slide_layer, mpp, part=part)
 
@@ -86,6 +87,7 @@ class Overlay:
             self._layer = self._placed(picture, self._pixels)
         else:
             self._pixels.reload()
+        self._picture = picture
         own = _own(self._layer)
         own["shown"] = own.get("shown", 0) + 1
         own |= told_by(picture) | {"complete": complete, "stale": False, "pixels": self._pixels}
@@ -112,7 +114,7 @@ class Overlay:
         hide_hatching(self._layer)
         if target not in classes or all(row.predicted == target for row in rows):
             return
-        own, found = _own(self._layer), OtherClass(target, rows, self._mpp)
+        own, found = _own(self._layer), OtherClass(target, rows, self._mpp, self._picture)
         if "hatching" not in own:
             own["hatching"] = Hatching(self._viewer, self._layer)
         own["hatching"].show(found, placement_on(self._slide_layer, found, self._mpp))

@@ -12,6 +12,7 @@ from napari_smoothsal.viewer.slide_source import METADATA, RUN, layer_of_size
 
 if TYPE_CHECKING:
     from napari_smoothsal.runs import Run
+    from napari_smoothsal.viewer.map_picture import MapPicture
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
@@ -89,11 +90,11 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
             # One overlay at a time can be read; the others wait, hidden.
             drawing["visible"] = number == len(pictures) - 1
             layers.append((pixels.data, drawing | placement_in_micrometres(drawn), "image"))
-        layers += _hatching(run)
+        layers += _hatching(run, pictures)
     return layers
 
 
-def _hatching(run: Run) -> list[LayerData]:
+def _hatching(run: Run, pictures: Sequence[MapPicture]) -> list[LayerData]:
     """Of the map on show, where the model predicts another class."""
     from napari_smoothsal.viewer.other_class import OtherClass, hatching_options
     from napari_smoothsal.viewer.placement import placement_in_micrometres
@@ -101,7 +102,7 @@ def _hatching(run: Run) -> list[LayerData]:
 
     for key, run_map in list(run.maps.items())[-1:]:
         if len(run.tiles_of_another_class(run_map)):
-            found = OtherClass(run_map.target, tile_rows(run, key), run.mpp)
+            found = OtherClass(run_map.target, tile_rows(run, key), run.mpp, pictures[-1])
             options = hatching_options(found) | placement_in_micrometres(found)
             options["metadata"][METADATA][RUN] = run
             return [(found.levels, options, "image")]

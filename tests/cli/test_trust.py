@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from typer.testing import CliRunner
 from napari_smoothsal.cli import registered
 
 QUICK = ("--samples", 0, "--cells", 7, "--steps", 7, "--random-orders", 3, "--copies", 1)
+
+
+AT = ("--at", "100,100")
 
 
 def trusted(*arguments: object) -> Result:
@@ -44,7 +48,8 @@ def test_a_tile_of_a_slide(slide: Path, model_folder_of_classifier: Path, tmp_pa
     )
     assert result.exit_code == 0, result.output
     card = json.loads((out / "trust.json").read_text())
-    assert card["tile"] == "tile at x 68, y 88" and card["label"] == "normal"
+    assert card["tile"] == "tile from x 68, y 88 (its upper left corner, level-0 px)"
+    assert card["label"] == "normal"
     assert card["spec"]["layer"] == "layer2" and card["thresholds"]["random_orders"] == 3
     assert card["verdict"] in " ".join(result.output.split())
     assert card["verdict"] in (out / "trust.md").read_text()
@@ -64,7 +69,7 @@ def test_resolution_is_as_runs_have_it(
         out = tmp_path / str(number)
         result = trusted(slide, "--at", "100.6,120", *given, *model, "--out", out)
         assert result.exit_code == 0, result.output
-        assert json.loads((out / "trust.json").read_text())["tile"] == f"tile at {tile}"
+        assert json.loads((out / "trust.json").read_text())["tile"].startswith(f"tile from {tile} ")
 
 
 def test_an_image_of_a_tile(model_folder_of_classifier: Path, tmp_path: Path) -> None:
@@ -78,6 +83,29 @@ def test_an_image_of_a_tile(model_folder_of_classifier: Path, tmp_path: Path) ->
     assert "layer: layer2, as no --layer was given" in result.output
     assert "taken to be at the model's 0.5 um per pixel; bring the image" in result.output
     assert json.loads((tmp_path / "card" / "trust.json").read_text())["label"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"), [(("--mpp", 0.25), "40 x 40 of 64 x 64 px"), (("--resize", 64), None)]
+)
+def test_a_patch_of_another_size(
+    given: tuple[object, ...], seen: str | None, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    """At its resolution, and completed by mirror images, which the card says; or resized."""
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "patch.png")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        result = trusted(
+            *(tmp_path / "patch.png", *given, "--model", model_folder_of_classifier),
+            *("--layer", "layer3", *QUICK, "--out", tmp_path / "card"),
+        )
+    assert result.exit_code == 0, result.output
+    called = json.loads((tmp_path / "card" / "trust.json").read_text())["tile"]
+    assert called == (f"image ({seen}, the rest mirrored)" if seen else "image")
+    assert any("mirror images" in str(one.message) for one in told) == bool(seen) or (
+        "mirror images" in result.output
+    )
 
 
 def test_bad_input_is_named_and_nothing_written(
@@ -103,11 +131,14 @@ def test_bad_input_is_named_and_nothing_written(
     assert "has 512 x 256 px" in said(slide, *layer)
     assert "has 70 x 64 px" in said(tmp_path / "wide.png", *layer)
     assert "is no image of one tile" in said(tmp_path / "slide.svs", *layer)
-    assert "--mpp 0.5 is of a slide" in said(tmp_path / "wide.png", "--mpp", 0.5, *layer)
+    assert "as --mpp, --resize 64 where it has none" in said(tmp_path / "wide.png", *layer)
+    assert "leave one of the two away" in said(
+        tmp_path / "wide.png", "--mpp", 0.5, "--resize", 64, *layer
+    )
+    assert "--resize 64 is of an image" in said(slide, *AT, "--resize", 64, *layer)
     assert "--upsample is of a slide" in said(tmp_path / "wide.png", "--upsample", *layer)
-    at = ("--at", "100,100")
-    assert "coarser than the 0.5 that the model wants" in said(slide, *at, "--mpp", 0.8, *layer)
-    assert "tumor" in said(slide, *at, *layer, "--target", "tumor")
-    assert "label = 'stroma' is no class" in said(slide, *at, *layer, "--label", "stroma")
-    assert "makes no feature map" in said(slide, *at, "--layer", "fc")
-    assert "layer9" in said(slide, *at, "--layer", "layer9")
+    assert "coarser than the 0.5 that the model wants" in said(slide, *AT, "--mpp", 0.8, *layer)
+    assert "tumor" in said(slide, *AT, *layer, "--target", "tumor")
+    assert "label = 'stroma' is no class" in said(slide, *AT, *layer, "--label", "stroma")
+    assert "makes no feature map" in said(slide, *AT, "--layer", "fc")
+    assert "layer9" in said(slide, *AT, "--layer", "layer9")

@@ -1,11 +1,15 @@
 """Trust cards: a faithful map passes, an edge detector does not, and nothing more is said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from corner import HOW, corner_model, corner_tile, single_logit_model
+from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from networks import every_model, wrapped
 from torch import nn
 from unets import small_segmenter
@@ -13,9 +17,19 @@ from unets import small_segmenter
 import napari_smoothsal as ss
 from napari_smoothsal.core.checks import TrustCheck
 from napari_smoothsal.core.errors import SettingError, SmoothsalError, UnknownNameError
+from napari_smoothsal.evaluation.faithful_maps import DECIDES
+from napari_smoothsal.evaluation.insertion_deletion import Curves
+from napari_smoothsal.evaluation.stability import SHIFT, STAIN
 from napari_smoothsal.evaluation.trust import TrustCard
-from napari_smoothsal.evaluation.trust_tests import FAILED, PASSED, UNTESTED
-from napari_smoothsal.render.trust_figure import write_trust
+from napari_smoothsal.evaluation.trust_tests import (
+    FAILED,
+    PASSED,
+    UNTESTED,
+    beyond_random,
+    precise,
+    stable,
+)
+from napari_smoothsal.render.trust_figure import trust_figure, write_trust
 
 CPU = ss.Compute(device="cpu", precision="fp32")
 GRADIENT = ss.SaliencySpec(layer="input", denoising="original", samples=0)
@@ -44,7 +58,8 @@ def test_the_gradient_of_a_model_that_looks_at_a_corner_passes() -> None:
     }
     assert card.target == card.predicted == "bright" and card.probability > 0.9
     assert card.road > 0.4 > card.random_road and not card.flags
-    assert "passed 4 of 5 tests" in card.verdict and "Not tested: standard error." in card.verdict
+    assert "passed 4 of 5 tests" in card.verdict
+    assert "Not tested: standard error (there are no noise samples)." in card.verdict
 
 
 def test_an_edge_detector_does_not_depend_on_the_model(edge_detector: ss.SaliencySpec) -> None:
@@ -62,6 +77,42 @@ def test_thresholds_are_the_checks_own() -> None:
     assert "0.99999 or more" in strict.tests[3].threshold
     noisy = card_of(GRADIENT.model_copy(update={"samples": 4}))
     assert results(noisy)["standard error"] == PASSED  # a linear model's gradient has none
+
+
+def test_where_nothing_can_be_taken_away_it_is_not_tested() -> None:
+    card = card_of(GRADIENT.model_copy(update={"target": "dark"}), how=QUICK)
+    assert results(card)["deletion"] == results(card)["insertion"] == UNTESTED
+    assert "gives the class 1.00 once all of it is taken away" in card.verdict
+    assert "Not passed" not in card.verdict and not card.passed  # the map is zero: no test is left
+    assert card.verdict.startswith("None of the tests could be made.")
+    # Of the corner a blank tile keeps next to nothing, which is more than none.
+    strict = card_of(how=QUICK.model_copy(update={"least_fall": 1.0}))
+    assert results(strict)["deletion"] == results(strict)["insertion"] == UNTESTED
+
+
+def falling(*areas: float) -> tuple[Curves, ...]:
+    """From 1 to 0 and the other way round, with such areas below."""
+    curves = (torch.tensor([1.0, 2 * area - 0.5, 0.0]) for area in areas)
+    return tuple(Curves(curve, curve.flip(0)) for curve in curves)
+
+
+def test_a_map_worse_than_chance_may_point_away_from_the_class() -> None:
+    random = falling(0.4, 0.5, 0.6)
+    for area, away in ((0.3, (False, True)), (0.5, (False, False)), (0.7, (True, False))):
+        tests = beyond_random(falling(area)[0], random, TrustCheck())
+        assert tuple("may point away" in test.found for test in tests) == away
+        assert [test.result == PASSED for test in tests] == [area < 0.4, area > 0.6]
+
+
+def test_digits_show_which_number_is_larger() -> None:
+    deletion, _ = beyond_random(falling(0.4001)[0], falling(0.4), TrustCheck())
+    assert deletion.result == FAILED
+    assert "area 0.4001" in deletion.found and "(at best 0.4000)" in deletion.threshold
+    changed = pd.DataFrame({"change": [STAIN, SHIFT], DECIDES: [0.4996, 0.71]})
+    below, above = stable(changed, TrustCheck())
+    assert "0.4996" in below.found and below.result == FAILED
+    assert "0.71 " in above.found and above.result == PASSED
+    assert "0.1002" in precise(0.1002, TrustCheck()).found
 
 
 def test_uncertain_wrong_and_other_predictions_are_explained_and_flagged() -> None:
@@ -133,6 +184,36 @@ def test_what_is_written_says_the_same(tmp_path: Path) -> None:
     text = written[1].read_text()
     assert card.verdict in text and "| **not passed** |" in text and "(trust.png)" in text
     assert written[2].stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("method", ["gradient", "meaningful_perturbation"])
+def test_the_picture_says_what_its_colours_are_and_hides_no_curve(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"iterations": 2} if method != "gradient" else {}
+    spec = GRADIENT.model_copy(update={"method": method, "method_options": options})
+    card = replace(card_of(spec, how=QUICK), um_per_px=0.5)
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k))
+    )
+    trust_figure(card, tmp_path / "card.png")
+    upper, heading = drawn[0].subfigs[0].axes, drawn[0].texts[0]
+    axes = {axis.get_title(): axis for axis in upper}
+    (bar,) = (axis for axis in upper if axis.get_xlabel().startswith("full colour"))
+    captions = [name.get_text() for name in bar.get_xticklabels()]
+    signed = method == "gradient"
+    assert captions == (
+        ["lowers bright", "", "raises bright"] if signed else ["", "decides bright"]
+    )
+    assert bar.get_xlim() == (-1 if signed else 0, 1) and "99th percentile" in bar.get_xlabel()
+    assert any(isinstance(part, AnchoredSizeBar) for part in axes["tile"].artists)
+    curves = [axis for axis in upper if axis.get_xlabel().startswith("share")]
+    assert len(curves) == 2
+    for axis in curves:
+        box = axis.get_legend().get_window_extent()
+        assert axis.get_window_extent().y1 - 1 <= box.y0 < box.y1 < heading.get_window_extent().y0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ def panel(values: np.ndarray, denoising: str = "original", moved: float = 0.0) -
 def tile(*panels: Panel, name: str = "case_7", label: str = "tumour") -> TilePanels:
     grey = np.full((SIDE, SIDE, 3), 128, np.uint8)
     said = f"the model gives {label} a probability of 0.93"
-    return TilePanels(1, "painted", name, label, "gradient", "raises", "lowers", said, grey, panels)
+    return TilePanels(
+        1, "painted", name, label, "gradient", ("raises", "lowers"), said, grey, panels
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from PIL import Image
 
 from napari_smoothsal import SaliencySpec, Tiling, explain_slide
 from napari_smoothsal.models import Model
+from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import AMBER_TEAL, NOT_COMPUTED, coloured, over
 from napari_smoothsal.render.figure import comparison_figure, sampled
 from napari_smoothsal.render.tables import total_variation_table
@@ -90,6 +91,37 @@ def test_words_say_layer_denoising_method_and_sign(run: Run) -> None:
     )
 
 
+def test_a_map_without_a_negative_side_has_a_bar_without_one() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for ends, low in ((("raises tumour", "lowers tumour"), -1), (("decides tumour", ""), 0)):
+        figure = Figure(figsize=(6, 1), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        bar = draw_colour_bar(figure.add_axes((0.1, 0.5, 0.8, 0.3)), ends, "no influence").ax
+        canvas.draw()
+        row = np.asarray(canvas.buffer_rgba())[35, 62:538, :3].astype(int)
+        assert bar.get_xlim() == (low, 1)
+        said = [name.get_text() for name in bar.get_xticklabels()]
+        assert said == [*filter(None, ends[::-1][:1]), "no influence", ends[0]]
+        full = np.rint(255 * np.array(AMBER_TEAL.supports_fully))
+        assert np.abs(row[-1] - full).max() < 6
+        if low == 0:
+            assert row[0].min() > 245 and (row[:, 0] >= row[:, 2]).all()  # no teal anywhere
+        else:
+            assert np.abs(row[0] - np.rint(255 * np.array(AMBER_TEAL.against_fully))).max() < 6
+
+
+def test_what_a_map_has_no_values_for_is_not_in_its_name(
+    slide: ArraySlide, classifier: Model, tmp_path: Path
+) -> None:
+    spec = SaliencySpec(layer="layer2", samples=0, reduction="absolute")
+    run = explain_slide(slide, classifier, [spec], tmp_path / "s.zarr", progress=False)
+    (run_map,) = run.maps.values()
+    assert legend(run_map) == ("raises or lowers tumour", "")
+    assert map_title(run_map).endswith("| gradient | raises or lowers tumour")
+
+
 def test_the_table_has_a_row_per_layer_and_a_column_per_denoising_and_method(run: Run) -> None:
     table = total_variation_table(run)
     assert table.row_count == 2 and len(table.columns) == 3
@@ -132,7 +164,7 @@ def test_tiles_that_overlap_are_hatched_once() -> None:
 
     def drawn(*boxes: tuple[int, int, int, int]) -> Any:
         table = pd.DataFrame(list(boxes), columns=["x_px", "y_px", "w_px", "h_px"])
-        run = SimpleNamespace(tiles_of_another_class=lambda _: table)
+        run = SimpleNamespace(cells_of_another_class=lambda _: table)
         figure = Figure(figsize=(3, 3), dpi=150)
         axis = figure.add_axes((0, 0, 1, 1))
         axis.imshow(np.full((200, 200, 3), 255, np.uint8))

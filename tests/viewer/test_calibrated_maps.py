@@ -74,6 +74,19 @@ def shown(viewer: Any, display: MapDisplay, run: Run) -> Any:
     return overlay.layer
 
 
+def test_the_box_says_where_its_tick_changes_nothing(
+    viewer: Any, display: MapDisplay, runs: Any
+) -> None:
+    for run, said, used in (
+        (runs.plain, "(no limits for this map)", False),
+        (runs.useless, "(the limits of this map leave too little)", False),
+        (runs.calibrated, "", True),
+    ):
+        shown(viewer, display, run)
+        assert display.calibrated.isChecked() and display.calibrated.text() == said
+        assert ("calibrated: shown only" in display.text) == used
+
+
 def levels(layer: Any) -> list[np.ndarray]:
     return [np.asarray(level[:]) for level in layer.data]
 

@@ -81,10 +81,12 @@ def test_it_shows_its_map_under_its_own_words(
     assert (spec.layer, spec.denoising.replace("_", " "), spec.method) == (layer, denoising, name)
     (shown,) = (x for x in window.layers if "|" in x.name and x.visible)
     positive = f"{method.positive} tumour" if method.of_the_target else method.positive
-    negative = f"{method.negative} tumour" if method.of_the_target else method.negative
+    both, negative = positive, "no influence"
+    if method.negative:
+        both = f"{positive} / {method.negative}"
+        negative = f"{method.negative} tumour" if method.of_the_target else method.negative
     assert shown.name == (
-        f"{layer} | {denoising} | {spec.method_label.replace('_', ' ')} | "
-        f"{positive} / {method.negative} (view)"
+        f"{layer} | {denoising} | {spec.method_label.replace('_', ' ')} | {both} (view)"
     )
     assert f"<td>{negative}</td>" in saliency.colours.text
     assert f"<td align='right'>{positive}</td>" in saliency.colours.text

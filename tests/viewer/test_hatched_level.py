@@ -65,6 +65,17 @@ def test_a_part_is_that_part_of_the_whole(per_cell: int) -> None:
     assert level[4:4, :].shape == (0, level.shape[1])
 
 
+def test_nothing_is_hatched_beyond_the_bounds() -> None:
+    hatched, bounds = np.ones((5, 6), bool), ((100.0, 250.0), (30.0, 300.0))
+    levels = hatched_levels(hatched, 64, bounds)
+    for number, (level, whole) in enumerate(zip(levels, hatched_levels(hatched, 64), strict=True)):
+        (top, bottom), (left, right) = (np.array(ends) / 2**number for ends in bounds)
+        inside = np.s_[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
+        drawn, want = np.asarray(level[:]), np.zeros(whole.shape)
+        want[inside] = np.asarray(whole[:])[inside]
+        assert np.array_equal(drawn, want) and drawn.any()
+
+
 def test_napari_takes_the_level_of_the_zoom() -> None:
     viewer = ViewerModel()
     levels = hatched_levels(np.ones((100, 100), bool), 256)

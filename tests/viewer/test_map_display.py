@@ -142,7 +142,7 @@ def rows(predicted: list[str], step: float = 100.0) -> list[TileRow]:
 def test_tiles_of_another_class_are_hatched_and_say_so(
     viewer: Any, display: MapDisplay, tmp_path: Path
 ) -> None:
-    overlay = shown(viewer, tmp_path / "a")
+    overlay = shown(viewer, tmp_path / "a", translate_um=(0.75, 0.75))
     slide = viewer.layers[0]
     overlay.hatch("tumour", ("normal", "tumour"), rows(["normal", "tumour", "normal"]))
     display.bring_up_to_date(overlay.layer)

@@ -41,6 +41,7 @@ GRAD_CAM = METHODS.register(
         attribute=_grad_cam,
         options=GradCamOptions,
         one_map=lambda options: bool(options.relu),
+        signed=lambda options: not options.relu,
         opposed=lambda options: not options.relu,
     )
 )

@@ -204,7 +204,7 @@ EXTREMAL_PERTURBATION = METHODS.register(
         name="extremal_perturbation",
         title="Extremal perturbation: of all smooth regions of one size, the one that scores best",
         positive="decides",
-        negative="does not decide",
+        negative="",
         options=ExtremalPerturbationOptions,
         idle=lambda options: () if options.fill == "blurred" else {"levels"},
         optimise=ExtremalPerturbation,

@@ -28,7 +28,7 @@ IGOS = METHODS.register(
         name="igos",
         title="I-GOS: the smallest mask that takes the target's probability away",
         positive="decides",
-        negative="does not decide",
+        negative="",
         options=IgosOptions,
         optimise=lambda tile, options: Igos(tile, options, insertion=False, bilateral=False),
     )
@@ -40,7 +40,7 @@ IGOS_PLUS = METHODS.register(
         name="igos_plus",
         title="iGOS+: the smallest mask whose place holds the target's probability",
         positive="decides",
-        negative="does not decide",
+        negative="",
         options=IgosPlusOptions,
         optimise=lambda tile, options: Igos(tile, options, bilateral=options.bilateral),
     )
@@ -52,7 +52,7 @@ IGOS_PLUS_PLUS = METHODS.register(
         name="igos_plus_plus",
         title="iGOS++: the smallest mask that takes the probability away and alone gives it back",
         positive="decides",
-        negative="does not decide",
+        negative="",
         options=IgosPlusPlusOptions,
         optimise=_igos_plus_plus,
     )

@@ -140,7 +140,7 @@ MEANINGFUL_PERTURBATION = METHODS.register(
         name="meaningful_perturbation",
         title="Meaningful perturbation: the smallest smooth mask that takes the probability away",
         positive="decides",
-        negative="does not decide",
+        negative="",
         options=MeaningfulPerturbationOptions,
         optimise=MeaningfulPerturbation,
     )
