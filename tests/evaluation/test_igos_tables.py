@@ -29,7 +29,7 @@ from napari_smoothsal.evaluation.igos_summary import (
 )
 from napari_smoothsal.evaluation.igos_tables import OURS, TABLES
 from napari_smoothsal.evaluation.insertion_deletion import RANDOM
-from napari_smoothsal.evaluation.mask_curves import mask_curves
+from napari_smoothsal.evaluation.mask_curves import MaskCurves, mask_curves
 
 COMPUTE = Compute(device="cpu", precision="fp32")
 BRIEF = {
@@ -138,6 +138,19 @@ def test_equal_cells_go_in_the_order_of_their_place() -> None:
     mask_curves(predict, torch.ones(3, 4, 4), torch.zeros(3, 4, 4), torch.ones(4, 4))
     inserted = seen[1].flatten(1)
     assert all(torch.equal(inserted[n], (torch.arange(16) < n).float()) for n in range(17))
+
+
+def test_a_curve_has_settled_where_it_no_longer_falls_below_its_share() -> None:
+    def settled(*insertion: float, share: float = 0.5) -> float:
+        shares = torch.linspace(0, 1, len(insertion), dtype=torch.float64)
+        values = torch.tensor(insertion)
+        return MaskCurves(shares, values, values).settled_at(share)
+
+    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8) == pytest.approx(3 / 5)
+    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8, share=1.0) == pytest.approx(1)
+    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8, share=0.1) == 0
+    assert settled(0.0, 0.0, 0.0, 1.0) == 1
+    assert settled(0.9, 0.9, 0.9) == 0
 
 
 def rows_of(name: str, **more) -> tuple[IgosFound, pd.DataFrame]:
