@@ -99,7 +99,8 @@ def test_bad_input_is_told_before_anything_is_computed(
     assert "the table has its own sizes" in refused(*given, "--method-option", "igos.mask_px=500")
     assert "no such option" in refused(*given, "--method-option", "igos.masks=5")
     assert "iterations" in refused(*given, "--method-option", "igos.iterations=0")
-    assert "'layer9'" in refused(*given, "--layer", "layer9")
+    for table in ("igos1", "igos4"):  # of which the second looks at no layer
+        assert "'layer9'" in refused("--table", table, *given[2:], "--layer", "layer9")
     assert "decides per pixel" in refused(
         *("--table", "igos1", "--model", segmenter_folder, "--data", images / "tumour", *out)
     )

@@ -191,6 +191,23 @@ def test_losses_are_those_of_the_objective_and_times_are_positive() -> None:
     assert summary["paper_seconds"].notna().sum() == 7
 
 
+def test_a_first_tile_that_takes_long_does_not_spoil_the_times() -> None:
+    rows = pd.DataFrame({"tile": ["a", "b", "c"], "seconds": [30.0, 1.0, 1.2], "mark": ""})
+    summary = igos_table(TABLES["igos7"], rows.assign(method=OURS, mask_size=28, mask_px=28))
+    assert summary["seconds"].tolist() == [1.2] and summary["tiles"].tolist() == [3]
+
+
+def test_rows_have_the_areas_as_they_are_and_as_they_were_published() -> None:
+    found, frame = rows_of("igos6")
+    for one, row in zip(found.ordered, frame.itertuples(), strict=True):
+        right, published = one.curves.areas, one.curves.published_areas
+        for name in ("deletion", "insertion"):
+            assert getattr(row, name) == getattr(right, name) != getattr(published, name)
+            assert getattr(row, f"{name}_published") == getattr(published, name)
+        assert row.settled_at == one.curves.settled_at()
+        assert (row.method, row.mask_px) == (one.method, len(one.mask))
+
+
 def test_what_is_left_out_of_a_loss_costs_nothing() -> None:
     """Without steps of any length the mask stays: nothing is hidden, and the price is zero."""
     still = {"iterations": 1, "steps": 1, "noise": 0.0, "optimiser": "nesterov", "step": 1e-30}

@@ -13,13 +13,13 @@ from napari_smoothsal.slides import Box
 
 # 0.25 um per px down and 0.5 to the right: tiles of 32 um, whose maps have 8 x 8 pixels of 4 um.
 MPP = (0.25, 0.5)
-BOXES = [Box(100, 200, 64, 128), Box(300, 200, 64, 128)]
+BOXES = [Box(120, 200, 64, 128), Box(300, 200, 64, 128)]
 PLACES = Places((4.0, 4.0), (1.5, 1.5))
 
 
 def square(row: float, column: float, height: float = 4) -> shapely.Polygon:
     """A nucleus 4 um wide in the first tile; where its corner lies, in um."""
-    top, left = 200 + row / MPP[0], 100 + column / MPP[1]
+    top, left = 200 + row / MPP[0], 120 + column / MPP[1]
     return shapely.box(left, top, left + 4 / MPP[1], top + height / MPP[0])
 
 
