@@ -101,6 +101,8 @@ def test_bad_input_is_told_before_anything_is_computed(
     assert "iterations" in refused(*given, "--method-option", "igos.iterations=0")
     for table in ("igos1", "igos4"):  # of which the second looks at no layer
         assert "'layer9'" in refused("--table", table, *given[2:], "--layer", "layer9")
+    two = ("--layer", "layer3", "--layer", "layer4")
+    assert "--layer layer4: a table has one, of Grad-CAM" in refused(*given, *two)
     assert "decides per pixel" in refused(
         *("--table", "igos1", "--model", segmenter_folder, "--data", images / "tumour", *out)
     )
