@@ -79,6 +79,18 @@ def test_sub_folders_are_labels_and_wrong_predictions_are_told(
     assert f"{wrong.sum()} of 3 tiles: *predicted wrongly* by the label" in text
 
 
+def test_which_tiles_are_drawn_is_by_the_seed(
+    images: Path, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    result = smoothsal(
+        *("--table", "igos4", "--model", model_folder_of_classifier, "--data", images),
+        *(*BRIEF, "--tiles", 1, "--seed", 1, "--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.output
+    (tile,) = set(pd.read_csv(tmp_path / "out" / "igos4_by_tile.csv")["tile"])
+    assert tile.startswith("normal/")  # by the usual seed it is one of tumour
+
+
 def refused(*arguments: object) -> str:
     result = smoothsal(*arguments)
     assert result.exit_code == 2, result.output

@@ -143,11 +143,12 @@ def test_equal_cells_go_in_the_order_of_their_place() -> None:
 def test_a_curve_has_settled_where_it_no_longer_falls_below_its_share() -> None:
     def settled(*insertion: float, share: float = 0.5) -> float:
         shares = torch.linspace(0, 1, len(insertion), dtype=torch.float64)
-        values = torch.tensor(insertion)
-        return MaskCurves(shares, values, values).settled_at(share)
+        return MaskCurves(shares, torch.ones(len(shares)), torch.tensor(insertion)).settled_at(
+            share
+        )
 
     assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8) == pytest.approx(3 / 5)
-    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8, share=1.0) == pytest.approx(1)
+    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8, share=1.0) == pytest.approx(4 / 5)
     assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8, share=0.1) == 0
     assert settled(0.0, 0.0, 0.0, 1.0) == 1
     assert settled(0.9, 0.9, 0.9) == 0
