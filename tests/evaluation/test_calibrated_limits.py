@@ -127,6 +127,15 @@ def test_what_the_model_sees_is_shown(measured: Calibration) -> None:
     assert f"p(dark) > {measured.probability:.2f}" in measured.in_words
 
 
+@pytest.mark.parametrize("error_rate", [0.1, 0.25])
+def test_of_normal_tissue_that_share_of_a_map_is_above_its_limit(error_rate: float) -> None:
+    how = HOW.model_copy(update={"error_rate": error_rate})
+    (one,) = calibrate(darkness(), tiles(0, 60), [SPEC], how=how)
+    found = explain_tiles(darkness(), tiles(100, 60), SPEC, COMPUTE).reduced.abs()
+    assert (found > one.limit).double().mean() == pytest.approx(error_rate, rel=0.2)
+    assert one.limit < one.full_colour < found.max() * 1.5
+
+
 def test_limits_hold_for_tissue_that_is_stained_otherwise() -> None:
     # As many tiles as give their largest: none of them, however stained, may be above it.
     images = tiles(3, 9)
