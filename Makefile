@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
 EXTRAS ?= viewer,test
+WORKERS ?= 2
 
 .PHONY: setup demo test test-slow lint clean
 
@@ -20,14 +21,18 @@ demo: setup
 # The networks of the tests are so small that threads cost more than they gain.
 test test-slow: export OMP_NUM_THREADS ?= 1
 
+# A file's tests stay with one worker: they share what is slow to make. Each worker starts its own
+# Xvfb.
+PARALLEL = --numprocesses $(WORKERS) --dist loadfile
+
 # Drawing needs a GL context: Xvfb (started by the tests) and Mesa, from Debian where they miss.
 test: setup
 	sh tests/install_display.sh
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu"
 
 test-slow: setup
 	sh tests/install_display.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -16,8 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,13 +25,19 @@ from typing import Any
 import numpy as np
 from gui_thread import Frames, Hold, Holds
 from machine import machine
+from viewer_window import (
+    draw,
+    look_at_view,
+    ready,
+    share_changed,
+    shows_tissue,
+    slide_path,
+    wait,
+    window,
+)
 
 Report = dict[str, Any]
 
-VIEW_PX = 1024
-CENTRE_PX = (2540, 2580)
-"""(y, x), level-0 px: tumour beside normal tissue."""
-PATIENCE_S = 60
 FRESH = 5
 """Fresh processes for what is measured in such."""
 ROUNDS = 6
@@ -120,7 +125,7 @@ def dock() -> Report:
     """From asking for the dock to its first paint, its import included."""
     from qtpy.QtCore import QEvent, QObject
 
-    with _window() as (viewer, _):
+    with window() as (viewer, _):
         painted: list[bool] = []
 
         class Watch(QObject):
@@ -134,27 +139,27 @@ def dock() -> Report:
         start = time.perf_counter()
         _, widget = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
         widget.installEventFilter(watch)
-        _wait(lambda: bool(painted))
+        wait(lambda: bool(painted))
         seconds = time.perf_counter() - start
         return {"seconds": [seconds], "torch_imported": "torch" in sys.modules}
 
 
 def slide() -> Report:
     """From asking for the slide to the first frame with tissue, the import included."""
-    with _window() as (viewer, frames), _slide_path() as path:
+    with window() as (viewer, frames), slide_path() as path:
         frames.look = True
         start = time.perf_counter()
         viewer.open(str(path), plugin="napari-smoothsal")
-        _wait(lambda: _shows_tissue(frames.pixels))
+        wait(lambda: shows_tissue(frames.pixels))
         return {"seconds": [frames.ends[-1] - start]}
 
 
 def view() -> Report:
     """From the click, or the changed setting, to the first frame with the new overlay."""
-    with _window() as (viewer, frames), _slide_path() as path:
-        widget = _ready(viewer, path)
+    with window() as (viewer, frames), slide_path() as path:
+        widget = ready(viewer, path)
         frames.look = True
-        _look_at_view(viewer)
+        look_at_view(viewer)
         answers: list[tuple[float, Any]] = []
         widget.session.engine.answered.connect(
             lambda answer: answers.append((time.perf_counter(), answer))
@@ -173,35 +178,35 @@ def view() -> Report:
                 new = [(at, x) for at, x in answers if getattr(x, "id", 0) > newest]
                 return [at for at, x in new if type(x).__name__ in ("Grown", "Finished")]
 
-            _wait(lambda: bool(told()) and frames.ends[-1] > told()[0])
+            wait(lambda: bool(told()) and frames.ends[-1] > told()[0])
             answered.append(told()[0] - start)
             first = next(at for at in frames.ends if at > told()[0])
-            assert _share_changed(before, frames.pixels) > 0.01, "no overlay was drawn"
+            assert share_changed(before, frames.pixels) > 0.01, "no overlay was drawn"
             return first - start
 
         def stop() -> None:
             widget.cancel()
-            _wait(lambda: not widget.busy)
+            wait(lambda: not widget.busy)
 
         clicked: list[float] = []
         for number in range(ROUNDS + 1):
             for layer in viewer.layers[1:]:
                 viewer.layers.remove(layer)
-            _draw(0.5)
+            draw(0.5)
             took = drawn(widget.explain_view)
             clicked += [took] if number else []
             reading = widget.reading.text
             stop()
         widget.bar.live.setChecked(True)
-        _wait(lambda: widget.busy)
-        _wait(lambda: any(type(x).__name__ == "Grown" for _, x in answers[-3:]))
+        wait(lambda: widget.busy)
+        wait(lambda: any(type(x).__name__ == "Grown" for _, x in answers[-3:]))
         changed: dict[str, list[float]] = {}
         for name, value in CHANGES:
             # The view is being refined meanwhile: the change ends that.
             control = widget.form.controls[name]
             took = drawn(lambda control=control, value=value: setattr(control, "value", value))
             changed.setdefault(name, []).append(took)
-            _draw(1.0)
+            draw(1.0)
         widget.bar.live.setChecked(False)
         stop()
         return {
@@ -218,34 +223,34 @@ def holds() -> Report:
     """How long the package holds the GUI thread while a slide is explained and looked around in."""
     recorded = Holds()
     recorded.record()
-    with _window(recorded) as (viewer, frames), _slide_path() as path:
-        widget = _ready(viewer, path)
+    with window(recorded) as (viewer, frames), slide_path() as path:
+        widget = ready(viewer, path)
         with tempfile.TemporaryDirectory() as folder:
             widget.slides._folder.setText(folder)
             widget.form.controls["samples"].value = 4
-            _draw(1.0)
+            draw(1.0)
             recorded.all.clear()
             frames.seconds.clear()
             widget.explain_slide()
             start = time.perf_counter()
             while (now := time.perf_counter() - start) < PAN_S:
                 _fly(viewer, now / PAN_S)
-                _draw(0.016)
+                draw(0.016)
             maps = len(viewer.layers) - 1
             found = list(recorded.all)
             widget.cancel()
-            _wait(lambda: not widget.busy)
+            wait(lambda: not widget.busy)
             # What napari alone takes for a layer, in the same window while the engine works.
             widget.form.controls["samples"].value = 500
             widget.explain_view()
-            _draw(2.0)
+            draw(2.0)
             for _ in range(ROUNDS):
                 with recorded.entry(PLAIN):
                     _add_plain_image(viewer)
-                _draw(0.5)
+                draw(0.5)
             plain = [x for x in recorded.all if x.name == PLAIN]
             widget.cancel()
-            _wait(lambda: not widget.busy)
+            wait(lambda: not widget.busy)
         tiles = [x for x in found if x.name.startswith("viewer.slide_levels.")]
         rest = [x for x in found if not x.name.startswith("viewer.slide_levels.")]
         return {
@@ -302,13 +307,13 @@ def _held(some: list[Hold]) -> Report:
 
 def frames() -> Report:
     """Frames of a pan with three maps over the slide, and with three plain images instead."""
-    with _slide_path() as path, tempfile.TemporaryDirectory() as folder:
+    with slide_path() as path, tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "maps.smoothsal.zarr")
         # In a process of its own: napari's does not load torch.
         computed = subprocess.run(
             [sys.executable, "-c", MAPS, str(path), store], check=True, stdout=subprocess.PIPE
         )
-        with _window() as (viewer, drawn):
+        with window() as (viewer, drawn):
             from napari_smoothsal.viewer.map_picture import MapPicture
             from napari_smoothsal.viewer.overlay import Overlay
 
@@ -338,7 +343,7 @@ def frames() -> Report:
                 for layer in viewer.layers[1:]:
                     layer.visible = layer in shown
                 _fly(viewer, 0.0)
-                _draw(0.5)
+                draw(0.5)
                 took, drew = _pan(viewer, drawn)
                 if number >= 2:  # the slide's tiles have been read
                     whole[name] += took
@@ -357,7 +362,7 @@ def _pan(viewer: Any, frames: Frames) -> tuple[list[float], list[float]]:
     for step in range(FRAMES):
         count, start = len(frames.ends), time.perf_counter()
         _fly(viewer, (step + 1) / FRAMES / 8)
-        _wait(lambda count=count: len(frames.ends) > count)
+        wait(lambda count=count: len(frames.ends) > count)
         whole.append(frames.ends[-1] - start)
     return whole, frames.seconds[first:]
 
@@ -370,82 +375,6 @@ def _compared(seconds: dict[str, list[float]]) -> Report:
 SCENES: dict[str, Callable[[], Report]] = {
     x.__name__: x for x in (dock, slide, view, holds, frames)
 }
-
-
-@contextmanager
-def _slide_path() -> Iterator[Path]:
-    from napari_smoothsal.slides.sample import sample_slide_path
-
-    with sample_slide_path() as path:
-        yield path
-
-
-@contextmanager
-def _window(holds: Holds | None = None) -> Iterator[tuple[Any, Frames]]:
-    """A window of napari with a square canvas of the size of the view, at rest."""
-    import napari
-
-    viewer = napari.Viewer(title="napari-smoothsal")
-    frames = Frames(holds)
-    viewer.window.resize(1500, 1200)
-    _draw(1.0)
-    yield viewer, frames
-    viewer.close()
-    _draw(0.2)
-
-
-def _ready(viewer: Any, path: Path) -> Any:
-    """The dock, with the slide open and the engine and the model loaded."""
-    viewer.open(str(path), plugin="napari-smoothsal")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
-    _wait(lambda: bool(widget.form.controls["layer"].value))
-    _draw(1.0)
-    return widget
-
-
-def _look_at_view(viewer: Any) -> None:
-    """A canvas that shows `VIEW_PX` squared of level 0, pixel for pixel."""
-    for _ in range(3):
-        height, width = viewer.canvas.size
-        w, h = viewer.window.geometry()[2:]
-        viewer.window.resize(w + VIEW_PX - width, h + VIEW_PX - height)
-        _draw(0.3)
-    assert tuple(viewer.canvas.size) == (VIEW_PX, VIEW_PX), "the screen is too small"
-    mpp = float(viewer.layers[0].scale[0])
-    viewer.scene.camera.center = (0.0, *((p - 0.5) * mpp for p in CENTRE_PX))
-    viewer.scene.camera.zoom = 1 / mpp
-    _draw(1.0)
-
-
-def _shows_tissue(pixels: Any) -> bool:
-    """Whether a hundredth of a frame is coloured: neither glass nor napari's own grey."""
-    if pixels is None:
-        return False
-    return bool((np.ptp(pixels.astype(int), axis=2) > 40).mean() > 0.01)
-
-
-def _share_changed(before: Any, after: Any) -> float:
-    return float((np.abs(before.astype(int) - after).max(axis=2) > 8).mean())
-
-
-def _draw(seconds: float) -> None:
-    from qtpy.QtWidgets import QApplication
-
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        QApplication.processEvents()
-        time.sleep(0.002)
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    from qtpy.QtWidgets import QApplication
-
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit("the viewer did not get there in time")
-        QApplication.processEvents()
-        time.sleep(0.001)
 
 
 if __name__ == "__main__":

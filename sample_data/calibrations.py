@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.evaluation.calibration import calibrate
+from napari_smoothsal.evaluation.measured_limits import calibrate
 from napari_smoothsal.models import load_model
 from napari_smoothsal.models.calibration_file import CALIBRATION, save_calibrations
 from napari_smoothsal.sample_data.normal_tissue import MPP

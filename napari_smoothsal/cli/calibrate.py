@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import DONE, SOME_FAILED, command, complain
+from napari_smoothsal.cli.evaluate_options import ModelName, Surrogate
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import COMBINED, at_first_layer, image_scale, specs_from
 from napari_smoothsal.core.calibration import (
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 @command("calibrate", after="nothing was written; the same command begins again")
 @settings_flags(SaliencySpec, CalibrationCheck, Compute, repeated=COMBINED)
 def calibrate(
-    model: Annotated[
-        str, typer.Option(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
-    ],
+    model: ModelName,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -52,10 +51,7 @@ def calibrate(
             help="Micrometres per pixel of the images. Unset: they are at the model's resolution."
         ),
     ] = None,
-    surrogate: Annotated[
-        Path | None,
-        typer.Option(help="Surrogate of the model. Unset: the one beside the model."),
-    ] = None,
+    surrogate: Surrogate | None = None,
     tiles: Annotated[
         int, typer.Option(min=1, help="Images taken of a folder, at most; one tile of each.")
     ] = 400,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +19,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.evaluation.nuclei_in_tiles import NucleiInTiles
 from napari_smoothsal.evaluation.paper import Tiles
-from napari_smoothsal.evaluation.some_tiles import InMemory
+from napari_smoothsal.evaluation.some_tiles import InMemory, drawn
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.layers import main_layers
 from napari_smoothsal.runs import plan_tiles
@@ -87,7 +86,7 @@ def checked_tiles(
                 raise SettingError(f"{flag} {value} is of the images in --data; give that as well")
         return _of_sample_slide(model, count, seed)
     files = images_in(data)
-    chosen = sorted(random.Random(seed).sample(range(len(files)), min(count, len(files))))
+    chosen = sorted(drawn(range(len(files)), count, seed))
     scale = image_scale(model, mpp, resize)
     some = [files[i] for i in chosen]
     tiles = ImageFolder(data, model.card.input_size, scale, resize, some)
@@ -155,7 +154,7 @@ def _usual_layers(model: Model) -> list[str]:
 def _of_sample_slide(model: Model, count: int, seed: int) -> CheckedTiles:
     with sample_slide_path() as path, open_slide(path) as slide:
         plan = plan_tiles(slide, model, Tiling(halo=0, overlap=0.0))
-        chosen = sorted(random.Random(seed).sample(range(len(plan)), min(count, len(plan))))
+        chosen = sorted(drawn(range(len(plan)), count, seed))
         boxes = [plan.grid.box(index) for index in chosen]
         side = plan.grid.tile_px
         pixels = [torch.from_numpy(slide.read_box(box, (side, side))) for box in boxes]

@@ -8,6 +8,7 @@ import typer
 
 from napari_smoothsal.cli.app import complain
 from napari_smoothsal.cli.evaluate_options import (
+    OF_MAPS,
     OUT,
     Copies,
     Data,
@@ -23,9 +24,6 @@ from napari_smoothsal.cli.flags import settings_from
 from napari_smoothsal.core.checks import SanityCheck
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-
-OF_MAPS = ("layer", "denoising", "method", "samples", "sigma", "seed", "jitter", "reduction")
-OPTIONS = ("denoising_option", "method_option")
 
 
 def evaluate_faithfulness(
@@ -86,6 +84,6 @@ FAITHFULNESS = Mode(
     name="faithfulness",
     title="Are the maps faithful to the model? Every method, denoising and a few layers.",
     run=evaluate_faithfulness,
-    settings=(Fields(SaliencySpec, (*OF_MAPS, *OPTIONS)), Fields(Compute), Fields(Perturbation)),
+    settings=(Fields(SaliencySpec, OF_MAPS), Fields(Compute), Fields(Perturbation)),
     refusal="beside --faithfulness; leave it away",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -79,6 +78,7 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
     from napari_smoothsal.evaluation.igos_measuring import igos_measured
     from napari_smoothsal.evaluation.igos_summary import igos_table
     from napari_smoothsal.evaluation.igos_tables import TABLES
+    from napari_smoothsal.evaluation.some_tiles import drawn
     from napari_smoothsal.models import load_model
     from napari_smoothsal.render.igos_report import IgosReport
     from napari_smoothsal.render.tables import frame_table
@@ -95,7 +95,7 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
     if settings.layer is not None:
         model.layer(settings.layer)
     tiles, labels = _tiles(model, choice)
-    numbers = random.Random(settings.seed).sample(range(len(tiles)), min(count, len(tiles)))
+    numbers = sorted(drawn(range(len(tiles)), count, settings.seed))
     caption = (
         f"{len(numbers)} of {len(tiles)} tiles of {model.card.input_size} px; "
         f"{table.amounts(settings.options)}; {RESEARCH_ONLY}"
@@ -114,9 +114,7 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
         def told(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        for found in igos_measured(
-            model, tiles, table, compute, settings, labels, sorted(numbers), told
-        ):
+        for found in igos_measured(model, tiles, table, compute, settings, labels, numbers, told):
             report = IgosReport(model.card.name, table, how, found, caption)
             report.write_rows(out)  # what is there stays if the rest is not waited for
         bar.update(task, description="done", completed=1, total=1)

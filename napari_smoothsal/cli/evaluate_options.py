@@ -69,3 +69,9 @@ OUT = Path("evaluation")
 Copies = Annotated[
     int, typer.Option(min=1, max=100, help="Random copies that maps are compared with.")
 ]
+
+OF_MAPS = (
+    *("layer", "denoising", "method", "samples", "sigma", "seed", "jitter", "reduction"),
+    *("denoising_option", "method_option"),
+)
+"""Flags of a spec where several maps are compared; what they explain is no choice there."""

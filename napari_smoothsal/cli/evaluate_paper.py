@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +112,7 @@ def _evaluated(choice: PaperChoice, given: dict[str, Any]) -> None:
     from napari_smoothsal.evaluation import paper
     from napari_smoothsal.evaluation.faithfulness import faithfulness
     from napari_smoothsal.evaluation.panels import panels
+    from napari_smoothsal.evaluation.some_tiles import drawn
     from napari_smoothsal.models import load_model
     from napari_smoothsal.render.paper_report import REPORT, Faithfulness, PaperReport
     from napari_smoothsal.render.tables import frame_table
@@ -130,12 +130,7 @@ def _evaluated(choice: PaperChoice, given: dict[str, Any]) -> None:
     wanted = _wanted(model, fields_of(SaliencySpec, given))
     evaluated = evaluated_tiles(model, choice, settings_from(Tiling, given).tile_px)
     tiles = evaluated.explained
-    some = _Some(
-        tiles,
-        sorted(
-            random.Random(wanted.seed).sample(range(len(tiles)), min(choice.map_tiles, len(tiles)))
-        ),
-    )
+    some = _Some(tiles, sorted(drawn(range(len(tiles)), choice.map_tiles, wanted.seed)))
     blocks = None
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("")
@@ -167,17 +162,12 @@ def _evaluated(choice: PaperChoice, given: dict[str, Any]) -> None:
         report.write(choice.out)  # what takes longest comes yet
         faithful = None
         if choice.faithfulness_tiles:
-            few = _Some(
-                tiles,
-                random.Random(wanted.seed).sample(
-                    some.chosen, min(choice.faithfulness_tiles, len(some))
-                ),
-            )
+            few = _Some(tiles, drawn(some.chosen, choice.faithfulness_tiles, wanted.seed))
             areas, courses = faithfulness(model, few, wanted, how, compute, told)
             faithful = Faithfulness(how, len(few), areas, courses)
-        drawn = panels(model, tiles, wanted, compute, choice.figures, told)
+        pictures = panels(model, tiles, wanted, compute, choice.figures, told)
         bar.update(task, description="done", completed=1, total=1)
-    written = replace(report, faithfulness=faithful, panels=drawn).write(choice.out)
+    written = replace(report, faithfulness=faithful, panels=pictures).write(choice.out)
     console = Console()
     for title, table in (
         ("accuracy", predicted.accuracy),

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import complain
-from napari_smoothsal.cli.evaluate_faithfulness import OF_MAPS, OPTIONS
 from napari_smoothsal.cli.evaluate_options import (
+    OF_MAPS,
     OUT,
     Copies,
     Data,
@@ -84,6 +84,6 @@ SANITY = Mode(
     name="sanity",
     title="What is left of maps, block by block, once the model's parameters are random?",
     run=evaluate_sanity,
-    settings=(Fields(SaliencySpec, (*OF_MAPS, *OPTIONS)), Fields(Compute)),
+    settings=(Fields(SaliencySpec, OF_MAPS), Fields(Compute)),
     refusal="beside --sanity; leave it away",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import DONE, command
+from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import image_scale
 from napari_smoothsal.core.errors import SettingError
@@ -28,9 +29,7 @@ _PREDICTED_AT_ONCE = 16
 @command("train-surrogate")
 @settings_flags(SurrogateTraining, Compute)
 def train_surrogate(
-    model: Annotated[
-        str, typer.Option(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
-    ],
+    model: ModelName,
     data: Annotated[
         Path | None,
         typer.Option(

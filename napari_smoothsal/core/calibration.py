@@ -15,7 +15,7 @@ from pydantic import Field
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.specs import SaliencySpec
 
-NOISE = {"seed", "samples", "max_standard_error"}
+OF_NOISE = {"seed", "samples", "max_standard_error"}
 """Fields of a spec that change a map within its standard error only."""
 
 LEAST_SHOWN = 0.5
@@ -168,5 +168,5 @@ def calibrated_as(spec: SaliencySpec) -> dict[str, Any]:
 
     Without any noise samples a map is another one, however many there are otherwise.
     """
-    fields = spec.model_dump(mode="json", exclude={*NOISE, "target", "schema_version"})
+    fields = spec.model_dump(mode="json", exclude={*OF_NOISE, "target", "schema_version"})
     return fields | {"noisy": spec.samples != 0}

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.checks import Attack
 from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.evaluation.asked_model import AskedModel
 from napari_smoothsal.models import Decision, Model
 
 
@@ -54,23 +54,17 @@ def attacked(model: Model, images: torch.Tensor, how: Attack, compute: Compute) 
     compute
         Device; the network runs in fp32.
     """
-    exact = Compute(device=compute.device, precision="fp32")
-    explainer = Explainer(model, [], exact, scope="tiles")
-    network = explainer.network
-
-    def decided(tiles: torch.Tensor) -> Decision:
-        with torch.no_grad():
-            return model.readout.decide(network.output(network.normalised(tiles)))
-
-    original = decided(images)
+    asked = AskedModel(model, compute)
+    network, original = asked.network, asked.decision(images)
     start = network.unit_range(images)
+    labels = original.labels.to(start.device)
     bound = how.eps / 255
     low, high = (start - bound).clamp(min=0), (start + bound).clamp(max=1)
     changed, direction = start.clone(), torch.zeros_like(start)
     for _ in range(how.steps):
         with torch.enable_grad():
             leaf = changed.detach().requires_grad_()
-            loss = _loss(network.output(network.normalised(leaf)), original.labels)
+            loss = _loss(network.output(network.normalised(leaf)), labels)
             (gradient,) = torch.autograd.grad(loss, leaf)
         length = gradient.abs().mean((1, 2, 3), keepdim=True)
         direction = how.momentum * direction + gradient / length.clamp(min=1e-30)
@@ -80,26 +74,7 @@ def attacked(model: Model, images: torch.Tensor, how: Attack, compute: Compute) 
     most = torch.full_like(start, how.eps).floor()
     steps = (255 * (changed - start)).round().clamp(-most, most)
     whole = (255 * start).round().add(steps).clamp(0, 255).to(torch.uint8).cpu()
-    return Adversarial(whole, decided(whole).cpu(), original.cpu())
-
-
-def settled_at(curve: torch.Tensor, share: float = 0.5) -> float:
-    """How much of a tile an insertion curve needs.
-
-    Parameters
-    ----------
-    curve
-        (steps + 1,) scores from nothing inserted to the whole tile, as of `curves`.
-    share
-        Of the whole tile's score.
-
-    Returns
-    -------
-    float
-        Share of the steps, 0 to 1, from which on the curve stays at that share of its last value.
-    """
-    below = torch.nonzero(curve < share * curve[-1]).flatten()
-    return 0.0 if len(below) == 0 else (int(below[-1]) + 1) / (len(curve) - 1)
+    return Adversarial(whole, asked.decision(whole), original)
 
 
 def _loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

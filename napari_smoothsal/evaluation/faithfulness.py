@@ -19,7 +19,7 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.core.total_variation import total_variation
 from napari_smoothsal.denoise.gaussian_blur import blurred_to, smoothness
-from napari_smoothsal.evaluation.followed_tile import probability_of
+from napari_smoothsal.evaluation.asked_model import AskedModel
 from napari_smoothsal.evaluation.insertion_deletion import (
     RANDOM,
     Curves,
@@ -93,8 +93,7 @@ class _Scores:
         self.rows: list[dict[str, object]] = []
         self.courses: dict[_Key, list[Curves]] = {}
         self._model, self._how = model, how
-        exact = Compute(device=compute.device, precision="fp32")
-        self._asked = Explainer(model, [], exact, scope="tiles")
+        self._asked = AskedModel(model, compute)
 
     def add_maps(self, tile: _Tile, explainer: Explainer, found: BatchMaps) -> None:
         """All maps of one tile, each with the blur of the original that is as smooth."""
@@ -139,7 +138,7 @@ class _Scores:
         self._follow(tile, key, cells, float(total_variation(maps)[0]))
 
     def _follow(self, tile: _Tile, key: _Key, importance: torch.Tensor, tv: float) -> None:
-        taken = curves(probability_of(self._asked, tile.label), tile.pieces, importance, self._how)
+        taken = curves(self._asked.following(tile.label), tile.pieces, importance, self._how)
         self.courses.setdefault(key, []).append(taken)
         areas = {"insertion": area_under(taken.insertion), "deletion": area_under(taken.deletion)}
         self.rows.append(

@@ -10,13 +10,8 @@ from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute
-from napari_smoothsal.evaluation.insertion_deletion import (
-    Curves,
-    Pieces,
-    Predict,
-    cells_of,
-    curves,
-)
+from napari_smoothsal.evaluation.asked_model import AskedModel
+from napari_smoothsal.evaluation.insertion_deletion import Curves, Pieces, cells_of, curves
 from napari_smoothsal.evaluation.road import road
 from napari_smoothsal.models import Model
 
@@ -43,21 +38,8 @@ def places_of(explainer: Explainer, number: int = 0) -> Places:
     return Places(layer.stride, (layer.centre[0] - back[0], layer.centre[1] - back[1]))
 
 
-def probability_of(asked: Explainer, outcome: int) -> Predict:
-    """What a model gives an outcome, of images (n, C, H, W), 0..1."""
-
-    def predict(images: torch.Tensor) -> torch.Tensor:
-        places = [(i,) for i in range(len(images))]
-        probabilities = asked.explain(images.clamp(0, 1), places).decision.probabilities
-        if probabilities.shape[1] == 1:
-            probabilities = torch.cat([probabilities, 1 - probabilities], 1)
-        return probabilities[:, outcome]
-
-    return predict
-
-
-def asked_of(model: Model, compute: Compute) -> Explainer:
-    """A model as it is, in fp32, to follow its decisions.
+def asked_of(model: Model, compute: Compute) -> AskedModel:
+    """A model whose decisions are followed.
 
     Raises
     ------
@@ -70,8 +52,7 @@ def asked_of(model: Model, compute: Compute) -> Explainer:
             "one decision per tile; choose a model that decides per tile, or `smoothsal evaluate "
             "--sanity`, which takes both"
         )
-    exact = Compute(device=compute.device, precision="fp32")
-    return Explainer(model, [], exact, scope="tiles")
+    return AskedModel(model, compute)
 
 
 class FollowedTile:
@@ -90,11 +71,11 @@ class FollowedTile:
     """
 
     def __init__(
-        self, asked: Explainer, image: torch.Tensor, outcome: int, how: Perturbation
+        self, asked: AskedModel, image: torch.Tensor, outcome: int, how: Perturbation
     ) -> None:
         self.outcome = outcome
         self._how = how
-        self._predict = probability_of(asked, outcome)
+        self._predict = asked.following(outcome)
         self._image = image.float() / 255
         self._pieces = Pieces.of(self._image, torch.tensor(asked.model.card.mean), how)
 

@@ -22,8 +22,9 @@ from napari_smoothsal.attribution.optimised_masks import OptimisedMasks, optimis
 from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE, WRONG
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
+from napari_smoothsal.evaluation.asked_model import AskedModel
 from napari_smoothsal.evaluation.igos_tables import Entry, IgosTable
-from napari_smoothsal.evaluation.insertion_deletion import RANDOM, Predict, cells_of
+from napari_smoothsal.evaluation.insertion_deletion import RANDOM, cells_of
 from napari_smoothsal.evaluation.mask_curves import MaskCurves, mask_curves
 from napari_smoothsal.evaluation.paper import Tiles, Told, chunks
 from napari_smoothsal.models import Model
@@ -139,13 +140,13 @@ def igos_measured(
             "decision per tile; choose a model that classifies tiles"
         )
     table.checked(settings.options)
-    asked = _Asked(model, compute)
+    asked = AskedModel(model, compute)
     found = IgosFound()
     chosen = range(len(tiles)) if chosen is None else chosen
     for some in chunks(len(chosen), _AT_ONCE):
         indices = [chosen[number] for number in some]
         images = tiles.images(indices)
-        subjects = asked.subjects(tiles, images, indices, settings, labels)
+        subjects = _subjects(asked, tiles, images, indices, settings, labels)
         orders = _Orders(model, table, images, [(number,) for number in indices], compute, settings)
         for size, cells in table.sizes_at(int(min(images.shape[2:]))).items():
             for entry in table.entries:
@@ -181,66 +182,48 @@ class _Subject(NamedTuple):
     row: dict[str, object]
 
 
-class _Asked:
-    """The model as it is."""
-
-    def __init__(self, model: Model, compute: Compute) -> None:
-        self._model = model
-        exact = Compute(device=compute.device, precision="fp32")
-        self._explainer = Explainer(model, [], exact, scope="tiles")
-
-    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, outcomes) of images 0..1."""
-        places = [(i,) for i in range(len(images))]
-        found = self._explainer.explain(images.clamp(0, 1), places).decision.probabilities
-        return torch.cat([found, 1 - found], 1) if found.shape[1] == 1 else found
-
-    def following(self, explained: int) -> Predict:
-        """Its probability of one outcome."""
-        return lambda images: self.probabilities(images)[:, explained]
-
-    def subjects(
-        self,
-        tiles: Tiles,
-        images: torch.Tensor,
-        indices: Sequence[int],
-        settings: IgosSettings,
-        labels: Sequence[int] | None,
-    ) -> list[_Subject]:
-        """Tiles, with what the model says of them and of what shows in their place."""
-        card, outcomes = self._model.card, self._model.readout.outcomes
-        colours = images.float() / 255
-        mean = torch.tensor(card.mean).reshape(1, -1, 1, 1)
-        made = baseline_of(settings.background).make(colours, mean)
-        backgrounds = made.expand_as(colours)
-        before, without = self.probabilities(colours), self.probabilities(backgrounds)
-        subjects = []
-        for place, number in enumerate(indices):
-            predicted = int(before[place].argmax())
-            explained = 0 if len(card.class_names) == 1 else predicted
-            probability = float(before[place, explained])
-            hidden = float(without[place, explained])
-            label = None if labels is None else int(labels[number])
-            marks = {
-                WRONG: label is not None and predicted != label,
-                UNSURE: probability < LEAST_PROBABILITY,
-                STILL_SEEN: hidden > MOST_WITHOUT * probability,
-            }
-            row: dict[str, object] = {
-                "tile": tiles.name(number),
-                "label": "" if label is None else outcomes[label],
-                "explained": outcomes[explained],
-                "probability": probability,
-                "without_the_tile": hidden,
-                "mark": "; ".join(mark for mark, there in marks.items() if there),
-            }
-            subjects.append(_Subject(number, colours[place], backgrounds[place], explained, row))
-        return subjects
+def _subjects(
+    asked: AskedModel,
+    tiles: Tiles,
+    images: torch.Tensor,
+    indices: Sequence[int],
+    settings: IgosSettings,
+    labels: Sequence[int] | None,
+) -> list[_Subject]:
+    """Tiles, with what the model says of them and of what shows in their place."""
+    card, outcomes = asked.model.card, asked.model.readout.outcomes
+    colours = images.float() / 255
+    mean = torch.tensor(card.mean).reshape(1, -1, 1, 1)
+    made = baseline_of(settings.background).make(colours, mean)
+    backgrounds = made.expand_as(colours)
+    before, without = asked.probabilities(colours), asked.probabilities(backgrounds)
+    subjects = []
+    for place, number in enumerate(indices):
+        predicted = int(before[place].argmax())
+        explained = 0 if len(card.class_names) == 1 else predicted
+        probability = float(before[place, explained])
+        hidden = float(without[place, explained])
+        label = None if labels is None else int(labels[number])
+        marks = {
+            WRONG: label is not None and predicted != label,
+            UNSURE: probability < LEAST_PROBABILITY,
+            STILL_SEEN: hidden > MOST_WITHOUT * probability,
+        }
+        row: dict[str, object] = {
+            "tile": tiles.name(number),
+            "label": "" if label is None else outcomes[label],
+            "explained": outcomes[explained],
+            "probability": probability,
+            "without_the_tile": hidden,
+            "mark": "; ".join(mark for mark, there in marks.items() if there),
+        }
+        subjects.append(_Subject(number, colours[place], backgrounds[place], explained, row))
+    return subjects
 
 
 def _areas(
     found: IgosFound,
-    asked: _Asked,
+    asked: AskedModel,
     subjects: Sequence[_Subject],
     name: str,
     size: int,

@@ -25,7 +25,7 @@ from napari_smoothsal.evaluation.insertion_deletion import Predict
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of the pixels that are removed; the paper averages over 0.1, 0.2, ... 0.9."""
 
-NOISE = 0.01
+NOISE_LEVEL = 0.01
 """Standard deviation of the noise of removed pixels, as published; colours go from 0 to 1."""
 
 _NEIGHBOURS = {
@@ -115,7 +115,7 @@ def road(predict: Predict, image: torch.Tensor, importance: torch.Tensor, seed: 
         for removed in (order[:count], order[len(order) - count :]):
             kept = np.ones(len(order), bool)
             kept[removed] = False
-            noise = NOISE * draw.standard_normal((len(values), count))
+            noise = NOISE_LEVEL * draw.standard_normal((len(values), count))
             changed.append(imputed(values, kept.reshape(values.shape[1:]), noise))
     scores = predict(torch.from_numpy(np.clip(np.stack(changed), 0, 1)).float())
     most, least = scores[0::2], scores[1::2]

@@ -1,12 +1,18 @@
-"""Tiles that are a part of others, or that are held in memory."""
+"""Tiles that are a part of others, drawn by chance or not, or that are held in memory."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import torch
 
 from napari_smoothsal.evaluation.paper import Tiles
+
+
+def drawn(numbers: Sequence[int], most: int, seed: int) -> list[int]:
+    """So many of the numbers, or all where there are fewer, by chance and in the order of it."""
+    return random.Random(seed).sample(numbers, min(most, len(numbers)))
 
 
 class Some:

@@ -230,7 +230,7 @@ def trust_card(
     asked = asked_of(model, compute)
     explainer = Explainer(model, [spec], compute, "tiles")
     target = explainer.targets[0]
-    decision = asked.explain(pixels, [(0,)]).decision
+    decision = asked.decision(pixels)
     outcome = _explained(model, target, decision)
     kept = kept_target(model, explainer.specs[0], outcome)
     told("the map", 0, 5)

@@ -1,52 +1,33 @@
-"""Integrated gradients, conductance and gradient SHAP: Captum, completeness, closed forms."""
+"""Integrated gradients and conductance: Captum, completeness, closed forms."""
 
 import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerConductance, LayerIntegratedGradients
+from explained_paths import (
+    FP64,
+    MODELS,
+    above,
+    agree,
+    explained,
+    integrated,
+    normalised,
+    output_of,
+    tiles,
+)
 from networks import LAYERS, every_model, wrapped
 from torch import nn
 from unets import small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
-from napari_smoothsal.attribution import METHODS, Explainer, TileMaps
-from napari_smoothsal.attribution.noise import add_noise, place_seed
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution.noise import add_noise
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.models import Model
 
-FP64 = Compute(precision="fp64", device="cpu")
-MODELS = every_model()
 CASES = [(name, layer) for name in MODELS for layer in LAYERS[name]]
 # Captum sees a layer's output after an in-place ReLU has overwritten it.
 OVERWRITTEN = {("plain", "1"), ("plain", "3"), ("resnet", "bn1"), ("functional", "b")}
-
-
-def tiles(n: int, size: int, seed: int = 1) -> torch.Tensor:
-    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
-
-
-def normalised(model: Model, images: torch.Tensor) -> torch.Tensor:
-    mean, std = (
-        torch.tensor(v).double().reshape(1, 3, 1, 1) for v in (model.card.mean, model.card.std)
-    )
-    return (images.double() - mean) / std
-
-
-def explained(model: Model, images: torch.Tensor, layer: str, method: str, **fields) -> TileMaps:
-    fields = {"samples": 0, "denoising": "original", **fields}
-    baselines = fields.pop("baselines", None)
-    spec = SaliencySpec(layer=layer, method=method, **fields)
-    return explain_tiles(model, images, spec, FP64, baselines=baselines)
-
-
-def integrated(model: Model, images: torch.Tensor, layer: str, **options) -> TileMaps:
-    return explained(model, images, layer, "integrated_gradients", method_options=options)
-
-
-def agree(ours: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-6) -> None:
-    scale = expected.abs().max()
-    assert scale > 0
-    assert (ours.double() - expected).abs().max() <= tolerance * scale
 
 
 @pytest.mark.parametrize(("name", "layer"), [c for c in CASES if c not in OVERWRITTEN])
@@ -72,26 +53,6 @@ def test_integrated_gradients_equal_captums(name: str, layer: str) -> None:
         method="gausslegendre",
     )
     agree(ours.maps, expected.detach())
-
-
-def above(model: Model, layer: str, images: torch.Tensor, put: torch.Tensor) -> torch.Tensor:
-    """The network's output with a layer's output replaced: every row runs from the image on."""
-    handle = model.module.get_submodule(layer).register_forward_hook(lambda *_: put.clone())
-    try:
-        return model.module(images)
-    finally:
-        handle.remove()
-
-
-def output_of(model: Model, layer: str, images: torch.Tensor) -> torch.Tensor:
-    seen = []
-    handle = model.module.get_submodule(layer).register_forward_hook(
-        lambda _m, _i, output: seen.append(output.clone())
-    )
-    with torch.no_grad():
-        model.module(images)
-    handle.remove()
-    return seen[0]
 
 
 @pytest.mark.parametrize(
@@ -255,89 +216,6 @@ def test_denoisings_reach_the_gradients_on_the_way(method: str, denoising: str) 
     assert (plain.maps - smooth.maps).abs().max() > 0.05 * plain.maps.abs().max()
 
 
-def test_gradient_shap_of_one_baseline_tends_to_integrated_gradients() -> None:
-    model, images = MODELS["plain"], tiles(2, 32)
-    many = {"baseline": "white", "draws": 1000}
-    drawn = explained(model, images, "0", "gradient_shap", method_options=many)
-    exact = integrated(model, images, "0", baseline="white", steps=400)
-    difference = (drawn.maps - exact.maps).norm() / exact.maps.norm()
-    assert difference < 0.05
-
-
-def test_gradient_shap_is_the_mean_over_what_is_drawn() -> None:
-    model, images, pool = MODELS["resnet"], tiles(1, 64), tiles(5, 64, seed=9)
-    options = {"baseline": "custom", "draws": 12}
-    fields = {"method_options": options, "target": 0, "baselines": pool, "seed": 3}
-    found = explained(model, images, "layer2", "gradient_shap", **fields)
-    drawn = METHODS["gradient_shap"].steps(
-        METHODS["gradient_shap"].options(**options), place_seed(3, 0, (0,)), len(pool)
-    )
-    assert len(set(drawn.baselines.tolist())) > 2 and drawn.shares.std() > 0.2
-    model.module.double()
-    x = normalised(model, images)
-    end, starts = (output_of(model, "layer2", v) for v in (x, normalised(model, pool)))
-    total = torch.zeros_like(end)
-    for share, start in zip(drawn.shares, starts[drawn.baselines], strict=True):
-        way = (start + share * (end - start)).requires_grad_()
-        score = above(model, "layer2", x, way)[:, 0].sum()
-        total += (end - start) * torch.autograd.grad(score, way)[0] / 12
-    agree(found.maps, total)
-
-
-def test_where_the_rest_is_linear_gradient_shap_adds_up_exactly() -> None:
-    model = MODELS["resnet"]
-    found = explained(
-        model,
-        tiles(2, 64),
-        "layer4",
-        "gradient_shap",
-        method_options={"baseline": "custom"},
-        samples=3,
-        baselines=tiles(5, 64, seed=9),
-    )
-    assert (found.convergence_delta < 1e-6).all() and (found.standard_error > 0).all()
-
-
-def test_draws_belong_to_the_place() -> None:
-    model, images = MODELS["plain"], tiles(1, 32).repeat(2, 1, 1, 1)
-    spec = SaliencySpec(
-        layer="0", method="gradient_shap", samples=0, method_options={"baseline": "white"}, target=0
-    )
-    explainer = Explainer(model, [spec], FP64, "tiles")
-    here, there = explainer.explain(images, [(0, 0), (0, 32)]).specs[0].maps
-    again = explainer.explain(images[:1], [(0, 32)]).specs[0].maps[0]
-    assert not torch.equal(here, there) and torch.allclose(there, again, rtol=1e-6)
-
-
-def test_draws_differ_from_sample_to_sample_without_noise() -> None:
-    found = explained(
-        MODELS["plain"], tiles(2, 32), "0", "gradient_shap", samples=6, sigma=0, target=0,
-        method_options={"baseline": "white"},
-    )  # fmt: skip
-    assert (found.samples == 6).all() and (found.standard_error > 1e-3).all()
-
-
-def test_a_pool_is_seen_once_and_in_parts() -> None:
-    model, pool = MODELS["plain"], tiles(10, 32, seed=3)
-    rows: list[int] = []
-    sums = []
-    spec = SaliencySpec(
-        layer="0", method="gradient_shap", samples=0, target=0,
-        method_options={"baseline": "custom", "draws": 1},
-    )  # fmt: skip
-    explainer = Explainer(model, [spec], FP64.model_copy(update={"batch_size": 4}), "tiles")
-    explainer.batch_size(32)
-    forward = explainer.network.module.forward
-    explainer.network.module.forward = lambda x: (rows.append(len(x)), forward(x))[1]
-    for start in (0, 2, 4):
-        explainer.begin(tiles(2, 32, seed=start), [(start,), (start + 1,)], baselines=pool).step()
-        assert max(rows) <= 4
-        sums.append(sum(rows))
-        rows.clear()
-    assert sums[0] - sums[1] == len(pool) + 2  # two more to see what the layer cuts
-    assert sums[1] == sums[2]
-
-
 def test_noise_at_the_layer_is_on_the_way_of_that_layer_alone() -> None:
     model, images = MODELS["plain"], tiles(2, 32)
     fields = {"samples": 4, "noise_at": "layer", "target": 0}
@@ -366,16 +244,6 @@ def test_what_lies_below_the_layer_runs_once_for_a_sample() -> None:
     explanation.step()
     # The baseline's and the tile's own pass, and the one that carries all steps.
     assert explanation.finished and sum(rows) <= 4
-
-
-def test_normal_tissue_is_what_the_model_brings() -> None:
-    model, images = every_model()["plain"], tiles(2, 48)
-    with pytest.raises(SettingError, match="normal/"):
-        explained(model, images, "0", "gradient_shap")
-    tissue = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    brings = Model(model.module, model.card, normal_tissue=tissue)
-    found = explained(brings, images, "0", "gradient_shap", method_options={"draws": 20}, target=0)
-    assert found.maps.abs().max() > 0 and (found.convergence_delta > 0).all()
 
 
 def test_jitter_and_samples_that_are_enough() -> None:

@@ -85,6 +85,25 @@ def test_what_does_not_go_is_told(tmp_path: Path, calibrated: Path) -> None:
     assert done.exit_code == 2 and "there is no 'calibration.json'" in done.output
 
 
+def test_beside_the_model_a_file_of_other_weights_is_replaced(
+    calibrated: Path, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    beside = Path(shutil.copy(calibrated, model_folder_of_classifier / CALIBRATION))
+    (tmp_path / "normal").mkdir()
+    for number in range(2):
+        picture = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(picture).save(tmp_path / "normal" / f"{number}.png")
+    with pytest.warns(UserWarning, match="measured on other weights"):
+        done = smoothsal(
+            *("calibrate", "--model", model_folder_of_classifier, *SPEC, *QUICK),
+            *("--data", tmp_path / "normal", "--target", "tumour"),
+        )
+    assert done.exit_code == 0, done.output
+    (one,) = load_model(model_folder_of_classifier).calibrations
+    assert one.tiles == 2 and one.target == "tumour"
+    assert beside.read_text() != calibrated.read_text()
+
+
 def test_tissue_that_is_not_normal_is_refused(tmp_path: Path) -> None:
     for number in range(2):
         picture = render_tile(number, 0.5, tumour=True)

@@ -81,6 +81,19 @@ def test_sanity_block_by_block(
     assert (tmp_path / "sanity.png").stat().st_size > 10_000
 
 
+def test_sanity_of_a_model_that_decides_per_pixel(
+    two_images: Path, segmenter_folder: Path, tmp_path: Path
+) -> None:
+    result = smoothsal(
+        *("evaluate", "--sanity", "--model", segmenter_folder, "--data", two_images, "--tiles", 1),
+        *("--layer", "decoder.blocks.4", "--denoising", "original", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.output
+    curves = pd.read_csv(tmp_path / "sanity_curves.csv")
+    assert set(curves["layer"]) == {"decoder.blocks.4"} and curves["spearman"].notna().all()
+    assert len(pd.read_csv(tmp_path / "sanity.csv")) and (tmp_path / "sanity.png").exists()
+
+
 def test_what_cannot_be_checked_is_named(
     two_images: Path, model_folder_of_classifier: Path, segmenter_folder: Path, tmp_path: Path
 ) -> None:

@@ -83,6 +83,18 @@ def test_sub_folders_are_labels_and_wrong_predictions_are_told(
     assert f"{wrong.sum()} of 3 tiles: *predicted wrongly* by the label" in text
 
 
+def test_which_tiles_are_drawn_is_by_the_seed(
+    images: Path, model_folder_of_classifier: Path, tmp_path: Path
+) -> None:
+    result = smoothsal(
+        *("--table", "igos4", "--model", model_folder_of_classifier, "--data", images),
+        *(*BRIEF, "--tiles", 1, "--seed", 1, "--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.output
+    (tile,) = set(pd.read_csv(tmp_path / "out" / "igos4_by_tile.csv")["tile"])
+    assert tile.startswith("normal/")  # by the usual seed it is one of tumour
+
+
 def refused(*arguments: object) -> str:
     result = smoothsal(*arguments)
     assert result.exit_code == 2, result.output
@@ -103,7 +115,10 @@ def test_bad_input_is_told_before_anything_is_computed(
     assert "the table has its own sizes" in refused(*given, "--method-option", "igos.mask_px=500")
     assert "no such option" in refused(*given, "--method-option", "igos.masks=5")
     assert "iterations" in refused(*given, "--method-option", "igos.iterations=0")
-    assert "'layer9'" in refused(*given, "--layer", "layer9")
+    for table in ("igos1", "igos4"):  # of which the second looks at no layer
+        assert "'layer9'" in refused("--table", table, *given[2:], "--layer", "layer9")
+    two = ("--layer", "layer3", "--layer", "layer4")
+    assert "--layer layer4: a table has one, of Grad-CAM" in refused(*given, *two)
     assert "decides per pixel" in refused(
         *("--table", "igos1", "--model", segmenter_folder, "--data", images / "tumour", *out)
     )

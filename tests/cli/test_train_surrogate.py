@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
@@ -78,14 +79,18 @@ def test_the_same_command_again_changes_nothing(trained: Path, images: Path) -> 
 
 
 def test_tiles_of_a_slide(tmp_path: Path) -> None:
-    with sample_slide_path() as slide:
-        done = smoothsal(
-            *("train-surrogate", "--model", "demo-classifier", "--slide", slide),
-            *("--out", tmp_path, "--steps", 1, "--batch-tiles", 2, "--start", "random"),
-            *("--compare-steps", 0),
-        )
+    with sample_slide_path() as path:
+        corner = Image.open(path).convert("RGB").crop((600, 900, 1500, 1500))
+    slide = tmp_path / "slide.tif"
+    resolution = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}  # 0.5 um per px
+    tifffile.imwrite(slide, np.asarray(corner), tile=(256, 256), photometric="rgb", **resolution)
+    done = smoothsal(
+        *("train-surrogate", "--model", "demo-classifier", "--slide", slide),
+        *("--out", tmp_path / "out", "--steps", 1, "--batch-tiles", 2, "--start", "random"),
+        *("--compare-steps", 0),
+    )
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "surrogate.safetensors").exists()
+    assert (tmp_path / "out" / "surrogate.safetensors").exists()
 
 
 @pytest.mark.parametrize(

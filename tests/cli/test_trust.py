@@ -142,3 +142,17 @@ def test_bad_input_is_named_and_nothing_written(
     assert "label = 'stroma' is no class" in said(slide, *AT, *layer, "--label", "stroma")
     assert "makes no feature map" in said(slide, *AT, "--layer", "fc")
     assert "layer9" in said(slide, *AT, "--layer", "layer9")
+
+
+def test_a_model_that_decides_per_pixel_is_refused_and_nothing_written(
+    segmenter_folder: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (128, 128), (200, 110, 170)).save(tmp_path / "tile.png")
+    result = trusted(
+        *(tmp_path / "tile.png", "--layer", "input", "--model", segmenter_folder),
+        *("--out", tmp_path / "nothing"),
+    )
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2 and "model 'tiny-unet' decides per pixel" in said, said
+    assert "`smoothsal evaluate --sanity`, which takes both" in said
+    assert not (tmp_path / "nothing").exists()

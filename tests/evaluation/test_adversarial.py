@@ -9,7 +9,7 @@ from unets import small_segmenter
 
 from napari_smoothsal import Compute
 from napari_smoothsal.core.checks import Attack
-from napari_smoothsal.evaluation.adversarial import attacked, settled_at
+from napari_smoothsal.evaluation.adversarial import attacked
 
 CPU = Compute(device="cpu")
 
@@ -80,12 +80,3 @@ def test_decisions_per_pixel_are_led_away_too() -> None:
         d.dense_probabilities.gather(1, labels).mean() for d in (found.original, found.decision)
     )
     assert after < before
-
-
-def test_a_curve_has_settled_where_it_no_longer_falls_below_its_share() -> None:
-    curve = torch.tensor([0.1, 0.7, 0.2, 0.5, 0.9, 0.8])
-    assert settled_at(curve) == pytest.approx(3 / 5)
-    assert settled_at(curve, share=1.0) == pytest.approx(4 / 5)
-    assert settled_at(curve, share=0.1) == 0
-    assert settled_at(torch.tensor([0.0, 0.0, 0.0, 1.0])) == 1
-    assert settled_at(torch.tensor([0.9, 0.9, 0.9])) == 0

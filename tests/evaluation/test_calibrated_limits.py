@@ -19,7 +19,7 @@ from napari_smoothsal.core.calibration import Calibration, spread
 from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.blocks import blocks_of
-from napari_smoothsal.evaluation.calibration import target_probability
+from napari_smoothsal.evaluation.measured_limits import target_probability
 from napari_smoothsal.evaluation.randomisation import randomised
 from napari_smoothsal.evaluation.stain_jitter import stained
 from napari_smoothsal.models import Model
@@ -125,6 +125,15 @@ def test_what_the_model_sees_is_shown(measured: Calibration) -> None:
     assert shows(darkness(), tiles(200, 20, dark=True), measured).all()
     assert measured.limit > 0 and 0 < measured.probability < 1
     assert f"p(dark) > {measured.probability:.2f}" in measured.in_words
+
+
+@pytest.mark.parametrize("error_rate", [0.1, 0.25])
+def test_of_normal_tissue_that_share_of_a_map_is_above_its_limit(error_rate: float) -> None:
+    how = HOW.model_copy(update={"error_rate": error_rate})
+    (one,) = calibrate(darkness(), tiles(0, 60), [SPEC], how=how)
+    found = explain_tiles(darkness(), tiles(100, 60), SPEC, COMPUTE).reduced.abs()
+    assert (found > one.limit).double().mean() == pytest.approx(error_rate, rel=0.2)
+    assert one.limit < one.full_colour < found.max() * 1.5
 
 
 def test_limits_hold_for_tissue_that_is_stained_otherwise() -> None:

@@ -11,7 +11,7 @@ from napari_smoothsal.core.checks import Disturbance
 from napari_smoothsal.evaluation.faithful_maps import DECIDES, Checks, FaithfulMaps
 from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT
-from napari_smoothsal.evaluation.some_tiles import InMemory, Some
+from napari_smoothsal.evaluation.some_tiles import InMemory, Some, drawn
 
 CPU = Compute(device="cpu", precision="fp32")
 GRADIENT = SaliencySpec(layer="input", denoising="original", samples=0)
@@ -98,3 +98,12 @@ def test_some_tiles_are_called_as_they_were() -> None:
     )
     assert [tiles.name(i) for i in range(len(tiles))] == ["c", "a"]
     assert tiles.images([0, 1]).flatten().tolist() == [2, 0]
+
+
+def test_tiles_are_drawn_by_chance_and_by_a_seed() -> None:
+    numbers = range(100, 140)
+    found = [drawn(numbers, 5, seed) for seed in range(20)]
+    assert found == [drawn(numbers, 5, seed) for seed in range(20)]
+    assert all(len(set(some)) == 5 and set(some) <= set(numbers) for some in found)
+    assert len({one for some in found for one in some}) > 30
+    assert sorted(drawn(numbers, 99, 0)) == list(numbers)

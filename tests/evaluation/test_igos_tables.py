@@ -28,7 +28,7 @@ from napari_smoothsal.evaluation.igos_summary import (
 )
 from napari_smoothsal.evaluation.igos_tables import OURS, TABLES
 from napari_smoothsal.evaluation.insertion_deletion import RANDOM
-from napari_smoothsal.evaluation.mask_curves import mask_curves
+from napari_smoothsal.evaluation.mask_curves import MaskCurves, mask_curves
 
 COMPUTE = Compute(device="cpu", precision="fp32")
 BRIEF = {
@@ -139,6 +139,20 @@ def test_equal_cells_go_in_the_order_of_their_place() -> None:
     assert all(torch.equal(inserted[n], (torch.arange(16) < n).float()) for n in range(17))
 
 
+def test_a_curve_has_settled_where_it_no_longer_falls_below_its_share() -> None:
+    def settled(*insertion: float, share: float = 0.5) -> float:
+        shares = torch.linspace(0, 1, len(insertion), dtype=torch.float64)
+        return MaskCurves(shares, torch.ones(len(shares)), torch.tensor(insertion)).settled_at(
+            share
+        )
+
+    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8) == pytest.approx(3 / 5)
+    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8, share=1.0) == pytest.approx(4 / 5)
+    assert settled(0.1, 0.7, 0.2, 0.5, 0.9, 0.8, share=0.1) == 0
+    assert settled(0.0, 0.0, 0.0, 1.0) == 1
+    assert settled(0.9, 0.9, 0.9) == 0
+
+
 def rows_of(name: str, **more) -> tuple[IgosFound, pd.DataFrame]:
     settings = IgosSettings({m: BRIEF[m] for m in BRIEF}, **more)
     model, table = every_model()["resnet"], TABLES[name]
@@ -175,6 +189,23 @@ def test_losses_are_those_of_the_objective_and_times_are_positive() -> None:
     summary = igos_table(TABLES["igos7"], times)
     assert len(summary) == 10 and (summary["seconds"] > 0).all()
     assert summary["paper_seconds"].notna().sum() == 7
+
+
+def test_a_first_tile_that_takes_long_does_not_spoil_the_times() -> None:
+    rows = pd.DataFrame({"tile": ["a", "b", "c"], "seconds": [30.0, 1.0, 1.2], "mark": ""})
+    summary = igos_table(TABLES["igos7"], rows.assign(method=OURS, mask_size=28, mask_px=28))
+    assert summary["seconds"].tolist() == [1.2] and summary["tiles"].tolist() == [3]
+
+
+def test_rows_have_the_areas_as_they_are_and_as_they_were_published() -> None:
+    found, frame = rows_of("igos6")
+    for one, row in zip(found.ordered, frame.itertuples(), strict=True):
+        right, published = one.curves.areas, one.curves.published_areas
+        for name in ("deletion", "insertion"):
+            assert getattr(row, name) == getattr(right, name) != getattr(published, name)
+            assert getattr(row, f"{name}_published") == getattr(published, name)
+        assert row.settled_at == one.curves.settled_at()
+        assert (row.method, row.mask_px) == (one.method, len(one.mask))
 
 
 def test_what_is_left_out_of_a_loss_costs_nothing() -> None:

@@ -96,6 +96,15 @@ def test_of_hidden_layers_only_what_lies_above_is_randomised() -> None:
     assert (own.loc[own["method"] == "activation", "spearman"] > 1 - 1e-12).all()
 
 
+def test_what_changes_the_image_has_no_denoising_and_all_blocks_are_randomised() -> None:
+    hiding = SaliencySpec(layer="input", method="occlusion", denoising="centred_hook", samples=3)
+    found = checked(resnet(), hiding, tiles=2, orders=("cascading",))
+    for rows in found:
+        assert set(rows["method"]) == {"occlusion"} and set(rows["denoising"]) == {"original"}
+    whole = found.similarities[found.similarities["whole"]]
+    assert set(whole["block"]) == {"conv1"} and whole["spearman"].max() < 0.9
+
+
 def test_as_published_what_lies_below_a_layer_is_randomised_too() -> None:
     shown = SaliencySpec(layer="layer3", denoising="original", method="activation", samples=0)
     rows = checked(resnet(), shown, below=True).similarities

@@ -127,3 +127,10 @@ def test_probabilities_near_one_are_told_from_one() -> None:
     assert [in_digits(p) for p in (0.06178, 0.5, 0.985, 0.9912, 0.99961, 1.0)] == [
         "0.06", "0.50", "0.98", "0.991", "0.9996", "1.000000000",
     ]  # fmt: skip
+
+
+def test_limits_of_maps_through_a_surrogate_are_of_its_weights() -> None:
+    one = calibration(surrogate="aaa")
+    assert one.differs_from(SPEC, "tumour", "aaa", 64) == []
+    assert one.differs_from(SPEC, "tumour", "bbb", 64) == ["surrogate = 'bbb' (measured: 'aaa')"]
+    assert calibration().differs_from(SPEC, "tumour", "bbb", 64) == []

@@ -1,8 +1,10 @@
 """What a calibrated map shows: in the store, in slices, at every level, and in pictures."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_runs import explained, small_bands
 
@@ -11,7 +13,7 @@ from napari_smoothsal.core.calibration import Calibration, calibrated_as
 from napari_smoothsal.models import Model
 from napari_smoothsal.render.limits import is_calibrated, said_of
 from napari_smoothsal.runs import Run, RunMap
-from napari_smoothsal.runs.above_null import AboveNull, above_null
+from napari_smoothsal.runs.above_null import AboveNull, _probability, above_null
 from napari_smoothsal.slides import ArraySlide
 
 SPEC = SaliencySpec(layer="layer1", samples=0)
@@ -132,6 +134,16 @@ def test_without_a_probability_all_tiles_pass(
     assert one.calibration is not None
     strong = np.abs(values) > one.calibration.limit
     np.testing.assert_array_equal(shown[strong], values[strong])
+
+
+def test_of_a_difference_the_two_stand_against_each_other() -> None:
+    probabilities = {"p_a": [0.2, np.nan], "p_b-c": [0.3, 0.1], "p_d": [0.5, 0.2]}
+    provenance = {"model": {"class_names": ["a", "b-c", "d"]}}
+    run = SimpleNamespace(tiles=pd.DataFrame(probabilities), provenance=provenance)
+    for target, first, nan in (("b-c-a", 0.6, True), ("a-b-c", 0.4, True), ("d-b-c", 0.625, False)):
+        found = _probability(run, target)
+        assert found[0] == pytest.approx(first) and np.isnan(found[1]) == nan
+    assert _probability(run, "b-c").tolist() == [0.3, 0.1]
 
 
 def test_limits_that_leave_nothing_are_told_and_not_used(

@@ -28,21 +28,19 @@ def test_interrupted_anywhere_and_resumed_is_never_interrupted(
     noisy, classifier, tmp_path: Path, monkeypatch
 ) -> None:
     small_bands(monkeypatch)
-    compute = Compute(batch_size=3, device="cpu")
-    straight = explained(noisy, classifier, tmp_path / "straight.zarr", compute=compute)
+    how = {"compute": Compute(batch_size=3, device="cpu"), "region": (0, 0, 230, 200)}
+    straight = explained(noisy, classifier, tmp_path / "straight.zarr", **how)
     batches = -(-len(straight.tiles) // 3)
     assert batches > 8
     for pieces in ([1, 1, 1], [batches // 2], [batches - 1], [2, 5]):
         out = tmp_path / f"pieces{len(pieces)}{pieces[0]}.zarr"
         for piece in pieces:
             left = iter(range(piece - 1, -1, -1))
-            run = explained(
-                noisy, classifier, out, compute=compute, stop=lambda left=left: next(left) == 0
-            )
+            run = explained(noisy, classifier, out, **how, stop=lambda left=left: next(left) == 0)
             if run.status == "complete":
                 break
             assert run.status == "running"
-        resumed = explained(noisy, classifier, out, compute=compute)
+        resumed = explained(noisy, classifier, out, **how)
         assert resumed.status == "complete"
         assert_same_bits(straight, resumed)
 

@@ -16,7 +16,8 @@ from napari_smoothsal import explain_slide, load_model, open_run
 
 pytestmark = pytest.mark.gl
 
-AT_ONCE_S = 3.0
+AT_ONCE_S = 15.0
+"""Of a busy machine; that the slide is not finished meanwhile is seen in its store."""
 
 
 def test_everything_ends_at_once_and_the_slide_can_be_finished(

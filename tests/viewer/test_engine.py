@@ -183,7 +183,7 @@ def test_closing_ends_the_process_at_once(
     assert psutil.pid_exists(number)
     start = time.monotonic()
     own_engine.close()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     assert not psutil.pid_exists(number)
 
 

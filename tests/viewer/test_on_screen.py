@@ -190,7 +190,7 @@ def test_the_dock_opens_from_the_plugin_menu_and_leaves_nothing(
     number = engine.process_id
     assert psutil.pid_exists(number)
     viewer.window.remove_dock_widget(dock)
-    qtbot.waitUntil(lambda: engine.process_id == 0, timeout=5_000)
+    qtbot.waitUntil(lambda: engine.process_id == 0, timeout=15_000)
     assert not psutil.pid_exists(number)
 
 

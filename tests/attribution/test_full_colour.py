@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from napari_smoothsal import Compute, SaliencySpec, load_model
-from napari_smoothsal.attribution import Explainer, Stopped, calibration, normal_magnitudes
-from napari_smoothsal.attribution.calibration import PERCENTILE
+from napari_smoothsal.attribution import Explainer, Stopped, full_colour, normal_magnitudes
+from napari_smoothsal.attribution.full_colour import PERCENTILE
 from napari_smoothsal.models import Model
 
 SPECS = [
@@ -46,8 +46,8 @@ def test_few_samples_stand_for_many(
     spec = SaliencySpec(layer="layer1", samples=20, target="tumour", jitter=jitter)
     model = load_model("demo-classifier")
     (few,) = normal_magnitudes(model, [spec], Compute(), "slide")
-    monkeypatch.setattr(calibration, "SAMPLES", 20)
-    monkeypatch.setattr(calibration, "FEWEST_JITTERED", 20)
+    monkeypatch.setattr(full_colour, "SAMPLES", 20)
+    monkeypatch.setattr(full_colour, "FEWEST_JITTERED", 20)
     (many,) = normal_magnitudes(load_model("demo-classifier"), [spec], Compute(), "slide")
     assert few is not None and few != many
     assert few == pytest.approx(many, rel=within)
