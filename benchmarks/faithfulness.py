@@ -5,8 +5,8 @@
 Synthetic tumour tiles that no model was trained on (of normal ones the blur is as normal, so that
 nothing could be taken away), demo-classifier and, for VGG19, demo-vgg: the paper's Table 1 or 2 and
 3, differences on the same tiles with intervals. The same of normal tiles with a patch of tumour,
-where the class is in one place as in the paper's photographs, and under other prices than the
-paper's. Then what an adversarial tile looks like: normal tiles that MI-FGSM makes tumour, beside
+where the class is in one place as in the paper's photographs, under other prices than the
+paper's, and of the score in place of the probability, each mask by itself. Then what an adversarial tile looks like: normal tiles that MI-FGSM makes tumour, beside
 tumour. ``--parts`` chooses among them, ``--quick`` finds errors; with ``--patches`` the real
 patches of SMOOTHSAL_DATA follow.
 """
@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -40,7 +40,7 @@ from napari_smoothsal.sample_data.training import TEST_SEED, as_tensor
 from napari_smoothsal.slides.labelled_folder import LabelledFolder
 
 MPP, TUMOUR = 0.5, 1
-PARTS = ("methods", "focal", "prices", "ablation", "adversarial")
+PARTS = ("methods", "scores", "focal", "prices", "ablation", "adversarial")
 COMPUTE = ss.Compute(device="auto", precision="fp32")
 ATTACKED = (Entry("iGOS++", "igos_plus_plus"), Entry("I-GOS", "igos"))
 PRICED = (
@@ -50,6 +50,21 @@ PRICED = (
     Entry("published", "igos_plus_plus", {"variant": "published"}),
     Entry("white for the blur", "igos_plus_plus", {"fill": "white"}),
     Entry("iGOS++", "igos_plus_plus"),
+)
+MASKS: tuple[Literal["insertion", "deletion", "product"], ...] = (
+    "insertion",
+    "deletion",
+    "product",
+)
+OF_SCORES = {"explained": "score", "sparsity": 0.1}
+SCORED = (
+    Entry("RISE", "rise"),
+    Entry("I-GOS of scores", "igos", OF_SCORES),
+    *(Entry(f"iGOS++ of scores: {m}", "igos_plus_plus", OF_SCORES, m) for m in MASKS),
+    *(
+        Entry(f"iGOS++: {m}" if m != "product" else "iGOS++", "igos_plus_plus", part=m)
+        for m in MASKS
+    ),
 )
 PATCH_PX, RIM_PX = 128, 6
 BACKGROUNDS = ("blurred", "tissue_mean")
@@ -203,6 +218,10 @@ def main() -> None:
             kept(f"{name}: methods", table_of(model, tumour, *chosen(table)))
             if arguments.patches:
                 kept(f"{name}: methods, patches", table_of(model, patches(), *chosen(table)))
+        if "scores" in arguments.parts:
+            table, settings = chosen("igos1")
+            scored = replace(table, name="scores", entries=SCORED)
+            kept(f"{name}: scores", table_of(model, tumour, scored, settings))
         if name != arguments.models[0]:
             continue  # the rest is of one network alone, as the paper's ablation is
         foci = focal(arguments.tiles)
