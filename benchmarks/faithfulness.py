@@ -5,10 +5,10 @@
 Synthetic tumour tiles that no model was trained on (of normal ones the blur is as normal, so that
 nothing could be taken away), demo-classifier and, for VGG19, demo-vgg: the paper's Table 1 or 2 and
 3, differences on the same tiles with intervals. The same of normal tiles with a patch of tumour,
-where the class is in one place as in the paper's photographs, under other prices than the
-paper's, and of the score in place of the probability, each mask by itself. Then what an adversarial tile looks like: normal tiles that MI-FGSM makes tumour, beside
-tumour. ``--parts`` chooses among them, ``--quick`` finds errors; with ``--patches`` the real
-patches of SMOOTHSAL_DATA follow.
+where the class is in one place as in the paper's photographs, under other prices than the paper's,
+and of the score in place of the probability, each mask by itself. Then what an adversarial tile
+looks like: normal tiles that MI-FGSM makes tumour, beside tumour. ``--parts`` chooses among them,
+``--quick`` finds errors; with ``--patches`` the real patches of SMOOTHSAL_DATA follow.
 """
 
 from __future__ import annotations
