@@ -81,7 +81,7 @@ def test_an_image_of_a_tile(model_folder_of_classifier: Path, tmp_path: Path) ->
     )
     assert result.exit_code == 0, result.output
     assert "layer: layer2, as no --layer was given" in result.output
-    assert "taken to be at the model's 0.5 um per pixel; bring the image" in result.output
+    assert "taken to be at the model's 0.5 um per pixel; give --mpp" in result.output
     assert json.loads((tmp_path / "card" / "trust.json").read_text())["label"] is None
 
 
