@@ -290,42 +290,35 @@ def main() -> None:
     cheats = [Network(name, FIRST_SEED + i) for i, name in enumerate(ARTEFACTS)]
     networks = [*cheats, *(Network(None, CLEAN_SEED + i) for i in range(len(cheats)))]
     nets = trained(of, test, arguments.work, dict.fromkeys(networks))
-    report: dict[str, Any] = {
-        "machine": machine(),
-        "torch": torch.__version__,
-        "tested": {n.name: nets[n].scores for n in networks},
-        "artefacts_found_in_audited_tiles": dict(
-            zip(ARTEFACTS, audit.shows.sum(0).tolist(), strict=True)
-        ),
-    }
-    print(json.dumps(report["tested"], indent=1), flush=True)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {"machine": machine(), "torch": torch.__version__}
+
+    def kept(section: str, found: Any) -> None:
+        report[section] = found
+        report["minutes"] = round((time.perf_counter() - started) / 60, 1)
+        print(f"{section}: {report['minutes']} minutes", flush=True)
+        if arguments.out:
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+    kept("tested", {n.name: nets[n].scores for n in networks})
+    found = audit.shows.sum(0).tolist()
+    kept("artefacts_found_in_audited_tiles", dict(zip(ARTEFACTS, found, strict=True)))
     tables, best = audited_by_all(audit, nets, kinds(arguments.quick))
-    report["ranking"] = best.round(3).to_dict("records")
+    kept("ranking", best.round(3).to_dict("records"))
     for name in (CHOSEN, SHOWN):
         key = ", ".join(name)
-        report[f"blame by {key}"] = {
-            n.name: own[key][0].round(3).to_dict("records") for n, own in tables.items()
-        }
+        blamed = {n.name: own[key][0].round(3).to_dict("records") for n, own in tables.items()}
+        kept(f"blame by {key}", blamed)
     local = {n: net for n, net in nets.items() if not n.shortcut or ARTEFACTS[n.shortcut].local}
     _, best = audited_by_all(confounded, local, kinds(arguments.quick))
-    report["ranking, confounded"] = best.round(3).to_dict("records")
-    report["confidences"] = {
-        n.shortcut: confidences(model_of(n, nets[n].weights), audit, str(n.shortcut))
-        for n in cheats
-    }
-    print(json.dumps(report["confidences"], indent=1), flush=True)
+    kept("ranking, confounded", best.round(3).to_dict("records"))
+    models = {str(n.shortcut): model_of(n, nets[n].weights) for n in cheats}
+    kept("confidences", {name: confidences(m, audit, name) for name, m in models.items()})
     chosen = ", ".join(CHOSEN)
     named = {n: str(tables[n][chosen][0].iloc[0]["artefact"]) for n in cheats}
     again = trained(of, test, arguments.work, named)
-    report["trained again"] = {
-        n.name: {"without": named[n], "scores": result.scores} for n, result in again.items()
-    }
-    print(json.dumps(report["trained again"], indent=1), flush=True)
-    report["minutes"] = round((time.perf_counter() - started) / 60, 1)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    retrained = {n.name: {"without": named[n], "scores": r.scores} for n, r in again.items()}
+    kept("trained again", retrained)
 
 
 if __name__ == "__main__":

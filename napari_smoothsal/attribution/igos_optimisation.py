@@ -9,8 +9,8 @@ is low where the mask hides what the decision rests on (deletion), and S(b, x, M
 background swapped, is high where it shows enough of it (insertion). Its gradient with respect to
 M looks ahead to where the whole mask has been taken away; the probability's own vanishes where
 that is 0 or 1. In the place of p there may be the score, from 0 on the background alone to 1 on
-the whole tile: where a network is sure of itself, p hardly falls until most of the tile is hidden,
-and a mask that follows it is all price and little evidence.
+the whole tile, for networks so sure of themselves that p hardly falls before most of the tile is
+hidden. Where the score does not fall, nothing is looked for.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _EDGE_VARIANCE = 0.01
 _DECAY = 0.2
 _SUFFICIENT = 1e-4
 _SHORTEST_STEP = 1e-5
-_LEAST_FALL = 1e-6
+_LEAST_FALL = 1.0
+"""Of a score (logit), from the tile to the background alone; shares of less would be of noise."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,11 @@ class Igos(MaskOptimisation):
     def steps(self) -> Steps:
         if self.of_scores:
             self._blank, whole = (yield self._ends()).values.tolist()
-            self._fall = max(abs(whole - self._blank), _LEAST_FALL)
+            self._fall = whole - self._blank
+            if not self._falls:
+                for _ in range(self.count):
+                    self.finish_iteration(self.masks, Iteration({}, step=0.0, after=0.0))
+                return
         options, ahead = self._options, self.masks
         signs = torch.tensor([-1.0 if term.inserts else 1.0 for term in self._terms])
         weights = signs.repeat(options.steps) * self._share / options.steps / self._fall
@@ -150,6 +155,19 @@ class Igos(MaskOptimisation):
                 )
             else:
                 yield from self._search(gradient, number, terms)
+
+    @property
+    def caveat(self) -> str:
+        if self._falls:
+            return ""
+        return (
+            "explained = 'score': of some tiles the score is not 1 or more above that of their "
+            "background alone, so that there is nothing to look for, and their maps are blank"
+        )
+
+    @property
+    def _falls(self) -> bool:
+        return not self.of_scores or self._fall >= _LEAST_FALL
 
     def _search(self, gradient: torch.Tensor, number: int, terms: dict[str, float]) -> Steps:
         """Finish an iteration by the longest step that lowers the objective enough."""

@@ -52,7 +52,7 @@ class IgosOptions(MaskOptions):
         "probability",
         description="What is followed: the probability, as in the paper, or the score (logit) as a "
         "share of its fall from the tile to the background, which goes on falling where the "
-        "probability is next to 1 or 0.",
+        "probability is next to 1 or 0; ask for a lower sparsity then, 0.1.",
     )
     variant: Literal["equations", "published"] = Field(
         "equations",

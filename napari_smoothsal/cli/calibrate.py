@@ -110,7 +110,7 @@ def calibrate(
             ),
         )
     written = save_calibrations(loaded, measured, place, anew=beside)
-    code = _tell(measured)
+    code = _tell(measured, "runs use" if beside else "`run --calibration` with the file uses")
     if target_data is not None:
         for unseen in dict.fromkeys(one.target for one in measured if one.shown is None):
             complain(
@@ -155,14 +155,14 @@ def _tiles(model: Model, folder: Path, scale: float, most: int) -> torch.Tensor:
     return source.draw(range(len(source)), None)
 
 
-def _tell(measured: Sequence[Calibration]) -> int:
-    """Print what came of it, the outcome first; returns the exit code."""
+def _tell(measured: Sequence[Calibration], users: str) -> int:
+    """Print what came of it, the outcome first, and who uses it; returns the exit code."""
     unused = [one for one in measured if not one.useful]
     all_of = f"{len(measured)} map" + ("s" if len(measured) > 1 else "")
     if unused:
         typer.echo(f"not calibrated: limits of {len(unused)} of {all_of} are not used by runs")
     else:
-        typer.echo(f"calibrated: runs use the limits of {all_of}")
+        typer.echo(f"calibrated: {users} the limits of {all_of}")
     for one in measured:
         name = " | ".join(str(one.spec[what]) for what in COMBINED)
         if not one.useful:

@@ -104,7 +104,7 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
         f"Tiles: {len(numbers)} of {model.card.input_size} px, "
         f"{'without' if labels is None else 'with'} labels. Explained is the class that the model "
         "predicts.",
-        f"They are: {_named([tiles.name(number) for number in sorted(numbers)])}.",
+        f"They are: {_named([tiles.name(number) for number in numbers])}.",
         f"Of each tile: {table.amounts(settings.options)}.",
         *(f"Options of {method}: {told}." for method, told in settings.options.items() if told),
     ]
@@ -152,9 +152,10 @@ def _tiles(model: Model, choice: IgosChoice) -> tuple[Tiles, Sequence[int] | Non
     """Tiles, and their labels where there are some."""
     from napari_smoothsal.cli.evaluated_tiles import labelled_folder
     from napari_smoothsal.cli.specs import image_scale
-    from napari_smoothsal.slides.image_folder import ImageFolder, holds_images
+    from napari_smoothsal.slides.image_folder import ImageFolder, is_unlabelled
 
-    if choice.labels is None and not choice.renamed and holds_images(choice.data):
+    unlabelled = choice.labels is None and not choice.renamed
+    if unlabelled and is_unlabelled(choice.data, model.card.class_names):
         scale = image_scale(model, choice.mpp, choice.resize)
         return ImageFolder(choice.data, model.card.input_size, scale, choice.resize), None
     labelled = labelled_folder(model, choice)

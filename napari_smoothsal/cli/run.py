@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_smoothsal.models import Model
     from napari_smoothsal.runs import Run, SlideResult
 
+PICTURES = (".png", ".pdf", ".svg")
+
 
 @command("run")
 @settings_flags(SaliencySpec, Tiling, Compute, repeated=COMBINED)
@@ -75,8 +77,8 @@ def run(
             f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
             "leave one of the two away"
         )
-    if predict_only and picture is not None:
-        raise SettingError("--predict-only makes no maps, so there is none for --picture")
+    if picture is not None:
+        _check_picture(picture, slides, predict_only)
     specs = [] if predict_only else specs_from(given)
     settings = run_settings(given, region)
     from napari_smoothsal.models import load_model
@@ -97,14 +99,28 @@ def run(
             store = out or Path(slide.name + SUFFIX)
             done = explained(slide, loaded, specs, store, settings)
             code = _summary(done)
-            if picture is not None and not done.tiles.empty:
+            if picture is not None and done.tiles.empty:
+                complain("warning", f"--picture {picture.name}: there is no map to draw")
+            elif picture is not None:
                 run_figure(slide, done, picture)
                 typer.echo(f"picture: {picture}")
             raise typer.Exit(code)
-    if picture is not None:
-        raise SettingError(f"--picture {picture.name} is of one slide; give one, not a folder")
     results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
     raise typer.Exit(_batch_summary(results))
+
+
+def _check_picture(picture: Path, slides: list[Path], predict_only: bool) -> None:
+    """Refuse what would fail only when all maps are there."""
+    if predict_only:
+        raise SettingError("--predict-only makes no maps, so there is none for --picture")
+    if picture.suffix.lower() not in PICTURES:
+        raise SettingError(
+            f"--picture {picture.name}: pictures are {', '.join(PICTURES)}; choose one of these"
+        )
+    from napari_smoothsal.slides.find import slides_among
+
+    if slides_among(slides) != slides or len(slides) > 1:
+        raise SettingError(f"--picture {picture.name} is of one slide; give one, not a folder")
 
 
 def _tell_uncalibrated(

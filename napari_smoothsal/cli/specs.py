@@ -37,10 +37,13 @@ def at_first_layer(specs: Sequence[SaliencySpec], model: Model) -> list[Saliency
     from napari_smoothsal.attribution.base import ImageMethod
     from napari_smoothsal.models.layers import start_layer
 
-    of_images = all(isinstance(METHODS[spec.method], ImageMethod) for spec in specs)
-    layer = "input" if of_images else start_layer(model.layers())
-    typer.echo(f"layer: {layer}, as no --layer was given (`smoothsal layers MODEL` lists them)")
-    return [spec.model_copy(update={"layer": layer}) for spec in specs]
+    start = start_layer(model.layers(), model.card.input_mpp)
+    layers = ["input" if isinstance(METHODS[spec.method], ImageMethod) else start for spec in specs]
+    chosen = " and ".join(dict.fromkeys(layers))
+    typer.echo(f"layer: {chosen}, as no --layer was given (`smoothsal layers MODEL` lists them)")
+    return [
+        spec.model_copy(update={"layer": layer}) for spec, layer in zip(specs, layers, strict=True)
+    ]
 
 
 def specs_from(given: dict[str, Any]) -> list[SaliencySpec]:

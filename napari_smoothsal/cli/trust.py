@@ -53,7 +53,8 @@ def trust(
     ] = None,
     resize: Resize | None = None,
     upsample: Annotated[
-        bool, typer.Option("--upsample", help="Accept a slide coarser than the model wants.")
+        bool,
+        typer.Option("--upsample", help="Accept what is coarser than the model wants."),
     ] = False,
     label: Annotated[
         str | None, typer.Option(help="True class of the tile, by name, if it is known.")
@@ -75,8 +76,8 @@ def trust(
         raise SettingError(
             f"--resize {resize} is of an image, and a slide has a place; leave it away"
         )
-    if place is None and upsample:
-        raise SettingError("--upsample is of a slide; give --at X,Y as well, or leave it away")
+    if upsample and place is None and mpp is None:
+        raise SettingError("--upsample is of a known resolution; give --mpp, or leave it away")
     spec = spec_from(given)
     how, compute = settings_from(TrustCheck, given), settings_from(Compute, given)
     perturbation = settings_from(Perturbation, given)
@@ -91,7 +92,7 @@ def trust(
     if "layer" not in given:
         (spec,) = at_first_layer([spec], loaded)
     if place is None:
-        image, name = _of_image(source, loaded, mpp, resize)
+        image, name = _of_image(source, loaded, mpp, resize, upsample)
     else:
         image, name = _of_slide(source, loaded, place, mpp, upsample)
     with Progress(console=Console(stderr=True)) as bar:
@@ -102,7 +103,7 @@ def trust(
 
         card = trust_card(
             loaded, image, spec, label=label, name=name, how=how, perturbation=perturbation,
-            compute=compute, known_scale=resize is None, told=told,
+            compute=compute, known_scale=place is not None or mpp is not None, told=told,
         )  # fmt: skip
         bar.update(task, description="done", completed=1, total=1)
     written = write_trust(card, out)
@@ -160,17 +161,16 @@ def _of_slide(
                 f"explain below {100 * LEAST_TISSUE:.0f} %; choose a place on tissue "
                 "(`smoothsal info SLIDE --picture tissue.png` shows it)"
             )
-        pixels = torch.from_numpy(slide.read_box(box, (side, side)))
-    return pixels.movedim(
-        -1, 0
-    ).contiguous(), f"tile from x {x:.0f}, y {y:.0f} (its upper left corner, level-0 px)"
+        pixels = torch.from_numpy(slide.read_box(box, (side, side))).movedim(-1, 0).contiguous()
+    return pixels, f"tile from x {x:.0f}, y {y:.0f} (its upper left corner, level-0 px)"
 
 
 def _of_image(
-    path: Path, model: Model, mpp: float | None, resize: int | None
+    path: Path, model: Model, mpp: float | None, resize: int | None, upsample: bool
 ) -> tuple[torch.Tensor, str]:
     """The middle of an image; one that is smaller than a tile is completed by its mirror images."""
     from napari_smoothsal.slides.folder_tiles import FolderTiles
+    from napari_smoothsal.slides.grid import COARSEST
     from napari_smoothsal.slides.labelled import SUFFIXES, picture_size
 
     if path.suffix.lower() not in SUFFIXES:
@@ -187,6 +187,12 @@ def _of_image(
             f"{side} where it has none, or of a slide the tile's middle as --at X,Y"
         )
     scale = image_scale(model, mpp, resize)
+    if scale < 1 / COARSEST and not upsample:
+        raise SettingError(
+            f"--mpp {mpp}: {path.name} is {1 / scale:.2g} times coarser than the "
+            f"{model.card.input_mpp:g} um per pixel that model {model.card.name!r} wants; give a "
+            "finer image, or accept enlarged pixels with --upsample"
+        )
     tiles = FolderTiles([path], side, scale, resize)
     pixels = tiles.draw([0], None)[0]
     if not tiles.completed:

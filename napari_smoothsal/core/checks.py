@@ -97,9 +97,9 @@ class TrustCheck(Settings):
         0.1,
         ge=0,
         le=1,
-        description="Share of the class's probability that must go with all of the tile, for "
-        "insertion and deletion to be tested: a blank tile that keeps more leaves nothing to take "
-        "away.",
+        description="How much the class's probability must fall with all of the tile, for "
+        "insertion and deletion to be tested: where a blank tile keeps it, or a class is given "
+        "none, there is nothing to take away.",
     )
     copies: int = Field(
         3, ge=1, le=100, description="Random copies of the model that the map is compared with."

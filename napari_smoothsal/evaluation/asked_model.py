@@ -37,8 +37,9 @@ class AskedModel:
         return self._explainer.explain(images, [(i,) for i in range(len(images))]).decision
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, outcomes) of images (n, C, H, W); what lies beyond 0..1 is cut off."""
-        found = self.decision(images.clamp(0, 1)).probabilities
+        """(n, outcomes) of images as above; what lies beyond 0..1 is cut off."""
+        images = images.clamp(0, 1) if images.is_floating_point() else images
+        found = self.decision(images).probabilities
         return torch.cat([found, 1 - found], 1) if found.shape[1] == 1 else found
 
     def following(self, outcome: int) -> Predict:

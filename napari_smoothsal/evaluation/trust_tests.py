@@ -114,7 +114,7 @@ def beyond_random(curves: Curves, random: tuple[Curves, ...], how: TrustCheck) -
         found, needed = _told_apart(area, best)
         threshold = f"{side} than each of {len(areas)} random orders (at best {needed})"
         whole, blank = (float(p) for p in (curve[[-1, 0]] if more else curve[[0, -1]]))
-        if blank > (1 - how.least_fall) * whole:
+        if whole - blank < how.least_fall:
             lacking = "before any of it is put back" if more else "once all of it is taken away"
             said = (
                 "nothing of this tile can be missed: the model gives the class "

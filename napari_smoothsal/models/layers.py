@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log2
 
 from napari_smoothsal.models.tracing import Trace
 
@@ -57,16 +58,25 @@ def main_layers(layers: Sequence[LayerInfo]) -> list[str]:
     return list(main.values())
 
 
-START_STRIDE = 8
-"""At 0.5 um per pixel a stride of 8 is 4 um: a few pixels across a tumour nucleus, and enough
-strided convolutions above for the denoising to matter."""
+START_STRIDE, START_UM = 8, 4.0
+"""A few pixels across a tumour nucleus, and enough strided convolutions above for the denoising to
+matter: a stride of 8, at the 0.5 um per pixel that are usual."""
 
 
-def start_layer(layers: Sequence[LayerInfo]) -> str:
-    """The one to begin with where nobody chose: of the main ones that of about 4 um per pixel."""
+def start_layer(layers: Sequence[LayerInfo], input_mpp: float | None) -> str:
+    """The one to begin with where nobody chose: of the main ones that of about 4 um per pixel.
+
+    Parameters
+    ----------
+    layers
+        Of the model.
+    input_mpp
+        Micrometres per pixel of its image; where nobody knows, the stride is about 8.
+    """
     names = set(main_layers(layers))
     main = [info for info in layers if info.name in names] or list(layers)
-    return min(main, key=lambda info: abs(max(info.stride) - START_STRIDE)).name
+    wanted = START_STRIDE if input_mpp is None else START_UM / input_mpp
+    return min(main, key=lambda info: abs(log2(max(info.stride) / wanted))).name
 
 
 def layers_of(trace: Trace) -> list[LayerInfo]:

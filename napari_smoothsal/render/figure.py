@@ -36,10 +36,10 @@ from napari_smoothsal.slides import Box, Slide
 Region = tuple[int, int, int, int]
 
 PANEL_PX = 640
-PANEL_IN, GAP_IN, TITLE_IN, TOP_IN, LEGEND_IN = 3.0, 0.1, 0.5, 0.4, 1.3
-"""Inches."""
-LETTERS_PER_IN = 15
-"""Of the legend."""
+PANEL_IN, GAP_IN, TOP_IN, LEGEND_IN, LINE_IN = 3.0, 0.1, 0.4, 0.7, 0.15
+"""Inches; a title and the legend have so many lines as they need."""
+LETTERS_PER_IN, TITLE_LETTERS_PER_IN = 16, 14
+SEE_TITLES = "(see above each map)"
 HATCH_WIDTH = 0.4
 HATCH, HATCH_COLOUR = "//", (0.12, 0.12, 0.16, 0.8)
 
@@ -73,45 +73,41 @@ def comparison_figure(
     """
     picture = _picture(slide, region)
     palette = standing_out(run.overview[0])
-    calibrated &= all(is_calibrated(run.maps[key]) for keys in rows for key in keys)
+    maps = {key: run.maps[key] for keys in rows for key in keys}
+    first = next(iter(maps.values()))
+    alike = all(legend(run_map) == legend(first) for run_map in maps.values())
+    used = {key: limit or colour_limit(run_map) for key, run_map in maps.items()}
+    every = all(map(is_calibrated, maps.values()))
+    titles = {key: _title(run_map, alike) for key, run_map in maps.items()}
+    words = {n: [used[n].in_words, *_limits(m, calibrated, every)] for n, m in maps.items()}
+    columns = 1 + max(len(row) for row in rows)
+    said = _said(words, run, columns)
+    calibrated &= every
+    title_lines = max(title.count("\n") + 1 for title in titles.values())
+    figure, axes = _panels(len(rows), columns, title_lines, len(said) + 1)
     hatched = False
-    limits: list[str] = []
-    first = run.maps[rows[0][0]]
-    alike = all(legend(run.maps[key]) == legend(first) for keys in rows for key in keys)
-    figure, axes = _panels(len(rows), 1 + max(len(row) for row in rows))
     for row, keys in zip(axes, rows, strict=True):
         row[0].imshow(picture)
         row[0].set_title("slide", fontsize=10)
         width_px = picture.shape[1]
         add_scale_bar(row[0], slide.require_mpp()[1] * region[2] / width_px, width_px)
         for axis, key in zip(row[1:], keys, strict=False):
-            run_map = run.maps[key]
-            used = limit or colour_limit(run_map)
-            limits += [used.in_words, *said_of(run_map, calibrated)]
+            run_map = maps[key]
             values = sampled(run_map, run.mpp, region, picture.shape[:2])
             if calibrated and (null := above_null(run, run_map)):
                 values = null.blanked(values, *_centres(region, picture.shape[:2]))
             # Paled, so that the tissue is seen and does not compete with the colours.
-            axis.imshow(over(_paled(picture), coloured(values, used.value, palette)))
+            axis.imshow(over(_paled(picture), coloured(values, used[key].value, palette)))
             hatched |= _hatch(axis, run, run_map, region, picture.shape[:2])
-            step = run_map.scale_um[0]
-            spec = run_map.spec
-            said = "" if alike else f": {' / '.join(filter(None, legend(run_map)[::-1]))}"
-            axis.set_title(
-                f"{spec.layer_label} ({step:.3g} \u00b5m/px), {plain(spec.denoising_label)}\n"
-                f"{plain(spec.method_label)}{said}",
-                fontsize=9,
-            )
+            axis.set_title(titles[key], fontsize=9)
     for axis in axes.flat:
         axis.set_axis_off()
     zero = BELOW if calibrated else at_zero(first) if alike else "zero"
-    ends = (
-        legend(first) if alike else ("what is said last above a map", "what is said first of two")
-    )
-    said = ", ".join(("; ".join(dict.fromkeys(limits)), GREY_OF_A_PART if run.of_a_part else GREY))
-    _add_legend(figure, ends, palette, hatched, said, zero)
+    ends = legend(first) if alike else (f"+ {SEE_TITLES}", f"\u2212 {SEE_TITLES}")
+    said.append((f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY)
+    _add_legend(figure, ends, palette, said, zero)
     name = run.provenance["model"]["name"]
-    figure.suptitle(f"What model {name} rests \u201c{first.target}\u201d on", fontsize=12)
+    figure.suptitle(f"Model {name}, maps of \u201c{first.target}\u201d", fontsize=12)
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -130,8 +126,7 @@ def run_figure(slide: Slide, run: Run, path: Path) -> None:
     rows: dict[str, list[str]] = {}
     for key, run_map in run.maps.items():
         rows.setdefault(run_map.spec.denoising_label, []).append(key)
-    x, y, w, h = run.provenance["region"]
-    comparison_figure(slide, run, list(rows.values()), (x, y, w, h), path)
+    comparison_figure(slide, run, list(rows.values()), run.region, path)
 
 
 def sampled(
@@ -207,14 +202,55 @@ def add_scale_bar(axis: Axes, um_per_px: float, width_px: int) -> None:
     )
 
 
-def _panels(rows: int, columns: int) -> tuple[Figure, NDArray[Any]]:
+def _title(run_map: RunMap, alike: bool) -> str:
+    """What a map is, in lines that fit its panel; with what its signs mean where maps differ."""
+    spec, step = run_map.spec, run_map.scale_um[0]
+    lines = [
+        f"{spec.layer_label} ({step:.3g} \u00b5m/px), {plain(spec.denoising_label)}",
+        plain(spec.method_label),
+    ]
+    if not alike:
+        supports, against = legend(run_map)
+        lines.append(f"+ {supports}" + (f", \u2212 {against}" if against else ""))
+    fitting = int(TITLE_LETTERS_PER_IN * PANEL_IN)
+    return "\n".join(part for line in lines for part in wrap(line, fitting))
+
+
+def _limits(run_map: RunMap, calibrated: bool, every: bool) -> list[str]:
+    """What a map's limits are, or why they are not used."""
+    if calibrated and not every and is_calibrated(run_map):
+        return ["its limits are not used beside a map that has none"]
+    return said_of(run_map, calibrated)
+
+
+def _said(words: dict[str, list[str]], run: Run, columns: int) -> list[str]:
+    """Lines below the colours: of all maps what they have in common, of each what is its own."""
+    told = {key: "; ".join(said) for key, said in words.items()}
+    if len(set(told.values())) == 1:
+        told = {"": next(iter(told.values()))}
+    else:
+        told = {
+            f"{run.maps[key].spec.layer_label}, {plain(run.maps[key].spec.denoising_label)}, "
+            f"{plain(run.maps[key].spec.method_label)}: ": said
+            for key, said in told.items()
+        }
+    grey = GREY_OF_A_PART if run.of_a_part else GREY
+    lines = [f"{name}{said}" for name, said in told.items()] + [grey]
+    letters = int(LETTERS_PER_IN * columns * PANEL_IN)
+    return [part for line in lines for part in wrap(line, letters)]
+
+
+def _panels(
+    rows: int, columns: int, title_lines: int, legend_lines: int
+) -> tuple[Figure, NDArray[Any]]:
     """A figure of square panels with room for titles, the suptitle and the legend."""
+    title_in, legend_in = 0.12 + LINE_IN * title_lines, LEGEND_IN + LINE_IN * legend_lines
     width = columns * (PANEL_IN + GAP_IN) + GAP_IN
-    height = TOP_IN + rows * (PANEL_IN + TITLE_IN) + LEGEND_IN
+    height = TOP_IN + rows * (PANEL_IN + title_in) + legend_in
     figure = Figure(figsize=(width, height), dpi=150)
     axes = np.empty((rows, columns), object)
     for row in range(rows):
-        bottom = LEGEND_IN + (rows - 1 - row) * (PANEL_IN + TITLE_IN)
+        bottom = legend_in + (rows - 1 - row) * (PANEL_IN + title_in)
         for column in range(columns):
             left = GAP_IN + column * (PANEL_IN + GAP_IN)
             place = (left / width, bottom / height, PANEL_IN / width, PANEL_IN / height)
@@ -241,22 +277,10 @@ def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[i
 
 
 def _add_legend(
-    figure: Figure,
-    captions: tuple[str, str],
-    palette: Palette,
-    hatched: bool,
-    said: str,
-    zero: str,
+    figure: Figure, ends: tuple[str, str], palette: Palette, said: list[str], zero: str
 ) -> None:
     height = figure.get_figheight()
-    place = figure.add_axes((0.1, (LEGEND_IN - 0.45) / height, 0.8, 0.14 / height))
-    bar = draw_colour_bar(place, captions, zero, palette)
-    bar.set_label(
-        "\n".join(
-            (
-                *wrap(said, LETTERS_PER_IN * int(figure.get_figwidth())),
-                (f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY,
-            )
-        ),
-        fontsize=8,
-    )
+    above = 0.4 + LINE_IN * len(said)
+    place = figure.add_axes((0.1, above / height, 0.8, 0.14 / height))
+    bar = draw_colour_bar(place, ends, zero, palette)
+    bar.set_label("\n".join(said), fontsize=8)

@@ -85,17 +85,19 @@ class IgosReport:
             markdown_table(summary, 4),
         ]
         picture = folder / f"{name}.png"
-        title = f"{self.model}: {table.title} of iGOS++"
+        title, caption = f"{self.model}: {table.title} of iGOS++", self.caption
         if table.measures != "areas":
-            bars_figure(summary, table.measures, title, picture, self.caption)
+            bars_figure(summary, table.measures, title, picture, caption)
         else:
             kept = set(counted(rows)["tile"])
             ordered = [one for one in self.found.ordered if one.tile in kept]
-            curves_figure(ordered, title, picture, self.caption)
+            if hidden := rows["tile"].nunique() - len(kept):
+                caption = f"{hidden} left out, whose class is seen without the tile; {caption}"
+            curves_figure(ordered, title, picture, caption)
             self._courses(ordered).to_csv(
                 folder / f"{name}_curves.csv", index=False, float_format="%.6g"
             )
-        parts += [f"![{table.title}]({picture.name})", f"*{self.caption}*"]
+        parts += [f"![{table.title}]({picture.name})", f"*{caption}*"]
         if table.drawn:
             masks = folder / f"{name}_masks.png"
             masks_figure(self.found, title, masks, self.caption)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.slides.folder_tiles import FolderTiles
 from napari_smoothsal.slides.labelled import images_in
 
@@ -48,6 +49,20 @@ class ImageFolder:
         return self._tiles.draw(indices, None)
 
 
-def holds_images(folder: Path) -> bool:
-    """Whether images lie in a folder itself, not just in sub-folders, which are classes then."""
-    return any(path.parent == folder for path in images_in(folder))
+def is_unlabelled(folder: Path, class_names: Sequence[str]) -> bool:
+    """Whether images lie in a folder itself, not just in sub-folders, which are classes then.
+
+    Raises
+    ------
+    SlideError
+        If they do both.
+    """
+    files = images_in(folder)
+    loose = [file for file in files if file.parent == folder]
+    classes = {file.relative_to(folder).parts[0] for file in files} & set(class_names)
+    if loose and classes:
+        raise SlideError(
+            f"folder {folder.name!r} has {loose[0].name!r} beside the folders of classes "
+            f"{', '.join(sorted(classes))}; move it into one of them, or away"
+        )
+    return bool(loose)

@@ -80,7 +80,8 @@ def masked_pairs(images: Path, masks: Path) -> list[MaskedPair]:
     """The files that `masked_tiles` reads; raises SlideError where one of them is missing."""
     labels = _files(masks)
     # Masks may lie in a sub-folder of the images.
-    pictures = {n: file for n, file in _files(images).items() if masks not in file.parents}
+    own = masks.resolve()
+    pictures = {n: f for n, f in _files(images).items() if own not in f.resolve().parents}
     missing = sorted(pictures.keys() - labels.keys())
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""

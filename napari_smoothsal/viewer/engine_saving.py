@@ -44,9 +44,8 @@ def saved(request: Save, slide: Slide) -> Saved:
         if not kept.exists():
             _copied(store, kept)
         figure = stem.with_name(stem.name + ".png")
-        x, y, w, h = run.provenance["region"]
         limit = ColourLimit(request.limit, request.limit_of)
-        comparison_figure(slide, run, [[key]], (x, y, w, h), figure, limit, request.calibrated)
+        comparison_figure(slide, run, [[key]], run.region, figure, limit, request.calibrated)
         masks = write_masks(run, run_map, stem, limit, request.calibrated)
         names = [path.name for path in (kept, figure, *masks)]
     except OSError as error:

@@ -33,4 +33,4 @@ def layer_choices(
         )
         for info in ordered
     ]
-    return offered, start_layer(layers)
+    return offered, start_layer(layers, input_mpp)

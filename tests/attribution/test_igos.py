@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -142,6 +143,20 @@ def test_a_linear_score_has_the_mask_that_can_be_worked_out() -> None:
     clear = (worth - 0.01 / 64).abs() > 1e-5
     assert torch.equal(found.maps[0, 0][clear] == 1, hidden[clear])
     assert torch.equal(found.maps[0, 0][clear] == 0, ~hidden[clear])
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.01, -1.0])
+def test_where_the_score_does_not_fall_nothing_is_hidden_and_told(gain: float) -> None:
+    model = MODELS["functional"]
+    image = tiles_of(model, 1)
+    network = deepcopy(model.module)
+    network.gain *= gain
+    with pytest.warns(UserWarning, match="nothing to look for, and their maps are blank"):
+        found = optimised(
+            Model(network, model.card), image, "igos_plus_plus", mask_px=4, iterations=3, steps=2,
+            explained="score",
+        )  # fmt: skip
+    assert not found.maps.any() and len(found.traces[0]) == 3
 
 
 @pytest.mark.parametrize("gain", [1.0, 1000.0])

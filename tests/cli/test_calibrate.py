@@ -133,7 +133,9 @@ def test_the_outcome_comes_first_and_is_the_exit_code(tmp_path: Path) -> None:
     short = ("calibrate", "--model", "demo-classifier", *SPEC, *QUICK)
     good = smoothsal(*short, "--out", tmp_path / "good", "--layer", "layer2")
     said = good.output.splitlines()
-    assert good.exit_code == 0 and "calibrated: runs use the limits of 2 maps" in said
+    assert good.exit_code == 0 and (
+        "calibrated: `run --calibration` with the file uses the limits of 2 maps" in said
+    )
     assert "warning" not in good.output
 
 

@@ -126,6 +126,9 @@ def test_without_a_layer_one_is_chosen_and_told(slide: Path, model: Path, tmp_pa
     quick = ("--method", "occlusion", "--method-option", "size_px=64")
     result = smoothsal(*given, *quick, "--out", tmp_path / "b")
     assert result.exit_code == 0 and "layer: input, as no --layer was given" in result.output
+    both = smoothsal(*given, *quick, "--method", "gradient", "--out", tmp_path / "c")
+    assert both.exit_code == 0 and "layer: input and layer2, as no" in both.output, both.output
+    assert [m.spec.layer for m in open_run(tmp_path / "c").maps.values()] == ["input", "layer2"]
 
 
 def test_a_run_draws_a_picture_of_its_maps(slide: Path, model: Path, tmp_path: Path) -> None:
@@ -244,6 +247,8 @@ BAD = [
     (["--layer", "layer1", "--model", "demo-clasifier"], "demo-classifier"),
     (["--layer", "layer1", "--predict-only"], "--predict-only"),
     (["--predict-only", "--picture", "p.png"], "none for --picture"),
+    (["--layer", "layer1", "--picture", "p.txt"], "pictures are .png, .pdf, .svg"),
+    (["--layer", "layer1", "--picture", "p"], "pictures are .png, .pdf, .svg"),
     (["--predict-only", "--layer", "layer1"], "--predict-only"),
 ]
 

@@ -136,7 +136,12 @@ def test_bad_input_is_named_and_nothing_written(
         tmp_path / "wide.png", "--mpp", 0.5, "--resize", 64, *layer
     )
     assert "--resize 64 is of an image" in said(slide, *AT, "--resize", 64, *layer)
-    assert "--upsample is of a slide" in said(tmp_path / "wide.png", "--upsample", *layer)
+    assert "--upsample is of a known resolution" in said(
+        tmp_path / "wide.png", "--upsample", *layer
+    )
+    assert "wide.png is 3 times coarser than the 0.5 um per pixel" in said(
+        tmp_path / "wide.png", "--mpp", 1.5, *layer
+    )
     assert "coarser than the 0.5 that the model wants" in said(slide, *AT, "--mpp", 0.8, *layer)
     assert "tumor" in said(slide, *AT, *layer, "--target", "tumor")
     assert "label = 'stroma' is no class" in said(slide, *AT, *layer, "--label", "stroma")

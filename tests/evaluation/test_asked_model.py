@@ -26,7 +26,9 @@ def test_it_says_what_the_network_says_in_fp32(name: str, precision: str) -> Non
     assert found.dtype == torch.float32 and torch.allclose(found, expected, atol=1e-5)
     for outcome in range(2):
         assert torch.equal(asked.following(outcome)(colours), found[:, outcome])
-    whole = asked.decision(IMAGES[..., :side, :side].to(torch.uint8))
+    bytes_ = IMAGES[..., :side, :side].to(torch.uint8)
+    assert torch.allclose(asked.probabilities(bytes_), expected, atol=1e-5)
+    whole = asked.decision(bytes_)
     assert torch.allclose(whole.logits.flatten(1), scores, atol=1e-4)
 
 

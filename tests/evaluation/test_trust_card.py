@@ -96,6 +96,13 @@ def falling(*areas: float) -> tuple[Curves, ...]:
     return tuple(Curves(curve, curve.flip(0)) for curve in curves)
 
 
+def test_a_class_that_is_hardly_given_any_probability_is_not_tested() -> None:
+    faint = Curves(torch.tensor([0.03, 0.028, 0.02]), torch.tensor([0.02, 0.021, 0.03]))
+    random = Curves(torch.tensor([0.03, 0.03, 0.02]), torch.tensor([0.02, 0.02, 0.03]))
+    tests = beyond_random(faint, (random,), TrustCheck())
+    assert [test.result for test in tests] == [UNTESTED, UNTESTED]
+
+
 def test_a_map_worse_than_chance_may_point_away_from_the_class() -> None:
     random = falling(0.4, 0.5, 0.6)
     for area, away in ((0.3, (False, True)), (0.5, (False, False)), (0.7, (True, False))):

@@ -12,7 +12,14 @@ from napari_smoothsal import SaliencySpec, Tiling, explain_slide
 from napari_smoothsal.models import Model
 from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import AMBER_TEAL, NOT_COMPUTED, coloured, over
-from napari_smoothsal.render.figure import comparison_figure, sampled
+from napari_smoothsal.render.figure import (
+    _add_legend,
+    _panels,
+    _said,
+    _title,
+    comparison_figure,
+    sampled,
+)
 from napari_smoothsal.render.tables import total_variation_table
 from napari_smoothsal.render.tissue import write_tissue_picture
 from napari_smoothsal.render.words import legend, map_title
@@ -80,6 +87,42 @@ def test_the_figure_and_the_tissue_picture_are_written(
     # The outline runs around the tissue, which spans 40..220 and 50..250.
     assert abs(rows.min() - 40) < 15 and abs(rows.max() - 220) < 15
     assert abs(columns.min() - 50) < 15 and abs(columns.max() - 250) < 15
+
+
+def test_a_figure_has_room_for_all_its_words(tmp_path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    for name, lines in (("short", 1), ("long", 9)):
+        figure, _ = _panels(1, 2, 2, lines)
+        _add_legend(figure, ("supports", "against"), AMBER_TEAL, ["words " * 15] * lines, "zero")
+        FigureCanvasAgg(figure)
+        figure.savefig(tmp_path / f"{name}.png")
+    short, long = (
+        np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("short", "long")
+    )
+    assert len(long) > len(short) + 100
+    for picture in (short, long):
+        assert (picture[-3:] == 255).all() and (picture[-60:-3] < 100).any()
+
+
+def test_maps_with_other_words_have_their_own_above_them(
+    run: Run, slide: ArraySlide, tmp_path: Path
+) -> None:
+    """Of a map that raises and one that supports; and each is told its own limits."""
+    first, second = run.maps.values()
+    assert _title(first, alike=False).endswith("+ raises tumour, \u2212 lowers tumour")
+    lines = _title(second, alike=False).split("\n")
+    assert lines[-2:] == [
+        "+ supports the predicted class, \u2212 speaks",
+        "against the predicted class",
+    ]
+    assert "raises" not in _title(first, alike=True)
+    words = {key: [number] for key, number in zip(run.maps, ("one", "two"), strict=True)}
+    assert _said(words, run, 3)[:2] == [
+        "layer1, original, gradient: one",
+        "layer2, centred hook, activation x gradient: two",
+    ]
+    assert _said({key: ["one"] for key in run.maps}, run, 3)[0] == "one"
 
 
 def test_words_say_layer_denoising_method_and_sign(run: Run) -> None:

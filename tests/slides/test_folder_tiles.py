@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_smoothsal.core.errors import SettingError, SlideError
 from napari_smoothsal.slides.folder_tiles import FolderTiles
-from napari_smoothsal.slides.image_folder import ImageFolder, holds_images
+from napari_smoothsal.slides.image_folder import ImageFolder, is_unlabelled
 from napari_smoothsal.slides.labelled import images_in
 from napari_smoothsal.slides.labelled_folder import LabelledFolder
 from napari_smoothsal.slides.masked_folder import MaskedFolder
@@ -177,7 +177,12 @@ def test_every_folder_of_images_is_read_with_its_sub_folders(tmp_path: Path) -> 
     shutil.rmtree(masks)
     labelled = LabelledFolder(tmp_path / "images", ("normal", "tumour"), 16)
     assert [labelled.name(i) for i in range(len(labelled))] == files
-    assert not holds_images(tmp_path / "images")
-    assert holds_images(tmp_path / "images" / "tumour")
+    classes = ("normal", "tumour")
+    assert not is_unlabelled(tmp_path / "images", classes)
+    assert is_unlabelled(tmp_path / "images" / "tumour", classes)
+    write(tmp_path / "images" / "stray.png", 16, 16)
+    with pytest.raises(SlideError, match=r"'stray\.png' beside the folders of classes tumour"):
+        is_unlabelled(tmp_path / "images", classes)
+    (tmp_path / "images" / "stray.png").unlink()
     plain = ImageFolder(tmp_path / "images", 16)
     assert [plain.name(i) for i in range(len(plain))] == files
