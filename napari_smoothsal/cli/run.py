@@ -91,8 +91,8 @@ def run(
     loaded = load_model(model, surrogate, calibration)
     if specs and "layer" not in given:
         specs = at_first_layer(specs, loaded)
-    if calibration is not None:
-        _tell_uncalibrated(loaded, specs, settings["tiling"].tile_px, calibration.name)
+    if loaded.calibrations:
+        _tell_uncalibrated(loaded, specs, settings["tiling"].tile_px, calibration)
     found = slides_among(slides)
     if len(found) == 1 and len(slides) == 1 and found[0] == slides[0]:
         with open_slide(found[0], mpp=mpp) as slide:
@@ -124,19 +124,19 @@ def _check_picture(picture: Path, slides: list[Path], predict_only: bool) -> Non
 
 
 def _tell_uncalibrated(
-    model: Model, specs: list[SaliencySpec], tile_px: int | None, file: str
+    model: Model, specs: list[SaliencySpec], tile_px: int | None, file: Path | None
 ) -> None:
-    """Say of which maps a file that was named has no limits, and why."""
+    """Say of which maps the model, or a file that was named, has no limits, and why."""
     from napari_smoothsal.attribution.map_plan import map_plans
 
     for plan in map_plans(model, specs, "slide")[: len(specs)]:
         if differing := model.uncalibrated_for(plan.spec, plan.target.label, tile_px):
             name = " | ".join(str(getattr(plan.spec, what)) for what in COMBINED)
-            complain(
-                "warning",
-                f"--calibration {file}: no limits of {name}, which is shown without any; it has "
-                f"{', '.join(differing)}",
-            )
+            said = f"no limits of {name}, which is shown without any; it has {', '.join(differing)}"
+            if file is None:
+                typer.echo(f"calibration: {said}")
+            else:
+                complain("warning", f"--calibration {file.name}: {said}")
 
 
 def _summary(run: Run) -> int:

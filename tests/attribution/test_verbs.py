@@ -16,6 +16,7 @@ TWO = {"iterations": 2}
 CPU = ss.Compute(device="cpu", precision="fp32")
 
 
+@pytest.mark.filterwarnings("ignore:.*have the area asked for")
 @pytest.mark.parametrize(
     ("changes", "verbs"),
     [

@@ -65,6 +65,9 @@ def test_a_run_says_why_a_file_has_no_limits_of_its_maps(calibrated: Path, tmp_p
             f"no limits of {layer} | centred_hook | deeplift, which is shown without any; it has "
             "method = 'deeplift' (measured: 'gradient'), samples = 0 (measured: 'some')"
         ) in done.output
+    done = smoothsal("run", tmp_path / "none.tif", "--layer", "layer1", "--samples", 0)
+    told = "calibration: no limits of layer1 | centred_hook | gradient, which is shown without any"
+    assert told in done.output and "warning" not in done.output
 
 
 def test_what_does_not_go_is_told(tmp_path: Path, calibrated: Path) -> None:

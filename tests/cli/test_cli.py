@@ -131,6 +131,7 @@ def test_without_a_layer_one_is_chosen_and_told(slide: Path, model: Path, tmp_pa
     assert [m.spec.layer for m in open_run(tmp_path / "c").maps.values()] == ["input", "layer2"]
 
 
+@pytest.mark.filterwarnings("ignore:.*makes the same map with denoising")
 def test_a_run_draws_a_picture_of_its_maps(slide: Path, model: Path, tmp_path: Path) -> None:
     picture = tmp_path / "deep" / "maps.png"
     given = ("--model", model, "--layer", "layer1", "--samples", 0, "--picture", picture)

@@ -8,6 +8,7 @@ from torch import nn
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models import Model
+from napari_smoothsal.models.layers import start_layer
 
 
 def model_of(module: nn.Module, size: int = 64) -> Model:
@@ -181,3 +182,12 @@ def test_a_branch_without_influence_is_not_offered_and_asserts_are_model_errors(
         model.layer("dead")
     with pytest.raises(ModelError, match="64 px only"):
         model.map_size("live", 96)
+
+
+@pytest.mark.parametrize(
+    ("um_per_px", "chosen"),
+    [(0.5, "layer2"), (0.25, "layer3"), (1.0, "layer1"), (None, "layer2")],
+)
+def test_the_layer_to_begin_with_is_of_about_4_um(um_per_px: float | None, chosen: str) -> None:
+    layers = model_of(torchvision.models.resnet18(weights=None).eval()).layers()
+    assert start_layer(layers, um_per_px) == chosen
