@@ -146,13 +146,18 @@ def _normal_tissue(model: Model, data: Path | None, scale: float, most: int) -> 
 
 
 def _tiles(model: Model, folder: Path, scale: float, most: int) -> torch.Tensor:
-    from napari_smoothsal.slides.folder_tiles import FolderTiles
+    from napari_smoothsal.slides.folder_tiles import FolderTiles, mirrored_told
     from napari_smoothsal.slides.labelled import images_in
 
     files = images_in(folder)
     chosen = [files[number] for number in spread(len(files), most)]
     source = FolderTiles(chosen, model.card.input_size, scale)
-    return source.draw(range(len(source)), None)
+    tiles = source.draw(range(len(source)), None)
+    if source.completed:
+        side = model.card.input_size
+        said = f"images of {folder.name!r} are cut to {side} px, from their middle"
+        complain("warning", f"{said}; {mirrored_told(len(source.completed))}")
+    return tiles
 
 
 def _tell(measured: Sequence[Calibration], users: str) -> int:

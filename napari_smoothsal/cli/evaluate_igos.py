@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from napari_smoothsal.cli.app import complain
 from napari_smoothsal.cli.evaluate_options import (
     OUT,
     Data,
@@ -28,8 +29,9 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec
 if TYPE_CHECKING:
     from napari_smoothsal.evaluation.igos_measuring import IgosSettings
     from napari_smoothsal.evaluation.igos_tables import IgosTable
-    from napari_smoothsal.evaluation.paper import Tiles
     from napari_smoothsal.models import Model
+    from napari_smoothsal.slides.image_folder import ImageFolder
+    from napari_smoothsal.slides.labelled_folder import LabelledFolder
 
 
 _LISTED = 20
@@ -83,6 +85,7 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
     from napari_smoothsal.render.igos_report import IgosReport
     from napari_smoothsal.render.tables import frame_table
     from napari_smoothsal.render.words import RESEARCH_ONLY
+    from napari_smoothsal.slides.folder_tiles import mirrored_told
 
     table = TABLES[name]
     if (out / f"{name}.md").exists():
@@ -118,6 +121,9 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
             report = IgosReport(model.card.name, table, how, found, caption)
             report.write_rows(out)  # what is there stays if the rest is not waited for
         bar.update(task, description="done", completed=1, total=1)
+    if tiles.completed:
+        how.insert(1, mirrored_told(tiles.completed))
+        complain("warning", how[1])
     written = report.write(out)
     Console().print(frame_table(table.title, igos_table(table, found.frame()), caption))
     typer.echo(f"report: {written}")
@@ -148,7 +154,9 @@ def _if_given(name: str, fields: dict[str, Any]) -> dict[str, Any]:
     return {name: fields[name]} if name in fields else {}
 
 
-def _tiles(model: Model, choice: IgosChoice) -> tuple[Tiles, Sequence[int] | None]:
+def _tiles(
+    model: Model, choice: IgosChoice
+) -> tuple[LabelledFolder | ImageFolder, Sequence[int] | None]:
     """Tiles, and their labels where there are some."""
     from napari_smoothsal.cli.evaluated_tiles import labelled_folder
     from napari_smoothsal.cli.specs import image_scale

@@ -16,6 +16,7 @@ from napari_smoothsal.evaluation import paper, paper_masks
 from napari_smoothsal.evaluation.overlap import IGNORED
 from napari_smoothsal.evaluation.prediction_difference import IN_SIGHT
 from napari_smoothsal.models import Model
+from napari_smoothsal.slides.folder_tiles import mirrored_told
 from napari_smoothsal.slides.labelled_folder import LabelledFolder
 from napari_smoothsal.slides.masked_folder import MaskedFolder
 
@@ -122,10 +123,7 @@ class WithLabels:
         )
         said.append(f"Images are {resized}cut to {side} px, from their middle.")
         if tiles.completed:
-            said.append(
-                f"{tiles.completed} of them are smaller than that; mirror images complete them, so "
-                "that the model sees what is not there."
-            )
+            said.append(mirrored_told(tiles.completed))
             warnings.warn(said[-1], stacklevel=2)
         return said
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,8 +90,9 @@ def trust(
     loaded = load_model(model, surrogate)
     if "layer" not in given:
         (spec,) = at_first_layer([spec], loaded)
+    caveats: list[str] = []
     if place is None:
-        image, name = _of_image(source, loaded, mpp, resize, upsample)
+        image, name, caveats = _of_image(source, loaded, mpp, resize, upsample)
     else:
         image, name = _of_slide(source, loaded, place, mpp, upsample)
     with Progress(console=Console(stderr=True)) as bar:
@@ -103,7 +103,8 @@ def trust(
 
         card = trust_card(
             loaded, image, spec, label=label, name=name, how=how, perturbation=perturbation,
-            compute=compute, known_scale=place is not None or mpp is not None, told=told,
+            compute=compute, known_scale=place is not None or mpp is not None, caveats=caveats,
+            told=told,
         )  # fmt: skip
         bar.update(task, description="done", completed=1, total=1)
     written = write_trust(card, out)
@@ -167,8 +168,11 @@ def _of_slide(
 
 def _of_image(
     path: Path, model: Model, mpp: float | None, resize: int | None, upsample: bool
-) -> tuple[torch.Tensor, str]:
-    """The middle of an image; one that is smaller than a tile is completed by its mirror images."""
+) -> tuple[torch.Tensor, str, list[str]]:
+    """The middle of an image, its name, and what to know of it.
+
+    One that is smaller than a tile is completed by its mirror images.
+    """
     from napari_smoothsal.slides.folder_tiles import FolderTiles
     from napari_smoothsal.slides.grid import COARSEST
     from napari_smoothsal.slides.labelled import SUFFIXES, picture_size
@@ -196,11 +200,10 @@ def _of_image(
     tiles = FolderTiles([path], side, scale, resize)
     pixels = tiles.draw([0], None)[0]
     if not tiles.completed:
-        return pixels, "image"
+        return pixels, "image", []
     seen = " x ".join(f"{min(side, round(n / scale))}" for n in (width, height))
-    warnings.warn(
-        f"{path.name} shows {seen} of the {side} x {side} px that the model takes; mirror images "
-        "complete it, so that the model sees what is not there",
-        stacklevel=2,
+    caveat = (
+        f"the image shows {seen} of the {side} x {side} px that the model takes, and mirror images "
+        "complete it: the model sees what is not there"
     )
-    return pixels, f"image ({seen} of {side} x {side} px, the rest mirrored)"
+    return pixels, f"image ({seen} of {side} x {side} px, the rest mirrored)", [caveat]

@@ -8,6 +8,7 @@ where more is left than chance, but less than half of the way from there to equa
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -191,6 +192,7 @@ def trust_card(
     perturbation: Perturbation | None = None,
     compute: Compute | None = None,
     known_scale: bool = True,
+    caveats: Sequence[str] = (),
     told: Told = lambda *_: None,
 ) -> TrustCard:
     """Test one map of one tile.
@@ -215,6 +217,8 @@ def trust_card(
         On what; ``precision="auto"`` is fp32.
     known_scale
         Whether the tile is at the model's resolution, so that a scale bar can be drawn.
+    caveats
+        What is to be known of the tile, in words: of the card's flags the first.
     told
         Called as it goes on.
 
@@ -266,7 +270,7 @@ def trust_card(
             *stable(changed, how),
             precise(float(maps.standard_error[0]), how),
         ),
-        flags=tuple(flags(model, kept, decision, outcome, truth, given, how)),
+        flags=(*caveats, *flags(model, kept, decision, outcome, truth, given, how)),
         tv=float(total_variation(maps.maps)[0]),
         road=followed.road(reduced, places, seed=0),
         random_road=float(np.mean(followed.random_road(_RANDOM_ROADS, seed=0))),

@@ -21,6 +21,14 @@ _KEPT_IMAGES = 8
 """Whole images: of few large ones many tiles are drawn, of many small ones reading is cheap."""
 
 
+def mirrored_told(count: int) -> str:
+    """What is to be known of images that were completed."""
+    return (
+        f"{count} of them are smaller than that; mirror images complete them, so that the model "
+        "sees what is not there."
+    )
+
+
 class FolderTiles:
     """Square tiles of image files, one of each at a time.
 

@@ -40,6 +40,11 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self._tiles)
 
+    @property
+    def completed(self) -> int:
+        """How many of the images read so far are smaller than a tile, and were mirrored."""
+        return len(self._tiles.completed)
+
     def name(self, index: int) -> str:
         """A tile's file, from the folder on."""
         return self._tiles.files[index].relative_to(self._folder).as_posix()
