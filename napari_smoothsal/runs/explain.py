@@ -355,7 +355,8 @@ def _measured(calibration: Calibration | None, magnitude: float | None) -> dict[
     if calibration is None:
         return {"normal_magnitude": magnitude, "calibration": None}
     return {
-        "normal_magnitude": magnitude or calibration.full_colour or None,
+        # Of the tissue that the limits are of, in all its stains, if it is known.
+        "normal_magnitude": calibration.full_colour or magnitude,
         "calibration": calibration.model_dump(mode="json"),
     }
 

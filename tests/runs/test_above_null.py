@@ -74,13 +74,25 @@ def test_the_limits_travel_with_the_map_and_leave_its_values(plain: Run, run: Ru
     assert said_of(only_map(plain)) == [] and not is_calibrated(only_map(plain))
     one = only_map(run)
     assert one.calibration == calibration(plain)
-    # Where a model brings no normal tissue, full colour is what was measured with the limits.
-    assert one.normal_magnitude == 1.5
+    assert one.normal_magnitude == 1.5  # full colour is what was measured with the limits
     height, width = one.shape
     old = only_map(plain).levels[0][:height, :width]
     np.testing.assert_array_equal(one.levels[0][:height, :width], old)
     assert one.calibration is not None and said_of(one) == [one.calibration.in_words]
     assert "measured on 200" in said_of(one)[0] and "2.4 to 8.4 %" in said_of(one)[0]
+
+
+def test_full_colour_is_of_the_tissue_that_the_limits_are_of(
+    plain: Run, classifier: Model, noisy: ArraySlide, tmp_path: Path
+) -> None:
+    """And of the model's few tiles of normal tissue only where there are no limits."""
+    side = classifier.card.input_size
+    classifier.normal_tissue = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), "u1")
+    own = explained(noisy, classifier, tmp_path / "own.zarr", [SPEC], region=REGION)
+    assert only_map(own).normal_magnitude not in (None, 1.5)
+    classifier.calibrations = (calibration(plain),)
+    limited = explained(noisy, classifier, tmp_path / "limited.zarr", [SPEC], region=REGION)
+    assert only_map(limited).normal_magnitude == 1.5
 
 
 def test_a_place_is_shown_where_a_tile_passes_and_the_map_is_strong(run: Run) -> None:
