@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attribution import image_of, model_of
+from compared_networks import image_of, model_of
 from machine import machine
 from torch import nn
 

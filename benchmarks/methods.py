@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attribution import Scored, image_of, model_of, unshared
 from captum.attr import LayerGradCam, LayerIntegratedGradients
+from compared_networks import Scored, image_of, model_of, unshared
 from machine import machine
 
 import napari_smoothsal as ss
