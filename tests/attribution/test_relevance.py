@@ -19,7 +19,8 @@ from napari_smoothsal.models import Model
 
 
 def without_biases(model: Model) -> Model:
-    model = copy.deepcopy(model)
+    # A model that was asked before keeps its traces, which cannot be copied.
+    model = Model(copy.deepcopy(model.module), model.card)
     for name, value in (*model.module.named_parameters(), *model.module.named_buffers()):
         if name.endswith(("bias", "running_mean")):
             value.data.zero_()
