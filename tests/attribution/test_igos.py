@@ -113,26 +113,39 @@ def test_many_at_once_are_the_equations_one_by_one(name: str, method: str, cells
     assert moved > 0.01
 
 
-def test_a_linear_score_has_the_mask_that_can_be_worked_out() -> None:
-    """One pixel for each cell of the mask, and no roughness: a cell is hidden where its share of
-    the score exceeds what hiding it costs, since dL/dM = w x - lambda / cells."""
+class Linear(nn.Module):
+    """A weight for each of 8 x 8 px, ``gain`` * (w + ``shift``), w of the same normal draw.
 
-    class Linear(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            drawn = torch.randn(8, 8, generator=torch.Generator().manual_seed(1))
-            self.weights = nn.Parameter(drawn / 500)
+    Its one score is the weighted sum of the colours' means less 7 * ``gain``; or the logit whose
+    sigmoid is half more than that sum (``sigmoid``).
+    """
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            # A logit whose sigmoid is linear in the image.
-            return torch.logit(0.5 + (self.weights * x.mean(1)).sum((1, 2)))[:, None]
+    def __init__(self, gain: float, shift: float = 0.0, *, sigmoid: bool = False) -> None:
+        super().__init__()
+        drawn = torch.randn(8, 8, generator=torch.Generator().manual_seed(1))
+        self.weights = nn.Parameter(gain * (drawn + shift))
+        self.gain, self.sigmoid = gain, sigmoid
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        total = (self.weights * x.mean(1)).sum((1, 2))[:, None]
+        return torch.logit(0.5 + total) if self.sigmoid else total - 7 * self.gain
+
+
+def linear(network: Linear) -> tuple[Model, torch.Tensor]:
+    """A model of it, and a tile."""
     card = ModelCard(
         name="linear", kind="classification", class_names=("a",), input_size=8, input_mpp=0.5,
         mean=(0.0,) * 3, std=(1.0,) * 3,
     )  # fmt: skip
-    model = Model(Linear(), card)
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(2)).double()
+    return Model(network, card), image
+
+
+def test_a_linear_score_has_the_mask_that_can_be_worked_out() -> None:
+    """One pixel for each cell of the mask, and no roughness: a cell is hidden where its share of
+    the score exceeds what hiding it costs, since dL/dM = w x - lambda / cells."""
+
+    model, image = linear(Linear(1 / 500, sigmoid=True))
     found = optimised(
         model, image, "igos", mask_px=8, steps=1, noise=0.0, smoothness=0.0, sparsity=0.01,
         fill="black", iterations=10, step=1e6,
@@ -161,21 +174,7 @@ def test_where_the_score_does_not_fall_nothing_is_hidden_and_told(gain: float) -
 
 @pytest.mark.parametrize("gain", [1.0, 1000.0])
 def test_scores_count_as_shares_of_their_fall_however_sure_the_model_is(gain: float) -> None:
-    class Linear(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            drawn = torch.randn(8, 8, generator=torch.Generator().manual_seed(1))
-            self.weights = nn.Parameter(gain * (drawn + 0.3))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return (self.weights * x.mean(1)).sum((1, 2))[:, None] - 7 * gain
-
-    card = ModelCard(
-        name="linear", kind="classification", class_names=("a",), input_size=8, input_mpp=0.5,
-        mean=(0.0,) * 3, std=(1.0,) * 3,
-    )  # fmt: skip
-    model = Model(Linear(), card)
-    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(2)).double()
+    model, image = linear(Linear(gain, 0.3))
     found = optimised(
         model, image, "igos", mask_px=8, steps=3, noise=0.0, smoothness=0.0, sparsity=1.0,
         fill="black", iterations=10, step=1e6, explained="score",

@@ -5,22 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
+from command_line import smoothsal
 from PIL import Image
-from typer.testing import CliRunner
 
 from napari_smoothsal import load_model, open_run
-from napari_smoothsal.cli import registered
 from napari_smoothsal.models.calibration_file import CALIBRATION
 from napari_smoothsal.sample_data.tiles import render_tile
 from napari_smoothsal.slides.sample import sample_slide_path
 
 SPEC = ("--layer", "layer1", "--samples", 1)
 QUICK = ("--error-rate", 0.5, "--copies", 1, "--copy-tiles", 1, "--stain", 0)
-
-
-def smoothsal(*arguments: object) -> Result:
-    return CliRunner().invoke(registered(), [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,12 @@ import pandas as pd
 import pytest
 import shapely
 import tifffile
-from click.testing import Result
+from command_line import refused, smoothsal
 from PIL import Image
-from typer.testing import CliRunner
 
 from napari_smoothsal import SaliencySpec, Tiling, explain_slide, open_run, open_slide
-from napari_smoothsal.cli import registered
 from napari_smoothsal.models import Model
 from napari_smoothsal.sample_data.segmentation_tiles import render_masked_tile
-
-
-def smoothsal(*arguments: object) -> Result:
-    return CliRunner().invoke(registered(), [str(a) for a in arguments])
 
 
 def geojson(path: Path, *named: tuple[str, shapely.Polygon]) -> Path:
@@ -157,15 +151,6 @@ def test_an_unfinished_store_is_measured_with_a_word(
         "evaluate", "--localisation", store, "--nuclei", truth, "--out", tmp_path / "o"
     )
     assert result.exit_code == 0 and "'running'; what is there is measured" in result.output
-
-
-def refused(tmp_path: Path, *arguments: object) -> str:
-    """What is said; nothing may be written."""
-    out = tmp_path / "nothing"
-    result = smoothsal("evaluate", *arguments, "--out", out)
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output and not out.exists()
-    return result.output
 
 
 def test_nothing_chosen_says_what_there_is(store: Path, tmp_path: Path) -> None:

@@ -7,24 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import Result
+from command_line import refused, smoothsal
 from PIL import Image
-from typer.testing import CliRunner
-
-from napari_smoothsal.cli import registered
-
-
-def smoothsal(*arguments: object) -> Result:
-    return CliRunner().invoke(registered(), [str(a) for a in arguments])
-
-
-def refused(tmp_path: Path, *arguments: object) -> str:
-    """What is said; nothing may be written."""
-    out = tmp_path / "nothing"
-    result = smoothsal("evaluate", *arguments, "--out", out)
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output and not out.exists()
-    return result.output
 
 
 @pytest.fixture(scope="module")

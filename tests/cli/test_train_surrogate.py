@@ -6,20 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from click.testing import Result
+from command_line import smoothsal
 from PIL import Image
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from napari_smoothsal import open_run
-from napari_smoothsal.cli import registered
 from napari_smoothsal.slides.sample import sample_slide_path
 
 QUICK = ("--steps", 4, "--batch-tiles", 2, "--validate-every", 2, "--start-rounds", 1)
-
-
-def smoothsal(*arguments: object) -> Result:
-    return CliRunner().invoke(registered(), [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")
