@@ -159,7 +159,7 @@ class Igos(MaskOptimisation):
     @property
     def caveat(self) -> str:
         if self._falls:
-            return ""
+            return super().caveat
         return (
             "explained = 'score': of some tiles the score is not 1 or more above that of their "
             "background alone, so that there is nothing to look for, and their maps are blank"

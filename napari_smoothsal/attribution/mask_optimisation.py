@@ -18,6 +18,9 @@ from napari_smoothsal.attribution.mask_terms import Upsampling
 from napari_smoothsal.attribution.perturbation import PerturbedTile
 from napari_smoothsal.core.errors import SettingError
 
+_NEARLY_ALL = 0.9
+"""Of a tile: a map that is strong all over it says nothing of where to look."""
+
 
 @dataclass(frozen=True)
 class Mixtures:
@@ -212,7 +215,12 @@ class MaskOptimisation(ABC):
 
         Of tiles told alike the words are the same, so that they are said once.
         """
-        return ""
+        if float((1 - self.mask).mean()) < _NEARLY_ALL:
+            return ""
+        return (
+            f"masks of some tiles hide nearly all of them after {self.count} iterations, so that "
+            "their maps tell nothing apart: give more iterations, or a larger sparsity"
+        )
 
     def result(self) -> torch.Tensor:
         """(1, H, W) the map: how far each pixel is hidden, 0 to 1."""

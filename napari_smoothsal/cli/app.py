@@ -50,6 +50,8 @@ def command(
             except SmoothsalError as error:
                 complain("error", str(error))
                 raise typer.Exit(NOTHING_STARTED) from error
+            except BrokenPipeError:  # whoever read what is printed has gone: click ends quietly
+                raise
             except OSError as error:  # a full or read-only disk, a missing permission
                 complain("error", f"{error.strerror or error}: {error.filename or 'the output'}")
                 raise typer.Exit(NOTHING_STARTED) from error

@@ -98,11 +98,13 @@ def run(
         with open_slide(found[0], mpp=mpp) as slide:
             store = out or Path(slide.name + SUFFIX)
             done = explained(slide, loaded, specs, store, settings)
+            # Before anything is said: `| head` ends a command that goes on talking.
+            if picture is not None and not done.tiles.empty:
+                run_figure(slide, done, picture)
             code = _summary(done)
             if picture is not None and done.tiles.empty:
                 complain("warning", f"--picture {picture.name}: there is no map to draw")
             elif picture is not None:
-                run_figure(slide, done, picture)
                 typer.echo(f"picture: {picture}")
             raise typer.Exit(code)
     results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
@@ -134,7 +136,7 @@ def _tell_uncalibrated(
             name = " | ".join(str(getattr(plan.spec, what)) for what in COMBINED)
             said = f"no limits of {name}, which is shown without any; it has {', '.join(differing)}"
             if file is None:
-                typer.echo(f"calibration: {said}")
+                typer.echo(f"calibration: {said}", err=True)
             else:
                 complain("warning", f"--calibration {file.name}: {said}")
 
@@ -188,8 +190,9 @@ def _summary(run: Run) -> int:
             )
         for key, delta in _missed(run).items():
             typer.echo(
-                f"{key}: its values miss the rise of the score that they add up to by {delta:.2g} "
-                "(median of the tiles): too few steps or draws, or the work of the denoising"
+                f"{key}: its values should add up to the rise of the score from the baseline to "
+                f"the tile, and miss it by {delta:.2g} (logits; median of the tiles): too few "
+                "steps or draws, or the work of the denoising"
             )
         Console().print(total_variation_table(run))
         typer.echo("drop the store into napari, onto its slide, to see the maps")

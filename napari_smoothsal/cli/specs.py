@@ -40,7 +40,8 @@ def at_first_layer(specs: Sequence[SaliencySpec], model: Model) -> list[Saliency
     start = start_layer(model.layers(), model.card.input_mpp)
     layers = ["input" if isinstance(METHODS[spec.method], ImageMethod) else start for spec in specs]
     chosen = " and ".join(dict.fromkeys(layers))
-    typer.echo(f"layer: {chosen}, as no --layer was given (`smoothsal layers MODEL` lists them)")
+    chosen = f"{chosen}, as no --layer was given (`smoothsal layers MODEL` lists them)"
+    typer.echo(f"layer: {chosen}", err=True)
     return [
         spec.model_copy(update={"layer": layer}) for spec, layer in zip(specs, layers, strict=True)
     ]
@@ -151,17 +152,18 @@ def explained(
 
     own = own_attributes(store)
     if own is not None and own["status"] not in FINISHED:
-        typer.echo(f"{store} is unfinished: going on where it stopped")
+        typer.echo(f"{store} is unfinished: going on where it stopped", err=True)
     done = explain_slide(slide, model, specs, store, **settings)
     if own is not None and own["status"] in FINISHED:
-        typer.echo(f"{store} is already finished; nothing was computed")
+        typer.echo(f"{store} is already finished; nothing was computed", err=True)
     return done
 
 
 def _tell_plan(plan: RunPlan) -> None:
     typer.echo(
         f"tissue: {100 * plan.tissue.share:.1f} % of the slide ({plan.tissue.source}); "
-        f"{len(plan)} tiles of {plan.grid.tile_px} px"
+        f"{len(plan)} tiles of {plan.grid.tile_px} px",
+        err=True,
     )
 
 

@@ -76,8 +76,8 @@ def comparison_figure(
     maps = {key: run.maps[key] for keys in rows for key in keys}
     first = next(iter(maps.values()))
     alike = all(legend(run_map) == legend(first) for run_map in maps.values())
-    used = {key: limit or colour_limit(run_map) for key, run_map in maps.items()}
     every = all(map(is_calibrated, maps.values()))
+    used = {n: limit or colour_limit(m, calibrated and every) for n, m in maps.items()}
     titles = {key: _title(run_map, alike) for key, run_map in maps.items()}
     words = {n: [used[n].in_words, *_limits(m, calibrated, every)] for n, m in maps.items()}
     columns = 1 + max(len(row) for row in rows)

@@ -44,11 +44,23 @@ class ColourLimit:
         return f"full colour: {IN_WORDS[self.of]}"
 
 
-def colour_limit(run_map: RunMap) -> ColourLimit:
+def colour_limit(run_map: RunMap, calibrated: bool = True) -> ColourLimit:
     """The limit of a map: that of normal tissue where the model brings some, else its own.
 
     With the first one a colour means the same on every slide and in every view.
+
+    Parameters
+    ----------
+    run_map
+        Of which map.
+    calibrated
+        Whether it is shown by its limits, if they are useful: full colour is of the tissue that
+        they were measured on, then. That has more tiles and stains than what the model brings,
+        and so stronger ones, which must not be compared with maps without limits.
     """
+    limits = run_map.calibration if calibrated and is_calibrated(run_map) else None
+    if limits is not None and limits.full_colour:
+        return ColourLimit(limits.full_colour, "normal tissue")
     if run_map.normal_magnitude is not None:
         return ColourLimit(run_map.normal_magnitude, "normal tissue")
     return stretched_limit(run_map)

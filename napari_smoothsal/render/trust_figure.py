@@ -33,7 +33,7 @@ from napari_smoothsal.render.words import RESEARCH_ONLY, captions, plain
 
 RESULT_COLOURS = {PASSED: "#00735C", PARTLY: "#9A6A00", FAILED: "#B3261E", UNTESTED: "#777777"}
 _MARKS = {PASSED: "\u2713", PARTLY: "~", FAILED: "\u2717", UNTESTED: "\u2013"}
-_CURVE, _FLOOR = "#0072B2", "#999999"
+_CURVE, _FLOOR, _ASKED = "#0072B2", "#999999", "#B3261E"
 _SIZE_IN, _FOOT_SIGNS = (13.5, 8.6), 165
 _BELOW_HEADING = 0.94
 _NAME_PT, _LINE_PT, _GAP_PT = 13, 10, 6
@@ -184,10 +184,13 @@ def _draw_blocks(card: TrustCard, axis: Axes) -> None:
     low, high = chance_band(card.randomisation)
     if np.isfinite(low):
         axis.axhspan(low, high, color=_FLOOR, alpha=0.35, linewidth=0, label="chance, 95 %")
+        axis.axhline(high, color=_ASKED, linestyle="--", linewidth=1)
     mean = by_depth.mean()
     axis.fill_between(mean.index, by_depth.min(), by_depth.max(), color=_CURVE, alpha=0.2)
     axis.plot(mean.index, mean, color=_CURVE, marker="o", markersize=3,
               label=f"{card.how.copies} random copies")  # fmt: skip
+    axis.plot(mean.index[-1:], mean.iloc[-1:], "o", markersize=9, color=_ASKED,
+              markerfacecolor="none", label="decides")  # fmt: skip
     axis.set_ylim(min(-0.3, float(by_depth.min().min()) - 0.05), 1.05)
     axis.set_xticks(list(names["depth"]), list(names["block"]), rotation=60, ha="right", fontsize=7)
     axis.set_ylabel("rank correlation with the map", fontsize=8.5)
@@ -207,7 +210,7 @@ def _draw_changes(card: TrustCard, axis: Axes) -> None:
         values.append(float(getattr(row, DECIDES)))
     places = np.arange(len(names))
     axis.barh(places, np.nan_to_num(values), color=_CURVE, height=0.6)
-    axis.axvline(card.how.least_correlation, color="#B3261E", linestyle="--", linewidth=1)
+    axis.axvline(card.how.least_correlation, color=_ASKED, linestyle="--", linewidth=1)
     axis.set_yticks(places, names, fontsize=8)
     axis.invert_yaxis()
     axis.set_xlim(min(0.0, *values), 1) if np.isfinite(values).all() else axis.set_xlim(0, 1)

@@ -352,13 +352,8 @@ def _saliency_pyramids(
 
 def _measured(calibration: Calibration | None, magnitude: float | None) -> dict[str, Any]:
     """What colours of a map mean."""
-    if calibration is None:
-        return {"normal_magnitude": magnitude, "calibration": None}
-    return {
-        # Of the tissue that the limits are of, in all its stains, if it is known.
-        "normal_magnitude": calibration.full_colour or magnitude,
-        "calibration": calibration.model_dump(mode="json"),
-    }
+    limits = None if calibration is None else calibration.model_dump(mode="json")
+    return {"normal_magnitude": magnitude, "calibration": limits}
 
 
 def _class_pyramid(plan: RunPlan, model: Model) -> list[ClassPyramid]:

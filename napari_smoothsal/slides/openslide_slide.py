@@ -164,7 +164,8 @@ class OpenSlideSlide(Slide):
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise SlideError(
                 f"{self._label}: not a slide that can be read, or cut short; supported are "
-                f"{FORMATS}. Convert other images to a tiled pyramidal TIFF"
+                f"{FORMATS}. Convert other images to a tiled pyramidal TIFF, or give one tile of "
+                "them to `smoothsal trust`"
             ) from error
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(

@@ -23,8 +23,9 @@ class FirstLimits:
     def remember(self, run: Run) -> None:
         """A run is finished; an empty map says nothing of how strong others will be."""
         for run_map in run.maps.values():
-            if run_map.normal_magnitude is None and run_map.largest_magnitude() > 0:
-                limit = ColourLimit(colour_limit(run_map).value, "first map")
+            own = colour_limit(run_map)
+            if own.of != "normal tissue" and run_map.largest_magnitude() > 0:
+                limit = ColourLimit(own.value, "first map")
                 self._known.setdefault(_settings(run, run_map), limit)
 
 

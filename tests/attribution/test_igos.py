@@ -172,6 +172,17 @@ def test_where_the_score_does_not_fall_nothing_is_hidden_and_told(gain: float) -
     assert not found.maps.any() and len(found.traces[0]) == 3
 
 
+def test_a_mask_that_hides_nearly_all_is_told() -> None:
+    """Every pixel is worth more than it costs to hide it."""
+    model, image = linear(Linear(1 / 2000, 5, sigmoid=True))
+    with pytest.warns(UserWarning, match="hide nearly all of them after 10 iterations"):
+        found = optimised(
+            model, image, "igos", mask_px=8, steps=1, noise=0.0, smoothness=0.0, sparsity=0.001,
+            fill="black", iterations=10, step=1e6,
+        )  # fmt: skip
+    assert found.maps.mean() > 0.9
+
+
 @pytest.mark.parametrize("gain", [1.0, 1000.0])
 def test_scores_count_as_shares_of_their_fall_however_sure_the_model_is(gain: float) -> None:
     model, image = linear(Linear(gain, 0.3))
@@ -233,6 +244,7 @@ def test_seeds_reproduce() -> None:
     ],
     ids=str,
 )
+@pytest.mark.filterwarnings("ignore:masks of some tiles hide nearly all")
 def test_each_part_can_be_left_out_and_says_so_in_the_trace(options: dict[str, object]) -> None:
     model = MODELS["functional"]
     settings = {"mask_px": 8, "iterations": 3, "steps": 3}

@@ -91,6 +91,7 @@ def test_how_a_model_normalises_does_not_matter(method: str) -> None:
 
 @pytest.mark.parametrize("method", EVERY)
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.filterwarnings("ignore:masks of some tiles hide nearly all")
 def test_every_model_is_explained(name: str, method: str) -> None:
     model = MODELS[name]
     images, options = tiles_of(model), {"mask_px": 8, "iterations": 2}

@@ -1,5 +1,6 @@
 """The command line: what it prints, its exit codes, and what bad input gets."""
 
+import errno
 import json
 import shutil
 import signal
@@ -139,6 +140,23 @@ def test_a_run_draws_a_picture_of_its_maps(slide: Path, model: Path, tmp_path: P
     assert not (tmp_path / "b").exists()
 
 
+def test_a_run_whose_words_nobody_reads_has_its_picture(
+    slide: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``smoothsal run ... | head -1`` does it: no error, nothing is lost."""
+    picture = tmp_path / "maps.png"
+    given = ("--layer", "layer1", "--samples", 0, "--picture", picture, "--out", tmp_path / "a")
+
+    def closed(*_said: object, err: bool = False) -> None:
+        if not err:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("napari_smoothsal.cli.run.typer.echo", closed)
+    result = smoothsal("run", slide, "--model", model, *given)
+    assert result.exit_code == 1 and "error" not in result.output, result.output
+    assert picture.is_file() and open_run(tmp_path / "a").status == "complete"
+
+
 def test_weak_predictions_and_those_of_another_class_are_counted(
     slide: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -169,7 +187,7 @@ def test_a_warning_is_said_once(slide: Path, model: Path, tmp_path: Path) -> Non
     ]  # fmt: skip
     done = subprocess.run([str(a) for a in command], capture_output=True, text=True, check=True)
     assert done.stderr.count("not all regions have the area asked for") == 1
-    assert "layer: input" in done.stdout
+    assert "layer: input" in done.stderr
 
 
 def test_predictions_only(slide: Path, model: Path, tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def test_bad_input_is_told_before_anything_is_computed(
     given = ("--table", "igos1", *model, "--data", images, *out)
     assert "'igos5'" in refused("--table", "igos5", *model, "--data", images, *out)
     assert "--table needs --model and --data" in refused("--table", "igos1", *model, *out)
+    assert "is within --data" in refused(*given[:-2], "--out", images / "tables")
+    assert not (images / "tables").exists()
     assert "choose one evaluation: --dice or --table" in refused(*given, "--dice")
     assert "--samples has no use beside" in refused(*given, "--samples", 3)
     assert "the table has its own sizes" in refused(*given, "--method-option", "igos.mask_px=500")

@@ -11,7 +11,7 @@ from small_runs import explained, small_bands
 from napari_smoothsal import SaliencySpec
 from napari_smoothsal.core.calibration import Calibration, calibrated_as
 from napari_smoothsal.models import Model
-from napari_smoothsal.render.limits import is_calibrated, said_of
+from napari_smoothsal.render.limits import colour_limit, is_calibrated, said_of
 from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.runs.above_null import AboveNull, _probability, above_null
 from napari_smoothsal.slides import ArraySlide
@@ -89,10 +89,14 @@ def test_full_colour_is_of_the_tissue_that_the_limits_are_of(
     side = classifier.card.input_size
     classifier.normal_tissue = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), "u1")
     own = explained(noisy, classifier, tmp_path / "own.zarr", [SPEC], region=REGION)
-    assert only_map(own).normal_magnitude not in (None, 1.5)
+    few = only_map(own).normal_magnitude
+    assert few not in (None, 1.5) and colour_limit(only_map(own)).value == few
     classifier.calibrations = (calibration(plain),)
     limited = explained(noisy, classifier, tmp_path / "limited.zarr", [SPEC], region=REGION)
-    assert only_map(limited).normal_magnitude == 1.5
+    assert colour_limit(only_map(limited)).value == 1.5
+    # Beside maps without limits it is measured as theirs are.
+    assert colour_limit(only_map(limited), calibrated=False).value == few
+    assert colour_limit(only_map(limited), calibrated=False).of == "normal tissue"
 
 
 def test_a_place_is_shown_where_a_tile_passes_and_the_map_is_strong(run: Run) -> None:
