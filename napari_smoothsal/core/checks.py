@@ -15,6 +15,8 @@ from napari_smoothsal.core.settings import Settings
 
 LEAST_PROBABILITY = 0.8
 """A prediction with less is weak."""
+MOST_ERROR = 0.1
+"""A map with a larger relative standard error would be another one if it were drawn anew."""
 WRONG = "predicted wrongly"
 UNSURE = "weakly predicted"
 """Marks of tiles that are explained like any other: a map of them may be one of what fools the
@@ -115,7 +117,7 @@ class TrustCheck(Settings):
         "must have with its own, on average.",
     )
     most_error: float = Field(
-        0.1, gt=0, le=1, description="Largest relative standard error over noise samples."
+        MOST_ERROR, gt=0, le=1, description="Largest relative standard error over noise samples."
     )
     least_probability: float = Field(
         LEAST_PROBABILITY,

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
+from napari_smoothsal.core.checks import MOST_ERROR
 from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import Palette, coloured, over
 from napari_smoothsal.render.limits import ColourLimit, colour_limit, is_calibrated, said_of
@@ -79,7 +80,10 @@ def comparison_figure(
     every = all(map(is_calibrated, maps.values()))
     used = {n: limit or colour_limit(m, calibrated and every) for n, m in maps.items()}
     titles = {key: _title(run_map, alike) for key, run_map in maps.items()}
-    words = {n: [used[n].in_words, *_limits(m, calibrated, every)] for n, m in maps.items()}
+    words = {
+        n: [used[n].in_words, *_limits(m, calibrated, every), *_uncertain(run, n)]
+        for n, m in maps.items()
+    }
     columns = 1 + max(len(row) for row in rows)
     said = _said(words, run, columns)
     calibrated &= every
@@ -223,19 +227,24 @@ def _limits(run_map: RunMap, calibrated: bool, every: bool) -> list[str]:
     return said_of(run_map, calibrated)
 
 
+def _uncertain(run: Run, key: str) -> list[str]:
+    """How much of a map is chance, where that is much."""
+    error = float(run.tiles[f"se_{key}"].median())
+    if not error > MOST_ERROR:
+        return []
+    return [f"drawn anew it would differ by about {100 * error:.0f} % (standard error)"]
+
+
 def _said(words: dict[str, list[str]], run: Run, columns: int) -> list[str]:
     """Lines below the colours: of all maps what they have in common, of each what is its own."""
-    told = {key: "; ".join(said) for key, said in words.items()}
-    if len(set(told.values())) == 1:
-        told = {"": next(iter(told.values()))}
-    else:
-        told = {
-            f"{run.maps[key].spec.layer_label}, {plain(run.maps[key].spec.denoising_label)}, "
-            f"{plain(run.maps[key].spec.method_label)}: ": said
-            for key, said in told.items()
-        }
-    grey = GREY_OF_A_PART if run.of_a_part else GREY
-    lines = [f"{name}{said}" for name, said in told.items()] + [grey]
+    shared = [one for one in next(iter(words.values())) if all(one in w for w in words.values())]
+    lines = ["; ".join(shared)] if shared else []
+    for key, said in words.items():
+        spec = run.maps[key].spec
+        name = f"{spec.layer_label}, {plain(spec.denoising_label)}, {plain(spec.method_label)}"
+        if own := [one for one in said if one not in shared]:
+            lines.append(f"{name}: {'; '.join(own)}")
+    lines.append(GREY_OF_A_PART if run.of_a_part else GREY)
     letters = int(LETTERS_PER_IN * columns * PANEL_IN)
     return [part for line in lines for part in wrap(line, letters)]
 

@@ -71,7 +71,9 @@ def test_a_palette_by_name() -> None:
 def test_limits_are_those_of_normal_tissue_where_there_is_some(
     normal: float | None, largest: float, value: float, of: str
 ) -> None:
-    shown: Any = SimpleNamespace(normal_magnitude=normal, largest_magnitude=lambda _: largest)
+    shown: Any = SimpleNamespace(
+        normal_magnitude=normal, largest_magnitude=lambda _: largest, calibration=None
+    )
     limit = colour_limit(shown)
     assert (limit.value, limit.of) == (value, of)
     assert limit.in_words.startswith("full colour: ")

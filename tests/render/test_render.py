@@ -17,6 +17,7 @@ from napari_smoothsal.render.figure import (
     _panels,
     _said,
     _title,
+    _uncertain,
     comparison_figure,
     sampled,
 )
@@ -123,6 +124,21 @@ def test_maps_with_other_words_have_their_own_above_them(
         "layer2, centred hook, activation x gradient: two",
     ]
     assert _said({key: ["one"] for key in run.maps}, run, 3)[0] == "one"
+    # What they have in common is said once.
+    words = {key: ["both", *own] for key, own in zip(run.maps, ([], ["two"]), strict=True)}
+    assert _said(words, run, 3)[:2] == [
+        "both",
+        "layer2, centred hook, activation x gradient: two",
+    ]
+
+
+def test_a_figure_tells_how_much_of_a_map_is_chance(run: Run) -> None:
+    """Of two noise samples that is much; the other map has none."""
+    drawn, still = run.maps
+    (said,) = _uncertain(run, drawn)
+    error = run.tiles[f"se_{drawn}"].median()
+    assert error > 0.1 and f"by about {100 * error:.0f} %" in said
+    assert _uncertain(run, still) == []
 
 
 def test_words_say_layer_denoising_method_and_sign(run: Run) -> None:

@@ -192,6 +192,7 @@ def test_the_first_finished_map_of_a_setting_fixes_the_limit_of_the_next() -> No
     def a_run(largest: float, layer: str = "layer1", model: str = "1", normal: Any = None) -> Any:
         found = SimpleNamespace(
             normal_magnitude=normal,
+            calibration=None,
             largest_magnitude=lambda _=99.0: largest,
             spec=SaliencySpec(layer=layer),
         )
