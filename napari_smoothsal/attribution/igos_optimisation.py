@@ -104,6 +104,7 @@ class Igos(MaskOptimisation):
         self.noise_sigma = options.noise * IMAGENET_STD
         if separate:
             self.masks = self.masks.repeat(2, 1, 1)
+            self.slopes = torch.zeros_like(self.masks)
         terms = [_Term("deletion", 0, False), _Term("insertion", 0, True)]
         if separate:
             terms += [_Term("deletion_alone", 1, False), _Term("insertion_alone", 2, True)]
@@ -129,7 +130,9 @@ class Igos(MaskOptimisation):
             self._fall = whole - self._blank
             if not self._falls:
                 for _ in range(self.count):
-                    self.finish_iteration(self.masks, Iteration({}, step=0.0, after=0.0))
+                    self.finish_iteration(
+                        self.masks, self.slopes, Iteration({}, step=0.0, after=0.0)
+                    )
                 return
         options, ahead = self._options, self.masks
         signs = torch.tensor([-1.0 if term.inserts else 1.0 for term in self._terms])
@@ -151,7 +154,7 @@ class Igos(MaskOptimisation):
                 before, ahead = ahead, self.masks - options.step * gradient
                 far = ahead + number / (number + 3) * (ahead - before)
                 self.finish_iteration(
-                    far.clamp(0, 1), Iteration(terms, options.step, after=math.nan)
+                    far.clamp(0, 1), gradient, Iteration(terms, options.step, after=math.nan)
                 )
             else:
                 yield from self._search(gradient, number, terms)
@@ -187,7 +190,7 @@ class Igos(MaskOptimisation):
             masks = (self.masks - step * gradient).clamp(0, 1)
             if not self._published:
                 masks, step, after = self.masks, 0.0, before
-        self.finish_iteration(masks, Iteration(terms, step, after))
+        self.finish_iteration(masks, gradient, Iteration(terms, step, after))
 
     def _objective(
         self, masks: torch.Tensor, number: int, limit: float = math.inf

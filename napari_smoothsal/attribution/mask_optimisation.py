@@ -126,6 +126,9 @@ class MaskOptimisation(ABC):
         Standard deviation of the noise on the mixed images, in units of colours from 0 to 1.
     masks
         (1 or 2, mask_px, mask_px) so far; 1 shows the tile.
+    slopes
+        Like the masks: how fast the objective rises with each cell, before the last step. Of cells
+        at 0 or 1, where they can go no further, it says how far they are from leaving it.
     count
         How many iterations there are.
     trace
@@ -157,6 +160,7 @@ class MaskOptimisation(ABC):
         self.tile = tile
         self.background = background
         self.masks = tile.image.new_ones(1, mask_px, mask_px)
+        self.slopes = torch.zeros_like(self.masks)
         self.count = iterations
         self.trace: list[Iteration] = []
         self._upsampled = Upsampling(mask_px, tile.image[0], blur_px)
@@ -198,9 +202,11 @@ class MaskOptimisation(ABC):
         except StopIteration:
             self._asked = None
 
-    def finish_iteration(self, masks: torch.Tensor, iteration: Iteration) -> None:
+    def finish_iteration(
+        self, masks: torch.Tensor, slopes: torch.Tensor, iteration: Iteration
+    ) -> None:
         """Keep what an iteration has come to."""
-        self.masks = masks
+        self.masks, self.slopes = masks, slopes
         self.trace.append(iteration)
         self._told = 0
 

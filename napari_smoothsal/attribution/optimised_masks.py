@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.models import Model
 
+Part = Literal["product", "deletion", "insertion"]
+
 
 @dataclass(frozen=True)
 class OptimisedMasks:
@@ -33,12 +36,17 @@ class OptimisedMasks:
         (B, 1, H, W) float32 CPU tensor: 1 less the upsampled product, as `explain_tiles` gives it.
     masks
         (B, 1 or 2, mask_px, mask_px); of two the first is for deletion, the second for insertion.
+    slopes
+        Like the masks: how fast the objective rises with each cell, before the last step. It orders
+        cells that are wholly shown, or wholly hidden, alike: the more it would cost to show a
+        hidden one, or the less to hide a shown one, the higher.
     traces
         Of each tile its iterations.
     """
 
     maps: torch.Tensor
     masks: torch.Tensor
+    slopes: torch.Tensor
     traces: list[list[Iteration]]
 
     @property
@@ -50,6 +58,12 @@ class OptimisedMasks:
     def insertion(self) -> torch.Tensor:
         """(B, mask_px, mask_px): that hides what suffices for it; the same one, of one mask."""
         return self.masks[:, -1]
+
+    def slopes_of(self, part: Part) -> torch.Tensor:
+        """(B, mask_px, mask_px): of one of the masks, or of their product."""
+        if part == "product":
+            return self.slopes.sum(1)
+        return self.slopes[:, 0 if part == "deletion" else -1]
 
     @property
     def shown_share(self) -> torch.Tensor:
@@ -96,7 +110,7 @@ def optimise_masks(
     size = explainer.batch_size(max(tiles.shape[2:]))
     (walk,) = (walk for walk, members in explainer.walks.items() if 0 in members)
     places = places or [(n,) for n in range(len(tiles))]
-    maps, masks, traces = [], [], []
+    maps, masks, slopes, traces = [], [], [], []
     for start in range(0, len(tiles), size):
         part, some = tiles[start : start + size], places[start : start + size]
         with explainer.device.numerics():
@@ -106,5 +120,6 @@ def optimise_masks(
             found = walker.maps[0]
             maps.append(found.result().float().cpu())
         masks += [o.masks.float().cpu() for o in found.optimisations]
+        slopes += [o.slopes.float().cpu() for o in found.optimisations]
         traces += [o.trace for o in found.optimisations]
-    return OptimisedMasks(torch.cat(maps), torch.stack(masks), traces)
+    return OptimisedMasks(torch.cat(maps), torch.stack(masks), torch.stack(slopes), traces)

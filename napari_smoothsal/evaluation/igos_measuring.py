@@ -61,6 +61,13 @@ class IgosSettings:
     seed: int = 0
 
 
+class Order(NamedTuple):
+    """In which order the cells of some tiles go: (B, cells, cells) each, see `mask_curves`."""
+
+    masks: torch.Tensor
+    slopes: torch.Tensor | None = None
+
+
 class Ordered(NamedTuple):
     """How one tile was taken apart."""
 
@@ -152,7 +159,7 @@ def igos_measured(
             for entry in table.entries:
                 told(f"{table.title}: {entry.name}, {cells} cells", some[0], len(chosen))
                 if table.measures == "areas":
-                    _areas(found, asked, subjects, entry.name, size, orders.masks(entry, cells))
+                    _areas(found, asked, subjects, entry.name, size, orders.of(entry, cells))
                 else:
                     values = orders.losses if table.measures == "loss" else orders.seconds
                     about = {"method": entry.name, "mask_size": size, "mask_px": cells}
@@ -162,7 +169,7 @@ def igos_measured(
             if table.measures == "areas":
                 for order in range(_RANDOM_ORDERS):
                     masks = _random_masks(subjects, cells, order, settings.seed)
-                    _areas(found, asked, subjects, RANDOM, size, masks)
+                    _areas(found, asked, subjects, RANDOM, size, Order(masks))
         if table.drawn:
             names = [tiles.name(index) for index in indices]
             found.pictures |= dict(zip(names, images, strict=True))
@@ -227,12 +234,13 @@ def _areas(
     subjects: Sequence[_Subject],
     name: str,
     size: int,
-    masks: torch.Tensor,
+    order: Order,
 ) -> None:
     """Take tiles apart in the order of their masks."""
-    for subject, mask in zip(subjects, masks, strict=True):
+    slopes = [None] * len(subjects) if order.slopes is None else order.slopes
+    for subject, mask, slope in zip(subjects, order.masks, slopes, strict=True):
         follow = asked.following(subject.explained)
-        curves = mask_curves(follow, subject.image, subject.background, mask)
+        curves = mask_curves(follow, subject.image, subject.background, mask, slope)
         right, published = curves.areas, curves.published_areas
         tile = str(subject.row["tile"])
         found.ordered.append(Ordered(tile, name, size, mask, curves))
@@ -278,21 +286,21 @@ class _Orders:
         self._optimised: dict[str, OptimisedMasks] = {}
         self._maps: dict[str, torch.Tensor] = {}
 
-    def masks(self, entry: Entry, cells: int) -> torch.Tensor:
-        """(B, cells, cells): lowest first."""
+    def of(self, entry: Entry, cells: int) -> Order:
+        """Of a table's row, for masks of so many cells."""
         spec = self._spec(entry, cells)
         if entry.optimised:
             key = json.dumps([entry.method, spec.method_options], sort_keys=True)
             if key not in self._optimised:
                 self._optimised[key] = self._optimise(spec)
-            masks: torch.Tensor = getattr(self._optimised[key], entry.part)
-            return masks
+            found = self._optimised[key]
+            return Order(getattr(found, entry.part), found.slopes_of(entry.part))
         if entry.method not in self._maps:
             explained = self._explainer(spec).explain(self._images, self._places)
             self._maps[entry.method] = explained.specs[0].maps.sum(1)
         info = self._model.layer(spec.layer)
         maps = self._maps[entry.method]
-        return -cells_of(maps, info.stride, info.centre, self._side, cells).float()
+        return Order(-cells_of(maps, info.stride, info.centre, self._side, cells).float())
 
     def losses(self, entry: Entry, cells: int) -> list[float]:
         """Of the mask, the objective of equation 4 after all iterations.

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from napari_smoothsal.attribution.base import METHODS, MaskMethod
+from napari_smoothsal.attribution.optimised_masks import Part
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.registry import Registry
 
@@ -43,7 +44,7 @@ class Entry(NamedTuple):
     name: str
     method: str
     options: Mapping[str, Any] = _NO_OPTIONS
-    part: Literal["product", "deletion", "insertion"] = "product"
+    part: Part = "product"
 
     @property
     def optimised(self) -> bool:

@@ -73,7 +73,11 @@ class MaskCurves:
 
 
 def mask_curves(
-    predict: Predict, image: torch.Tensor, background: torch.Tensor, mask: torch.Tensor
+    predict: Predict,
+    image: torch.Tensor,
+    background: torch.Tensor,
+    mask: torch.Tensor,
+    slopes: torch.Tensor | None = None,
 ) -> MaskCurves:
     """Take one tile apart and put it together.
 
@@ -84,10 +88,15 @@ def mask_curves(
     image, background
         (C, H, W) 0..1: the tile, and what shows where it is hidden.
     mask
-        (cells, cells): lowest first. Equal values, of which optimised masks have many, go in the
-        order of their place.
+        (cells, cells): lowest first.
+    slopes
+        (cells, cells) of an optimised mask, many of whose cells are wholly hidden or wholly shown:
+        of equal values the steepest goes first. None: they go in the order of their place.
     """
-    order = mask.flatten().argsort(stable=True)
+    order = torch.arange(mask.numel())
+    if slopes is not None:
+        order = slopes.flatten().argsort(descending=True, stable=True)
+    order = order[mask.flatten()[order].argsort(stable=True)]
     counts = _counts(len(order))
     turn = torch.empty_like(order)
     turn[order] = torch.arange(len(order))

@@ -156,6 +156,11 @@ def test_a_linear_score_has_the_mask_that_can_be_worked_out() -> None:
     clear = (worth - 0.01 / 64).abs() > 1e-5
     assert torch.equal(found.maps[0, 0][clear] == 1, hidden[clear])
     assert torch.equal(found.maps[0, 0][clear] == 0, ~hidden[clear])
+    # What a mask of zeros and ones does not say: how much each cell is worth.
+    # Where it is wholly shown its price has a kink, whose slope is taken to be 0.
+    assert torch.allclose(
+        found.slopes[0, 0].double()[clear], (worth - 0.01 / 64 * hidden)[clear], atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.01, -1.0])

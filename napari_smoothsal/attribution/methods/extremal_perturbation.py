@@ -149,7 +149,9 @@ class ExtremalPerturbation(MaskOptimisation):
             with torch.no_grad():
                 parameters.clamp_(0, 1)
                 smooth = self._smooth(parameters)
-            self.finish_iteration(smooth, Iteration(terms, options.step, after=math.nan))
+            self.finish_iteration(
+                smooth, parameters.grad, Iteration(terms, options.step, after=math.nan)
+            )
             weight *= 1 + options.growth_pct / 100
 
     @property

@@ -101,7 +101,7 @@ class MeaningfulPerturbation(MaskOptimisation):
             with torch.no_grad():
                 masks.clamp_(0, 1)
             self.finish_iteration(
-                masks.detach().clone(), Iteration(terms, options.step, after=math.nan)
+                masks.detach().clone(), masks.grad, Iteration(terms, options.step, after=math.nan)
             )
 
     def _shifted(self, shown: torch.Tensor, number: int) -> torch.Tensor:
