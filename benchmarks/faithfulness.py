@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,9 +121,11 @@ def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def table_of(
-    model: ss.Model, tiles: Tiles, table: IgosTable, settings: IgosSettings
+    model: ss.Model, tiles: Tiles, table: IgosTable, settings: IgosSettings, by_slope: bool
 ) -> dict[str, Any]:
     """A table with its comparisons; the reference is its last row."""
+    entries = tuple(entry._replace(by_slope=by_slope) for entry in table.entries)
+    table = replace(table, entries=entries)
     began = time.perf_counter()
     rows = pd.DataFrame()
     for found in igos_measured(model, tiles, table, COMPUTE, settings):
@@ -182,6 +185,9 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=PARTS)
     parser.add_argument("--sizes", nargs="*", type=int, help="of masks, only these")
     parser.add_argument("--masks", type=int, default=2000, help="of RISE")
+    parser.add_argument(
+        "--by-slope", action="store_true", help="cells of equal mask value go by the slope"
+    )
     parser.add_argument("--patches", action="store_true")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
@@ -197,6 +203,7 @@ def main() -> None:
     }
 
     def kept(section: str, found: dict[str, Any]) -> None:
+        section += ", equal cells by slope" if arguments.by_slope else ""
         report[section] = found
         if arguments.out:
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -209,31 +216,33 @@ def main() -> None:
         of_methods = {name: told for name, told in options.items() if name in methods}
         return replace(table, sizes=sizes), IgosSettings(of_methods)
 
+    measured = partial(table_of, by_slope=arguments.by_slope)
+
     tumour = rendered(TUMOUR, arguments.tiles)
     for name in arguments.models:
         model = ss.load_model(name)
         print(name, flush=True)
         if "methods" in arguments.parts:
             table = "igos2" if name == "demo-vgg" else "igos1"
-            kept(f"{name}: methods", table_of(model, tumour, *chosen(table)))
+            kept(f"{name}: methods", measured(model, tumour, *chosen(table)))
             if arguments.patches:
-                kept(f"{name}: methods, patches", table_of(model, patches(), *chosen(table)))
+                kept(f"{name}: methods, patches", measured(model, patches(), *chosen(table)))
         if "scores" in arguments.parts:
             table, settings = chosen("igos1")
             scored = replace(table, name="scores", entries=SCORED)
-            kept(f"{name}: scores", table_of(model, tumour, scored, settings))
+            kept(f"{name}: scores", measured(model, tumour, scored, settings))
         if name != arguments.models[0]:
             continue  # the rest is of one network alone, as the paper's ablation is
         foci = focal(arguments.tiles)
         if "focal" in arguments.parts:
-            kept(f"{name}: focal", table_of(model, foci, *chosen("igos1")))
+            kept(f"{name}: focal", measured(model, foci, *chosen("igos1")))
         if "prices" in arguments.parts:
             table, settings = chosen("igos6")
             priced = replace(table, entries=PRICED, sizes=(28, 7))
-            kept(f"{name}: prices", table_of(model, tumour, priced, settings))
-            kept(f"{name}: prices, focal", table_of(model, foci, priced, settings))
+            kept(f"{name}: prices", measured(model, tumour, priced, settings))
+            kept(f"{name}: prices, focal", measured(model, foci, priced, settings))
         if "ablation" in arguments.parts:
-            kept(f"{name}: ablation", table_of(model, tumour, *chosen("igos3")))
+            kept(f"{name}: ablation", measured(model, tumour, *chosen("igos3")))
         if "adversarial" in arguments.parts:
             sizes = tuple(arguments.sizes or (28, 224))
             kept(f"{name}: adversarial", adversarial(model, arguments.tiles, sizes, options))

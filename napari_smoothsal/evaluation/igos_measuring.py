@@ -294,7 +294,8 @@ class _Orders:
             if key not in self._optimised:
                 self._optimised[key] = self._optimise(spec)
             found = self._optimised[key]
-            return Order(getattr(found, entry.part), found.slopes_of(entry.part))
+            slopes = found.slopes_of(entry.part) if entry.by_slope else None
+            return Order(getattr(found, entry.part), slopes)
         if entry.method not in self._maps:
             explained = self._explainer(spec).explain(self._images, self._places)
             self._maps[entry.method] = explained.specs[0].maps.sum(1)

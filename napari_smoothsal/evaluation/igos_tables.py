@@ -39,12 +39,16 @@ class Entry(NamedTuple):
         How it comes about.
     part
         Of two masks the one that counts.
+    by_slope
+        Whether cells that the mask hides alike go by its `slopes`; else in the order of their
+        place, as the authors have it.
     """
 
     name: str
     method: str
     options: Mapping[str, Any] = _NO_OPTIONS
     part: Part = "product"
+    by_slope: bool = False
 
     @property
     def optimised(self) -> bool:
