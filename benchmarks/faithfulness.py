@@ -124,8 +124,10 @@ def table_of(
     model: ss.Model, tiles: Tiles, table: IgosTable, settings: IgosSettings, by_slope: bool
 ) -> dict[str, Any]:
     """A table with its comparisons; the reference is its last row."""
-    entries = tuple(entry._replace(by_slope=by_slope) for entry in table.entries)
-    table = replace(table, entries=entries)
+    if by_slope:
+        masks = (entry for entry in table.entries if entry.optimised)
+        more = (e._replace(name=f"{e.name}, by slope", by_slope=True) for e in masks)
+        table = replace(table, entries=(*table.entries, *more))
     began = time.perf_counter()
     rows = pd.DataFrame()
     for found in igos_measured(model, tiles, table, COMPUTE, settings):
@@ -186,7 +188,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", type=int, help="of masks, only these")
     parser.add_argument("--masks", type=int, default=2000, help="of RISE")
     parser.add_argument(
-        "--by-slope", action="store_true", help="cells of equal mask value go by the slope"
+        "--by-slope", action="store_true", help="masks once more, equal cells by their slope"
     )
     parser.add_argument("--patches", action="store_true")
     parser.add_argument("--quick", action="store_true")
@@ -203,7 +205,6 @@ def main() -> None:
     }
 
     def kept(section: str, found: dict[str, Any]) -> None:
-        section += ", equal cells by slope" if arguments.by_slope else ""
         report[section] = found
         if arguments.out:
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
