@@ -123,7 +123,7 @@ def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def table_of(
     model: ss.Model, tiles: Tiles, table: IgosTable, settings: IgosSettings, by_slope: bool
 ) -> dict[str, Any]:
-    """A table with its comparisons; the reference is its last row."""
+    """A table with its comparisons to iGOS++."""
     if by_slope:
         masks = (entry for entry in table.entries if entry.optimised)
         more = (e._replace(name=f"{e.name}, by slope", by_slope=True) for e in masks)
