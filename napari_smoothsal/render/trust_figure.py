@@ -237,9 +237,10 @@ def _draw_tests(card: TrustCard, axis: Axes) -> None:
 
 
 def _add_legend_above(axis: Axes) -> None:
-    """Not over the curves, wherever they run."""
-    axis.legend(fontsize=8, edgecolor="none", ncols=2, loc="lower center",
-                bbox_to_anchor=(0.5, 1), borderaxespad=0.1)  # fmt: skip
+    """Not over the curves, wherever they run; in one line."""
+    count = len(axis.get_legend_handles_labels()[0])
+    axis.legend(fontsize=8, edgecolor="none", ncols=count, loc="lower center", columnspacing=1,
+                handlelength=1.5, bbox_to_anchor=(0.5, 1), borderaxespad=0.1)  # fmt: skip
 
 
 def _short(name: str, longest: int = 34) -> str:
