@@ -33,6 +33,7 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("table", ["igos6", "igos4", "igos7", "igos12"])
+@pytest.mark.filterwarnings("ignore:masks of some tiles hide nearly all")
 def test_a_table_is_written_and_printed(
     table: str, images: Path, model_folder_of_classifier: Path, tmp_path: Path
 ) -> None:

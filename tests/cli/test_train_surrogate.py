@@ -187,6 +187,6 @@ def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) ->
         ),
     ],
 )
-def test_what_cannot_be_evaluated(arguments, words: str) -> None:
-    refused = smoothsal("evaluate", *arguments)
+def test_what_cannot_be_evaluated(arguments, words: str, tmp_path: Path) -> None:
+    refused = smoothsal("evaluate", *arguments, "--out", tmp_path)
     assert refused.exit_code == 2 and words in refused.output.replace("\n", " ")

@@ -74,7 +74,7 @@ def test_the_limits_travel_with_the_map_and_leave_its_values(plain: Run, run: Ru
     assert said_of(only_map(plain)) == [] and not is_calibrated(only_map(plain))
     one = only_map(run)
     assert one.calibration == calibration(plain)
-    assert one.normal_magnitude == 1.5  # full colour is what was measured with the limits
+    assert colour_limit(one).value == 1.5  # full colour is what was measured with the limits
     height, width = one.shape
     old = only_map(plain).levels[0][:height, :width]
     np.testing.assert_array_equal(one.levels[0][:height, :width], old)

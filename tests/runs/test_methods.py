@@ -89,6 +89,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore:masks of some tiles hide nearly all")
 def test_a_segmenter_is_explained_by_every_method(
     method: str, noisy: ArraySlide, tmp_path: Path
 ) -> None:

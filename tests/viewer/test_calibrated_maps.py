@@ -234,10 +234,11 @@ def test_maps_are_compared_with_limits_for_all_or_for_none(
 ) -> None:
     (limited,), (plain,) = (run.maps.values() for run in (runs.calibrated, runs.plain))
     slide, region = ArraySlide([PIXELS], mpp=MPP, name="case"), (0, 0, 300, 250)
-    limit = ColourLimit(limited.calibration.limit, "this map")
+    limit, tiles = ColourLimit(limited.calibration.limit, "this map"), runs.calibrated.tiles
 
     def drawn(calibrated: bool, **maps: Any) -> Any:
         monkeypatch.setattr(Run, "maps", maps)
+        monkeypatch.setattr(Run, "tiles", tiles.assign(**{f"se_{key}": 0.0 for key in maps}))
         path = tmp_path / "figure.png"
         comparison_figure(slide, runs.calibrated, [list(maps)], region, path, limit, calibrated)
         return panels(path)
