@@ -38,17 +38,12 @@ def click(button: Any) -> None:
 
 
 def pick(box: Any, text: str) -> None:
-    """Choose from a list with the mouse."""
-    QTest.mouseClick(box, Qt.MouseButton.LeftButton)
-    draw(0.8)  # Qt takes a click that comes sooner for the one that opened the list
-    entries = box.view()
-    index = box.model().index(box.findText(text, Qt.MatchFlag.MatchStartsWith), 0)
-    entries.scrollTo(index)
-    place = entries.visualRect(index).center()
-    QTest.mouseClick(
-        entries.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place
-    )
+    """Choose from a list by its name, as typed."""
+    box.setFocus()
+    QTest.keyClicks(box, text)
     draw(0.2)
+    if not box.currentText().startswith(text):
+        raise RuntimeError(f"{text!r} could not be chosen; the list is at {box.currentText()!r}")
 
 
 def fill_in(field: Any, text: str) -> None:

@@ -39,7 +39,8 @@ class OptimisedMasks:
     slopes
         Like the masks: how fast the objective rises with each cell, before the last step. It orders
         cells that are wholly shown, or wholly hidden, alike: the more it would cost to show a
-        hidden one, or the less to hide a shown one, the higher.
+        hidden one, or the less to hide a shown one, the higher. Of `extremal_perturbation` it is of
+        the cells before they are smoothed.
     traces
         Of each tile its iterations.
     """

@@ -18,6 +18,7 @@ from napari_smoothsal.cli.evaluate_options import (
     Resize,
     Surrogate,
     TileCount,
+    check_apart,
 )
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import settings_from
@@ -43,6 +44,7 @@ def evaluate_faithfulness(
     given: dict[str, Any],
 ) -> None:
     """Measure, print and write."""
+    check_apart(data, out)
     compute = settings_from(Compute, given)
     how = settings_from(Perturbation, given)
     check = SanityCheck(copies=copies)

@@ -19,6 +19,7 @@ from napari_smoothsal.cli.evaluate_options import (
     Rename,
     Resize,
     TileCount,
+    check_apart,
 )
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import fields_of, settings_from
@@ -69,6 +70,7 @@ def evaluate_igos(
     given: dict[str, Any],
 ) -> None:
     """Measure, print and write."""
+    check_apart(data, out)
     choice = IgosChoice(model, data, labels, tuple(rename or ()), mpp, resize)
     _evaluated(table, choice, tiles, out, given)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from napari_smoothsal.core.errors import SettingError
+
 Store = Annotated[
     Path,
     typer.Argument(help="A store with maps. Without one, --layer computes it into --out."),
@@ -69,6 +71,22 @@ OUT = Path("evaluation")
 Copies = Annotated[
     int, typer.Option(min=1, max=100, help="Random copies that maps are compared with.")
 ]
+
+
+def check_apart(data: Path | None, out: Path) -> None:
+    """Refuse to write pictures to where the next run of the command would read them as tiles.
+
+    Raises
+    ------
+    SettingError
+        If ``out`` is within ``data``.
+    """
+    if data is not None and out.resolve().is_relative_to(data.resolve()):
+        raise SettingError(
+            f"--out {out} is within --data, whose images, and those of its sub-folders, are all "
+            "tiles; choose a folder beside it"
+        )
+
 
 OF_MAPS = (
     *("layer", "denoising", "method", "samples", "sigma", "seed", "jitter", "reduction"),

@@ -20,6 +20,7 @@ from napari_smoothsal.cli.evaluate_options import (
     Rename,
     Resize,
     Surrogate,
+    check_apart,
 )
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import fields_of, settings_from
@@ -85,6 +86,7 @@ def evaluate_paper(
     given: dict[str, Any],
 ) -> None:
     """Measure, print and write."""
+    check_apart(data, out)
     choice = PaperChoice(
         model=model,
         surrogate=surrogate,

@@ -18,6 +18,7 @@ from napari_smoothsal.cli.evaluate_options import (
     Resize,
     Surrogate,
     TileCount,
+    check_apart,
 )
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import settings_from
@@ -47,6 +48,7 @@ def evaluate_sanity(
     given: dict[str, Any],
 ) -> None:
     """Measure, print and write."""
+    check_apart(data, out)
     compute = settings_from(Compute, given)
     how = SanityCheck(orders=tuple(order or ORDERS), copies=copies)
     given = {"method": ["gradient"]} | given

@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import typer
@@ -114,8 +113,6 @@ class Mode:
         if any(name not in typed for name in self.needs):
             raise SettingError(f"{self.flag} needs {_listed(self.needs, 'and')}")
         values = {name: value for name, value in typed.items() if name in own}
-        defaults = {p.name: p.default for p in self.options if p.default is not p.empty}
-        _check_apart(**{name: (defaults | values).get(name) for name in ("data", "out")})
         if self.settings:
             values[_GIVEN] = {name: value for name, value in typed.items() if name in fields}
         self.run(**values)
@@ -177,15 +174,6 @@ def modes_flags(
         return called
 
     return decorate
-
-
-def _check_apart(data: Path | None, out: Path | None) -> None:
-    """Refuse to write pictures to where the next run of the command would read them as tiles."""
-    if data is not None and out is not None and out.resolve().is_relative_to(data.resolve()):
-        raise SettingError(
-            f"--out {out} is within --data, whose images, and those of its sub-folders, are all "
-            "tiles; choose a folder beside it"
-        )
 
 
 def _optional(option: inspect.Parameter) -> inspect.Parameter:

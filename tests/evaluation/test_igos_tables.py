@@ -11,6 +11,7 @@ from noise_tiles import NoiseTiles
 from torch import nn
 
 from napari_smoothsal import Compute
+from napari_smoothsal.attribution import OptimisedMasks
 from napari_smoothsal.core.checks import UNSURE, WRONG
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.igos_measuring import (
@@ -26,7 +27,7 @@ from napari_smoothsal.evaluation.igos_summary import (
     igos_table,
     marks_told,
 )
-from napari_smoothsal.evaluation.igos_tables import OURS, TABLES
+from napari_smoothsal.evaluation.igos_tables import OURS, TABLES, Entry
 from napari_smoothsal.evaluation.insertion_deletion import RANDOM
 from napari_smoothsal.evaluation.mask_curves import MaskCurves, mask_curves
 
@@ -251,6 +252,24 @@ def test_optimised_masks_beat_a_random_order_and_marks_say_what_cannot_be_told()
     assert len(told) == 3 and all(said.startswith("1 of 3 tiles") for said in told)
     only = frame[frame["tile"] == "t2"]
     assert len(counted(only)) == len(only) and "no others" in marks_told(only)[-1]
+
+
+def test_cells_that_a_mask_shows_alike_go_by_its_slopes_if_asked() -> None:
+    entries = (Entry("place", "igos"), Entry("slope", "igos", by_slope=True))
+    table = replace(TABLES["igos6"], entries=entries, sizes=(7,))
+    settings = IgosSettings({"igos": BRIEF["igos"]})
+    (found,) = igos_measured(every_model()["resnet"], NoiseTiles([0]), table, COMPUTE, settings)
+    place, slope = found.ordered[:2]
+    assert torch.equal(place.mask, slope.mask) and len(place.mask.unique()) < 49
+    assert not torch.equal(place.curves.insertion, slope.curves.insertion)
+
+
+def test_slopes_are_of_each_mask_and_of_their_product() -> None:
+    masks, slopes = torch.ones(3, 2, 4, 4), torch.rand(3, 2, 4, 4)
+    found = OptimisedMasks(torch.zeros(3, 1, 8, 8), masks, slopes, [])
+    assert torch.equal(found.slopes_of("deletion"), slopes[:, 0])
+    assert torch.equal(found.slopes_of("insertion"), slopes[:, 1])
+    assert torch.equal(found.slopes_of("product"), slopes[:, 0] + slopes[:, 1])
 
 
 def test_of_a_single_logit_its_class_is_explained() -> None:
