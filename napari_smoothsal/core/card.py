@@ -39,6 +39,7 @@ class ModelCard(Settings):
     input_mpp_range: tuple[float, float] | None = Field(
         None, description="Finest and coarsest resolution on which the model was validated."
     )
+    resampling: str = "area"
     mean: tuple[float, ...] = Field(description="Mean of each channel, of values from 0 to 1.")
     std: tuple[float, ...] = Field(description="Standard deviation of each channel, likewise.")
     architecture: dict[str, Any] | None = Field(

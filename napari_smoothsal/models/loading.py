@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
-from napari_smoothsal.core.errors import ModelError, UnknownNameError, UnsafeModelError
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models import surrogate as surrogates
 from napari_smoothsal.models.calibration_file import calibrations_beside, load_calibrations
-from napari_smoothsal.models.folder import WEIGHTS, load_folder
+from napari_smoothsal.models.formats import format_of
+from napari_smoothsal.models.libraries import LIBRARIES, NamedWeights, network_of
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
 from napari_smoothsal.models.surrogate import load_surrogate
-from napari_smoothsal.models.torchvision_file import PREFIX, load_torchvision
-
-_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
+from napari_smoothsal.models.weights import read_weights
 
 
 def builtin_models() -> list[str]:
@@ -27,61 +29,71 @@ def load_model(
     source: str | Path,
     surrogate: str | Path | None = None,
     calibration: str | Path | None = None,
+    *,
+    card: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Load a model by its built-in name or from a folder.
+    """Load a model by its built-in name, from a folder, or from a file of weights.
+
+    Nothing in a file is run, and nothing is downloaded.
 
     Parameters
     ----------
     source
-        A name such as ``"demo-classifier"``, or a folder with ``card.json`` and
-        ``model.safetensors``, or ``torchvision:NAME:FILE``, a network of torchvision and a file of
-        its weights.
+        A name such as ``"demo-classifier"``; a folder of any of the `FORMATS`; or
+        ``library:NAME:FILE``, a network of one of the `LIBRARIES` and a file of its weights, such
+        as ``"timm:resnet50:weights.safetensors"``.
     surrogate
         ``surrogate.safetensors`` of this model, or the folder that holds it; None: the one beside
         the model, where there is one.
     calibration
         ``calibration.json`` of this model, or the folder that holds it; None: the one beside the
         model, where there is one; it is left out with a warning if it is of other weights.
+    card
+        Fields of the card that go before what the source says, such as ``{"input_mpp": 0.5}``.
 
     Raises
     ------
     UnsafeModelError
-        For pickled files, which can run code when they are read.
+        For files that could only be read by running code that they contain.
     ModelError
-        If the folder does not hold a complete, consistent model, or surrogate or calibration are
-        of another one.
+        If there is no complete, consistent model, or surrogate or calibration are of another one.
+    SettingError
+        If fields of the card cannot work.
     UnknownNameError
-        If it is neither a built-in name nor a folder.
+        If it is neither a built-in name nor a folder, or a library has no such network.
     """
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
-            return _with_companions(load_folder(folder), folder, surrogate, calibration)
-    if isinstance(source, str) and source.startswith(PREFIX):
-        model = load_torchvision(source)
+            return _from_folder(folder, surrogate, calibration, card)
+    path = Path(source)
+    if path.is_dir():
+        return _from_folder(path, surrogate, calibration, card)
+    library, _, rest = str(source).partition(":")
+    if library in LIBRARIES:
+        model = _from_file(library, rest, card)
         if surrogate is not None:
             model.surrogate = load_surrogate(Path(surrogate), model)
         if calibration is not None:
             model.calibrations = load_calibrations(Path(calibration), model)
         return model
-    path = Path(source)
-    if path.is_dir():
-        return _with_companions(load_folder(path), path, surrogate, calibration)
-    if path.suffix.lower() in _PICKLES:
-        raise UnsafeModelError(
-            f"{path.name!r} is a pickle, which can run code when it is read. Convert its state "
-            f"dict to {WEIGHTS} (safetensors.torch.save_file) and put a card.json beside it"
-        )
     if path.exists():
         raise ModelError(
-            f"{path.name!r} is a file; a model is a folder with card.json and {WEIGHTS}"
+            f"{path.name!r} is a file, and a file of weights does not say of which network they "
+            f"are. Give it as {_ways()}, or put a card beside it (`smoothsal card new`)"
         )
     raise UnknownNameError("model or model folder", str(source), builtin_models())
 
 
-def _with_companions(
-    model: Model, folder: Path, surrogate: str | Path | None, calibration: str | Path | None
+def _from_folder(
+    folder: Path,
+    surrogate: str | Path | None,
+    calibration: str | Path | None,
+    fields: Mapping[str, Any] | None,
 ) -> Model:
-    model.normal_tissue = load_normal_tissue(folder, model.card)
+    found = format_of(folder).described(folder)
+    card = _changed(found.card, fields)
+    model = Model(network_of(card, read_weights(found.weights)), card)
+    model.normal_tissue = load_normal_tissue(folder, card)
     if surrogate is not None:
         model.surrogate = load_surrogate(Path(surrogate), model)
     elif (folder / surrogates.WEIGHTS).is_file():
@@ -91,3 +103,26 @@ def _with_companions(
     else:
         model.calibrations = calibrations_beside(folder, model)
     return model
+
+
+def _from_file(library: str, rest: str, fields: Mapping[str, Any] | None) -> Model:
+    # The file comes last and may be C:\weights.pt: names of networks have no path in them.
+    names = rest.split(":", maxsplit=LIBRARIES[library].how.count(":") - 1)
+    file = Path(names.pop())
+    name = ":".join(names)
+    if not name or not file.is_file():
+        raise ModelError(
+            f"there is no file of weights {file.name!r} for {library}; give it as "
+            f"{LIBRARIES[library].how}, where FILE is a state dict (.safetensors, .pt or .pth)"
+        )
+    content = read_weights(file)
+    card = _changed(LIBRARIES[library].described(NamedWeights(name, content, file)), fields)
+    return Model(network_of(card, content), card)
+
+
+def _changed(card: ModelCard, fields: Mapping[str, Any] | None) -> ModelCard:
+    return ModelCard(**{**card.model_dump(), **fields}) if fields else card
+
+
+def _ways() -> str:
+    return " or ".join(one.how for one in LIBRARIES.values() if one.how.endswith("FILE"))

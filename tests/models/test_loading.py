@@ -70,7 +70,7 @@ def test_other_weights_than_the_card_describes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"architecture": {"library": "timm", "name": "x"}}, ModelError),
+        ({"architecture": {"library": "timm", "name": "x"}}, UnknownNameError),
         ({"architecture": None}, ModelError),
         ({"architecture": {"library": "napari_smoothsal", "name": "resnet"}}, UnknownNameError),
         (

@@ -1,0 +1,158 @@
+"""MONAI bundles, read as data: no ``$`` expression is evaluated, and no component is built but the
+network, whose kind must be known here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.models.formats.base import Description, Format, settings_in, weights_in
+from napari_smoothsal.models.formats.licence import licence_in
+from napari_smoothsal.models.libraries.base import class_names
+from napari_smoothsal.models.libraries.monai_networks import TARGET
+
+_METADATA = "configs/metadata.json"
+_CONFIGS = ("configs/inference.json", "configs/evaluate.json", "configs/train.json")
+_WEIGHTS = ("models/model.pt", "models/model.safetensors")
+_HARMLESS = {
+    *("CastToTyped", "CastToType", "EnsureTyped", "EnsureType", "ToTensord", "ToTensor"),
+    *("LoadImaged", "LoadImage", "EnsureChannelFirstd", "EnsureChannelFirst"),
+    *("AsChannelFirstd", "AsChannelFirst"),
+}
+_SCALING = ("ScaleIntensityRanged", "ScaleIntensityRange")
+_REFERENCES = 8
+
+
+class MonaiBundle(Format):
+    """``configs/metadata.json``, ``configs/inference.json`` and ``models/model.pt``."""
+
+    name = "monai"
+    says = "a MONAI bundle's configs/ and models/model.pt"
+
+    def recognises(self, folder: Path) -> bool:
+        """As described by `Format.recognises`."""
+        return (folder / _METADATA).is_file()
+
+    def described(self, folder: Path) -> Description:
+        """As described by `Format.described`; bundles do not say a resolution."""
+        metadata = settings_in(folder, _METADATA)
+        name = str(metadata.get("name") or folder.name)
+        config = next((c for c in (settings_in(folder, f) for f in _CONFIGS) if c), None)
+        if config is None:
+            raise ModelError(f"bundle {name!r}: {_CONFIGS[0]} is missing; it says the network")
+        network = _resolved(config.get("network_def", config.get("network")), config, name)
+        target, arguments = _known(network, name)
+        channels, side = _input(metadata, name)
+        mean, std = _normalisation(config, channels, name)
+        classes = int(arguments.get("num_classes", 1))
+        card = ModelCard(
+            name=name,
+            kind="classification",
+            class_names=class_names(classes, _classes(metadata)),
+            input_size=side,
+            mean=mean,
+            std=std,
+            architecture={"library": "monai", "name": target, **arguments},
+            licence=licence_in(folder),
+            training_data=metadata.get("data_source"),
+            intended_use=metadata.get("intended_use"),
+            notes="Bundles do not say at which resolution (um per pixel) the model sees a slide.",
+        )
+        return Description(card, weights_in(folder, _WEIGHTS, f"bundle {name!r}"))
+
+
+def _resolved(value: Any, config: Mapping[str, Any], name: str, depth: int = 0) -> Any:
+    """A value with plain references (``@other``) followed; expressions are refused."""
+    if isinstance(value, str) and value[:1] in ("$", "%"):
+        raise ModelError(
+            f"bundle {name!r}: {value!r} is an expression, which is not evaluated here; write the "
+            "value into a copy of the bundle's configuration"
+        )
+    if isinstance(value, str) and value.startswith("@"):
+        key = value[1:]
+        if key not in config or depth >= _REFERENCES:
+            raise ModelError(f"bundle {name!r}: {value!r} refers to nothing in its configuration")
+        return _resolved(config[key], config, name, depth + 1)
+    if isinstance(value, Mapping):
+        return {k: _resolved(v, config, name, depth) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_resolved(v, config, name, depth) for v in value]
+    return value
+
+
+def _known(network: Any, name: str) -> tuple[str, dict[str, Any]]:
+    target = str(network.get("_target_", "")) if isinstance(network, Mapping) else ""
+    short = target.rpartition(".")[2]
+    if short != TARGET:
+        raise ModelError(
+            f"bundle {name!r}: its network is {target or network!r}, and only {TARGET} is built "
+            "from a bundle. Build it with MONAI and use ss.Model(module, card) in Python"
+        )
+    arguments = {k: v for k, v in network.items() if not k.startswith("_")}
+    arguments.pop("pretrained", None)
+    return short, arguments
+
+
+def _input(metadata: Mapping[str, Any], name: str) -> tuple[int, int]:
+    """Channels and side of the network's image."""
+    try:
+        image = metadata["network_data_format"]["inputs"]["image"]
+        channels, shape = int(image["num_channels"]), image["spatial_shape"]
+        sides = {int(side) for side in shape}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"bundle {name!r}: {_METADATA} does not say the image's num_channels and spatial_shape"
+        ) from error
+    if channels != 3 or len(shape) != 2 or len(sides) != 1:
+        raise ModelError(
+            f"bundle {name!r} takes images of {channels} channels and shape {shape}; square RGB "
+            "tiles are what there is here"
+        )
+    return channels, sides.pop()
+
+
+def _classes(metadata: Mapping[str, Any]) -> list[str]:
+    try:
+        named = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        return [str(named[key]) for key in sorted(named, key=int)]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return []
+
+
+Numbers = tuple[float, ...]
+
+
+def _normalisation(config: Mapping[str, Any], channels: int, name: str) -> tuple[Numbers, Numbers]:
+    """Mean and std, of values from 0 to 1, that the preprocessing amounts to."""
+    steps = _transforms(config)
+    if steps is None:
+        raise ModelError(
+            f"bundle {name!r}: its configuration has no preprocessing, so nobody knows how images "
+            "are scaled"
+        )
+    mean, std = 0.0, 1 / 255  # a MONAI image has values from 0 to 255
+    for step in steps:
+        kind = str(step.get("_target_", "")).rpartition(".")[2]
+        if kind in _SCALING:
+            a_min, a_max, b_min, b_max = (
+                float(_resolved(step[key], config, name))
+                for key in ("a_min", "a_max", "b_min", "b_max")
+            )
+            std = (a_max - a_min) / (b_max - b_min) / 255
+            mean = a_min / 255 - b_min * std
+        elif kind not in _HARMLESS:
+            raise ModelError(
+                f"bundle {name!r}: its preprocessing has {kind!r}, which is not known here. Build "
+                "the network with MONAI and use ss.Model(module, card) in Python"
+            )
+    return (mean,) * channels, (std,) * channels
+
+
+def _transforms(config: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+    found = config.get("preprocessing")
+    if isinstance(found, Mapping):
+        found = found.get("transforms", [found])
+    return found if isinstance(found, list) else None
