@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from functools import partial
 from pathlib import Path
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models.architectures import ARCHITECTURES
-from napari_smoothsal.models.card_file import card_fields
+from napari_smoothsal.models.card_file import json_object
 from napari_smoothsal.models.model import Model
+from napari_smoothsal.models.weights import filled, read_weights, sha256_of, tensors_of
 
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
@@ -32,7 +30,7 @@ def load_folder(folder: Path) -> Model:
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise ModelError(f"model {card.name!r}: {WEIGHTS} is missing beside {CARD}")
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    found = sha256_of(weights)
     if card.weights_sha256 is not None and found != card.weights_sha256:
         raise ModelError(
             f"model {card.name!r}: {WEIGHTS} is not the file the card describes "
@@ -49,12 +47,13 @@ def load_folder(folder: Path) -> Model:
         )
     if name not in ARCHITECTURES:
         raise UnknownNameError("architecture", str(name), ARCHITECTURES)
+    whose = f"model {card.name!r}"
+    state = tensors_of(read_weights(weights), whose)
     try:
-        module = ARCHITECTURES[name](**arguments)
-        module.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError, TypeError) as error:
-        raise ModelError(f"model {card.name!r}: {error}") from error
-    return Model(module.eval(), card)
+        module = filled(partial(ARCHITECTURES[name], **arguments), state, whose)
+    except (RuntimeError, TypeError) as error:  # arguments that the architecture does not take
+        raise ModelError(f"{whose}: {error}") from error
+    return Model(module, card)
 
 
 def _card(folder: Path) -> ModelCard:
@@ -63,4 +62,4 @@ def _card(folder: Path) -> ModelCard:
         raise ModelError(
             f"{folder.name!r} is no model folder: it holds no {CARD}; it needs {CARD} and {WEIGHTS}"
         )
-    return ModelCard(**card_fields(path, f"model folder {folder.name!r}", _MOST_CARD_BYTES))
+    return ModelCard(**json_object(path, f"model folder {folder.name!r}", _MOST_CARD_BYTES))

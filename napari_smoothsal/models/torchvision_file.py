@@ -1,21 +1,21 @@
 """Networks of torchvision, from the files of weights that torchvision itself downloads.
 
 Named as ``torchvision:NAME:FILE``, e.g. ``torchvision:resnet34:weights/resnet34-b627a593.pth``.
-Nothing is downloaded, and a ``.pth`` is read by the unpickler that knows tensors only.
+Nothing is downloaded, and nothing in a file is run (`napari_smoothsal.models.weights`).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torchvision import models as torchvision_models
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models.model import Model
+from napari_smoothsal.models.weights import filled, read_weights, state_dict_in
 
 PREFIX = "torchvision:"
 
@@ -29,7 +29,8 @@ def load_torchvision(source: str) -> Model:
     Parameters
     ----------
     source
-        ``torchvision:NAME:FILE``; a state dict as ``.pth``, ``.pt`` or ``.safetensors``. Classes,
+        ``torchvision:NAME:FILE``; a state dict or a checkpoint that holds one, as `read_weights`
+        takes it. Classes,
         normalisation and tile side are those that torchvision states for the file of this name;
         for its first weights of the network where the name is another.
 
@@ -56,11 +57,9 @@ def load_torchvision(source: str) -> Model:
             f"{PREFIX}{name}:FILE, e.g. {PREFIX}{name}:{_known_file(_entries(name)[0])}"
         )
     entry = next((e for e in _entries(name) if _known_file(e) == path.name), _entries(name)[0])
-    module = torchvision_models.get_model(name, weights=None)
-    try:
-        module.load_state_dict(_state(path))
-    except RuntimeError as error:
-        raise ModelError(f"{path.name!r} does not fit torchvision's {name!r}: {error}") from error
+    whose = f"{path.name!r} for torchvision's {name!r}"
+    build = partial(torchvision_models.get_model, name, weights=None)
+    module = filled(build, state_dict_in(read_weights(path), whose), whose)
     preset = entry.transforms()
     card = ModelCard(
         name=name,
@@ -72,7 +71,7 @@ def load_torchvision(source: str) -> Model:
         architecture={"library": "torchvision", "name": name},
         training_data="ImageNet-1k, as torchvision says",
     )
-    return Model(module.eval().requires_grad_(False), card)
+    return Model(module.requires_grad_(False), card)
 
 
 def _entries(name: str) -> list[Any]:
@@ -81,17 +80,3 @@ def _entries(name: str) -> list[Any]:
 
 def _known_file(entry: Any) -> str:
     return str(entry.url).rpartition("/")[2]
-
-
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler meets garbage with errors of any kind
-        raise ModelError(
-            f"{path.name!r} is no file of weights that can be read without running code"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ModelError(f"{path.name!r} holds no state dict (names and tensors)")
-    return state
