@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.files import replaced_at_once
-from napari_smoothsal.models.card_file import card_fields
+from napari_smoothsal.models.card_file import json_object
 
 if TYPE_CHECKING:
     from napari_smoothsal.models.model import Model
@@ -44,7 +44,7 @@ def load_calibrations(path: Path, model: Model) -> tuple[Calibration, ...]:
             f"calibration: there is no {path.name!r} in {folder!r}; give what `smoothsal "
             "calibrate` wrote"
         )
-    fields = card_fields(path, "calibration", _MOST_BYTES)
+    fields = json_object(path, "calibration", _MOST_BYTES)
     found = str(fields.get("parameters_sha256"))
     if found != model.parameters_sha256:
         raise ModelError(

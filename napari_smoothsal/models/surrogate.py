@@ -8,22 +8,21 @@ reduction spreads it evenly. The weights are trained against the convolution's o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.core.files import replaced_at_once
 from napari_smoothsal.core.settings import Settings
-from napari_smoothsal.models.card_file import card_fields
+from napari_smoothsal.models.card_file import json_object
+from napari_smoothsal.models.weights import read_weights, sha256_of, tensors_of
 
 if TYPE_CHECKING:
     from napari_smoothsal.models.model import Model
@@ -192,7 +191,7 @@ def save_surrogate(
     card = SurrogateCard(
         model=model.card.name,
         parameters_sha256=model.parameters_sha256,
-        weights_sha256=_sha256(weights),
+        weights_sha256=sha256_of(weights),
         training=dict(training),
         figures=dict(figures),
     )
@@ -225,14 +224,14 @@ def load_surrogate(weights: Path, model: Model) -> Surrogate:
                 f"surrogate: there is no {path.name!r} in {folder!r}; give the {WEIGHTS} that "
                 "`smoothsal train-surrogate` wrote, with the JSON beside it"
             )
-    card = SurrogateCard(**card_fields(about, "surrogate", _MOST_CARD_BYTES))
+    card = SurrogateCard(**json_object(about, "surrogate", _MOST_CARD_BYTES))
     if card.parameters_sha256 != model.parameters_sha256:
         raise ModelError(
             f"surrogate: {weights.name!r} was trained for model {card.model!r} (parameters "
             f"{card.parameters_sha256[:12]}...), not for {model.card.name!r} "
             f"({model.parameters_sha256[:12]}...); train one with `smoothsal train-surrogate`"
         )
-    if card.weights_sha256 != _sha256(weights):
+    if card.weights_sha256 != sha256_of(weights):
         raise ModelError(
             f"surrogate: {weights.name!r} is not the file that {about.name!r} describes; one of "
             "the two was changed, or a training ended between them; the same `smoothsal "
@@ -240,11 +239,7 @@ def load_surrogate(weights: Path, model: Model) -> Surrogate:
         )
     surrogate = Surrogate(Surrogate.untrained(model).paths, card)
     try:
-        surrogate.load_state(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
+        surrogate.load_state(tensors_of(read_weights(weights), "surrogate"))
+    except RuntimeError as error:
         raise ModelError(f"surrogate: {weights.name!r}: {error}") from error
     return surrogate
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -88,7 +88,11 @@ class Code:
         ("torchvision:resnet34:{hello}", ModelError, "without running code"),
         ("torchvision:resnet34:nowhere.pth", ModelError, "no file of weights 'nowhere.pth'"),
         ("torchvision:resnet34", ModelError, "torchvision:resnet34:resnet34-b627a593.pth"),
-        ("torchvision:resnet18:{file}", ModelError, "does not fit torchvision's 'resnet18'"),
+        (
+            "torchvision:resnet18:{file}",
+            ModelError,
+            "'resnet18': the weights do not fit",
+        ),
         ("torchvision:resnet34:{text}", ModelError, "without running code"),
         ("torchvision:resnet34:{code}", ModelError, "without running code"),
         ("torchvision:resnet34:{tensor}", ModelError, "no state dict"),
