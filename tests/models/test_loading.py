@@ -44,11 +44,13 @@ class Canary:
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl", ".bin"])
-def test_a_pickle_is_refused_and_not_read(tmp_path: Path, suffix: str) -> None:
+def test_a_file_alone_is_refused_and_not_read(tmp_path: Path, suffix: str) -> None:
     file, canary = tmp_path / f"model{suffix}", tmp_path / "ran"
     file.write_bytes(pickle.dumps(Canary(canary)))
-    with pytest.raises(UnsafeModelError, match="safetensors"):
+    with pytest.raises(ModelError, match=r"timm:NAME:FILE.*card new"):
         load_model(file)
+    with pytest.raises(UnsafeModelError, match="safetensors"):
+        load_model(f"timm:resnet18:{file}")
     assert not canary.exists()
 
 

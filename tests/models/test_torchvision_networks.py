@@ -83,11 +83,10 @@ class Code:
 @pytest.mark.parametrize(
     ("source", "error", "words"),
     [
-        ("torchvision:resnet35:x.pth", UnknownNameError, "resnet34"),
-        ("torchvision:inception_v3:{file}", UnknownNameError, "inception_v3"),
+        ("torchvision:resnet35:{file}", UnknownNameError, "resnet34"),
         ("torchvision:resnet34:{hello}", ModelError, "without running code"),
         ("torchvision:resnet34:nowhere.pth", ModelError, "no file of weights 'nowhere.pth'"),
-        ("torchvision:resnet34", ModelError, "torchvision:resnet34:resnet34-b627a593.pth"),
+        ("torchvision:resnet34", ModelError, "torchvision:NAME:FILE"),
         (
             "torchvision:resnet18:{file}",
             ModelError,
