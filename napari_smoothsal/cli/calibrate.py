@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import DONE, SOME_FAILED, command, complain
+from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import ModelName, Surrogate
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import COMBINED, at_first_layer, image_scale, specs_from
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 @command("calibrate", after="nothing was written; the same command begins again")
 @settings_flags(SaliencySpec, CalibrationCheck, Compute, repeated=COMBINED)
+@model_flags()
 def calibrate(
     model: ModelName,
     data: Annotated[
@@ -74,13 +76,12 @@ def calibrate(
     """
     specs = specs_from(given)
     check, compute = settings_from(CalibrationCheck, given), settings_from(Compute, given)
-    beside = out is None or out.absolute() == Path(model).absolute()
-    place = out or _beside(model)
+    beside = out is None or out.absolute() == Path(model.name).absolute()
+    place = out or _beside(model.name)
     from napari_smoothsal.evaluation import calibrate as measure
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.models.calibration_file import calibration_place, save_calibrations
 
-    loaded = load_model(model, surrogate=surrogate)
+    loaded = model.load(surrogate)
     if "layer" not in given:
         specs = at_first_layer(specs, loaded)
     if not beside:

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import OUT, Data, Masks, ModelName, Out
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.flags import settings_from
@@ -13,6 +14,7 @@ from napari_smoothsal.cli.specs import AS_THEY_ARE, tell_resolution
 from napari_smoothsal.core.specs import Compute
 
 
+@model_flags()
 def evaluate_dice(
     model: ModelName, data: Data, masks: Masks, out: Out = OUT, *, given: dict[str, Any]
 ) -> None:
@@ -21,11 +23,10 @@ def evaluate_dice(
     from rich.console import Console
 
     from napari_smoothsal.evaluation.overlap import overlap
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.render.tables import overlap_table
     from napari_smoothsal.slides.labelled import masked_tiles
 
-    loaded = load_model(model)
+    loaded = model.load()
     tell_resolution(loaded, AS_THEY_ARE)
     measured = overlap(loaded, masked_tiles(data, masks), compute)
     out.mkdir(parents=True, exist_ok=True)

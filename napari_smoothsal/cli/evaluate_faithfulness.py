@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import complain
+from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import (
     OF_MAPS,
     OUT,
@@ -27,6 +28,7 @@ from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 
 
+@model_flags()
 def evaluate_faithfulness(
     model: ModelName,
     data: Data | None = None,
@@ -54,12 +56,11 @@ def evaluate_faithfulness(
     from napari_smoothsal.attribution.baselines import BASELINES
     from napari_smoothsal.cli.checked_tiles import checked_specs, checked_tiles
     from napari_smoothsal.evaluation.faithful_maps import Checks, FaithfulMaps
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.render.faithful_report import FaithfulReport
 
     for name in (how.deletion, how.insertion):
         BASELINES[name]  # one that does not exist is told now
-    loaded = load_model(model, surrogate)
+    loaded = model.load(surrogate)
     specs, left_out = checked_specs(loaded, given, compute)
     chosen = checked_tiles(loaded, data, mpp, resize, tiles, int(given.get("seed", 0)))
     report = FaithfulReport(loaded.card.name, chosen.words, how, left_out)

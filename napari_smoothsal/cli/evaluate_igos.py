@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_smoothsal.cli.app import complain
+from napari_smoothsal.cli.chosen_model import ChosenModel, model_flags
 from napari_smoothsal.cli.evaluate_options import (
     OUT,
     Data,
@@ -42,7 +43,7 @@ _LISTED = 20
 class IgosChoice(NamedTuple):
     """Which model and images."""
 
-    model: str
+    model: ChosenModel
     data: Path
     labels: Path | None
     renamed: tuple[str, ...]
@@ -50,6 +51,7 @@ class IgosChoice(NamedTuple):
     resize: int | None
 
 
+@model_flags()
 def evaluate_igos(
     table: Annotated[
         str,
@@ -83,7 +85,6 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
     from napari_smoothsal.evaluation.igos_summary import igos_table
     from napari_smoothsal.evaluation.igos_tables import TABLES
     from napari_smoothsal.evaluation.some_tiles import drawn
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.render.igos_report import IgosReport
     from napari_smoothsal.render.tables import frame_table
     from napari_smoothsal.render.words import RESEARCH_ONLY
@@ -96,7 +97,7 @@ def _evaluated(name: str, choice: IgosChoice, count: int, out: Path, given: dict
         )
     settings, compute = _settings(table, given), settings_from(Compute, given)
     table.checked(settings.options)
-    model = load_model(choice.model)
+    model = choice.model.load()
     if settings.layer is not None:
         model.layer(settings.layer)
     tiles, labels = _tiles(model, choice)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_smoothsal.cli.app import DONE, complain
-from napari_smoothsal.cli.evaluate_options import OUT, ModelName, Mpp, Out, Store, Surrogate
+from napari_smoothsal.cli.chosen_model import ChosenModel, model_flags
+from napari_smoothsal.cli.evaluate_options import OUT, Mpp, OptionalModel, Out, Store, Surrogate
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
 from napari_smoothsal.cli.run import failures
 from napari_smoothsal.cli.specs import explained, run_settings, specs_from
@@ -31,6 +32,7 @@ class Classes(NamedTuple):
     other_classes: tuple[str, ...]
 
 
+@model_flags(MODEL, optional=True)
 def evaluate_localisation(
     store: Store | None = None,
     nuclei: Annotated[
@@ -63,7 +65,7 @@ def evaluate_localisation(
     slide: Annotated[
         Path | None, typer.Option(help="Slide to explain. Unset: the shipped sample slide.")
     ] = None,
-    model: ModelName | None = None,
+    model: OptionalModel = None,
     surrogate: Surrogate | None = None,
     mpp: Mpp | None = None,
     region: Annotated[
@@ -73,7 +75,7 @@ def evaluate_localisation(
     given: dict[str, Any],
 ) -> None:
     """Measure, print and write."""
-    computing = {"slide": slide, "model": model, "surrogate": surrogate, "mpp": mpp}
+    computing: dict[str, Any] = {"slide": slide, "model": model, "surrogate": surrogate, "mpp": mpp}
     computing |= {"region": region, **given}
     computing["blur_control"] = blur_control or None
     chosen = [name for name, value in computing.items() if value is not None]
@@ -100,9 +102,8 @@ def evaluate_localisation(
                 "MODEL` lists them)"
             )
         specs = [*specs_from(given), *(_controls(given) if blur_control else [])]
-        run = _computed(
-            slide, model or MODEL, surrogate, mpp, region, given, specs, out, outlines, classes
-        )
+        model = model or ChosenModel(MODEL)
+        run = _computed(slide, model, surrogate, mpp, region, given, specs, out, outlines, classes)
     if outlines is None:
         outlines = _sample_outlines(run.provenance["slide"]["fingerprint"])
     frame = localised(run, outlines, rim_um=rim_um, **classes._asdict())
@@ -116,7 +117,7 @@ def evaluate_localisation(
 
 def _computed(
     slide: Path | None,
-    model: str,
+    model: ChosenModel,
     surrogate: Path | None,
     mpp: float | None,
     region: str | None,
@@ -128,12 +129,12 @@ def _computed(
 ) -> Run:
     settings = run_settings(given, region)
     from napari_smoothsal.evaluation.nuclei import nuclei_of
-    from napari_smoothsal.models import load_model, resolve_target
+    from napari_smoothsal.models import resolve_target
     from napari_smoothsal.runs.layout import SUFFIX
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.sample import sample_slide_path
 
-    loaded = load_model(model, surrogate)
+    loaded = model.load(surrogate)
     with sample_slide_path() as sample, open_slide(slide or sample, mpp=mpp) as opened:
         # All that can be wrong with the outlines is said before the maps are computed.
         if outlines is None:

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
+from napari_smoothsal.cli.chosen_model import SOURCES, ChosenModel
 from napari_smoothsal.core.errors import SettingError
 
 Store = Annotated[
     Path,
     typer.Argument(help="A store with maps. Without one, --layer computes it into --out."),
 ]
-ModelName = Annotated[
-    str, typer.Option(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
-]
+ModelName = Annotated[ChosenModel, typer.Option(help=SOURCES)]
+OptionalModel = Annotated[ChosenModel | None, typer.Option(help=SOURCES)]
 Surrogate = Annotated[
     Path, typer.Option(help="Surrogate of the model. Unset: the one beside the model.")
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from napari_smoothsal.cli.chosen_model import ChosenModel, model_flags
 from napari_smoothsal.cli.evaluate_options import (
     OUT,
     Data,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 class PaperChoice(NamedTuple):
     """Which model, which images, where to."""
 
-    model: str
+    model: ChosenModel
     surrogate: Path | None
     data: Path
     labels: Path | None
@@ -54,6 +55,7 @@ class PaperChoice(NamedTuple):
     resize: int | None = None
 
 
+@model_flags()
 def evaluate_paper(
     model: ModelName,
     data: Data,
@@ -115,7 +117,6 @@ def _evaluated(choice: PaperChoice, given: dict[str, Any]) -> None:
     from napari_smoothsal.evaluation.faithfulness import faithfulness
     from napari_smoothsal.evaluation.panels import panels
     from napari_smoothsal.evaluation.some_tiles import drawn
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.render.paper_report import REPORT, Faithfulness, PaperReport
     from napari_smoothsal.render.tables import frame_table
 
@@ -128,7 +129,7 @@ def _evaluated(choice: PaperChoice, given: dict[str, Any]) -> None:
         )
     for name in (how.deletion, how.insertion):
         BASELINES[name]  # one that does not exist is told now, not after the tables
-    model = load_model(choice.model, choice.surrogate)
+    model = choice.model.load(choice.surrogate)
     wanted = _wanted(model, fields_of(SaliencySpec, given))
     evaluated = evaluated_tiles(model, choice, settings_from(Tiling, given).tile_px)
     tiles = evaluated.explained

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import complain
+from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import (
     OF_MAPS,
     OUT,
@@ -28,6 +29,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec
 ORDERS = ("cascading", "independent")
 
 
+@model_flags()
 def evaluate_sanity(
     model: ModelName,
     data: Data | None = None,
@@ -57,11 +59,10 @@ def evaluate_sanity(
 
     from napari_smoothsal.cli.checked_tiles import checked_specs, checked_tiles
     from napari_smoothsal.evaluation.sanity import sanity
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.render.sanity_report import write_sanity
     from napari_smoothsal.render.tables import frame_table
 
-    loaded = load_model(model, surrogate)
+    loaded = model.load(surrogate)
     specs, left_out = checked_specs(loaded, given, compute)
     chosen = checked_tiles(loaded, data, mpp, resize, tiles, int(given.get("seed", 0)))
     with Progress(console=Console(stderr=True)) as bar:

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from napari_smoothsal.cli.app import command
+from napari_smoothsal.cli.chosen_model import SOURCES, ChosenModel, model_flags
 
 
 @command("layers", after="nothing was changed")
+@model_flags()
 def layers(
-    model: Annotated[
-        str, typer.Argument(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
-    ],
+    model: Annotated[ChosenModel, typer.Argument(help=SOURCES)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List a model's layers with channels, stride, centre and what there is to denoise."""
@@ -23,9 +23,7 @@ def layers(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from napari_smoothsal.models import load_model
-
-    loaded = load_model(model)
+    loaded = model.load()
     found = loaded.layers()
     if as_json:
         typer.echo(json.dumps([asdict(info) for info in found], indent=2))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import DONE, NOTHING_STARTED, SOME_FAILED, command, complain
+from napari_smoothsal.cli.chosen_model import model_flags
+from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import fields_of, settings_flags
 from napari_smoothsal.cli.specs import COMBINED, at_first_layer, explained, run_settings, specs_from
 from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE
@@ -24,13 +26,12 @@ PICTURES = (".png", ".pdf", ".svg")
 
 @command("run")
 @settings_flags(SaliencySpec, Tiling, Compute, repeated=COMBINED)
+@model_flags("demo-classifier")
 def run(
     slides: Annotated[
         list[Path], typer.Argument(help="Slide files, a DICOM folder, or a folder of slides.")
     ],
-    model: Annotated[
-        str, typer.Option(help="A built-in name, a model folder, or torchvision:NAME:FILE.")
-    ] = "demo-classifier",
+    model: ModelName,
     surrogate: Annotated[
         Path | None,
         typer.Option(
@@ -81,14 +82,13 @@ def run(
         _check_picture(picture, slides, predict_only)
     specs = [] if predict_only else specs_from(given)
     settings = run_settings(given, region)
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.render.figure import run_figure
     from napari_smoothsal.runs import explain_slides
     from napari_smoothsal.runs.layout import SUFFIX
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.find import slides_among
 
-    loaded = load_model(model, surrogate, calibration)
+    loaded = model.load(surrogate, calibration)
     if specs and "layer" not in given:
         specs = at_first_layer(specs, loaded)
     if loaded.calibrations:

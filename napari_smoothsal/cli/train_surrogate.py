@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import DONE, command
+from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import image_scale
@@ -28,6 +29,7 @@ _PREDICTED_AT_ONCE = 16
 
 @command("train-surrogate")
 @settings_flags(SurrogateTraining, Compute)
+@model_flags()
 def train_surrogate(
     model: ModelName,
     data: Annotated[
@@ -76,11 +78,10 @@ def train_surrogate(
     from napari_smoothsal.attribution.device import resolve_device
     from napari_smoothsal.denoise import surrogate_training
     from napari_smoothsal.evaluation.surrogate_effect import surrogate_effect
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.models.surrogate import save_surrogate
     from napari_smoothsal.render.tables import frame_table
 
-    loaded = load_model(model)
+    loaded = model.load()
     with contextlib.ExitStack() as stack:
         source = _source(loaded, data, slide or [], mpp, resize, stack)
         typer.echo(f"{len(source)} tiles; predicting them, so that batches hold as many of each")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_smoothsal.cli.app import command
+from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import ModelName, Resize, Surrogate
 from napari_smoothsal.cli.flags import settings_flags, settings_from
 from napari_smoothsal.cli.specs import at_first_layer, image_scale, region_from, spec_from
@@ -27,6 +28,7 @@ LEAST_TISSUE = 0.1
 
 @command("trust", after="nothing was written")
 @settings_flags(SaliencySpec, Compute, Perturbation, TrustCheck)
+@model_flags("demo-classifier")
 def trust(
     source: Annotated[
         Path,
@@ -35,7 +37,7 @@ def trust(
             "where it is not as the model takes it."
         ),
     ],
-    model: ModelName = "demo-classifier",
+    model: ModelName,
     surrogate: Surrogate | None = None,
     at: Annotated[
         str | None, typer.Option(help="X,Y of the tile's middle, in level-0 px of the slide.")
@@ -84,10 +86,9 @@ def trust(
     from rich.progress import Progress
 
     from napari_smoothsal.evaluation.trust import trust_card
-    from napari_smoothsal.models import load_model
     from napari_smoothsal.render.trust_figure import write_trust
 
-    loaded = load_model(model, surrogate)
+    loaded = model.load(surrogate)
     if "layer" not in given:
         (spec,) = at_first_layer([spec], loaded)
     caveats: list[str] = []
