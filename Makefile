@@ -9,10 +9,11 @@ WORKERS ?= 2
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/.installed: setup.cfg pyproject.toml tests/oracles.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	$(if $(findstring test,$(EXTRAS)),$(BIN)/python -m pip install --quiet --no-deps --requirement tests/oracles.txt)
 	touch $@
 
 demo: setup

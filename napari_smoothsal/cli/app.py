@@ -30,7 +30,7 @@ RESUMABLE = "run the same command again to go on where it stopped"
 
 
 def command(
-    name: str, *, after: str = RESUMABLE
+    name: str, *, after: str = RESUMABLE, of: typer.Typer = app
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a sub-command whose errors become one line and an exit code.
 
@@ -40,6 +40,8 @@ def command(
         Of the command.
     after
         What to say when it was interrupted.
+    of
+        A group of commands; else the main one.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +61,7 @@ def command(
                 complain("interrupted", after)
                 raise typer.Exit(INTERRUPTED) from error
 
-        return app.command(name)(reported)
+        return of.command(name)(reported)
 
     return register
 
@@ -84,6 +86,7 @@ def registered() -> typer.Typer:
     """The command with all its sub-commands."""
     from napari_smoothsal.cli import (  # noqa: F401 - they register
         calibrate,
+        card,
         demo,
         evaluate,
         info,

@@ -47,7 +47,7 @@ def model_scale(slide: Slide, model_mpp: float | None, upsample: bool = False) -
     if model_mpp is None:
         raise MissingResolutionError(
             "the model's card gives no input_mpp, so nobody knows at which magnification it "
-            "looks at a slide; set input_mpp in the card"
+            "looks at a slide; set input_mpp in the card, or give --card input_mpp=..."
         )
     coarser = max(slide_mpp) / model_mpp
     if coarser > COARSEST and not upsample:

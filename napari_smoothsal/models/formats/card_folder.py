@@ -31,7 +31,9 @@ class CardFolder(Format):
 
     def described(self, folder: Path) -> Description:
         """As described by `Format.described`; the weights must be those that the card names."""
-        card = ModelCard(**settings_in(folder, CARD))
+        fields = settings_in(folder, CARD)
+        fields.pop("$schema", None)  # by which editors find what a card may say
+        card = ModelCard(**fields)
         weights = weights_in(folder, _WEIGHTS, f"model {card.name!r}")
         if card.weights_sha256 is not None:
             found = sha256_of(weights)
