@@ -29,7 +29,8 @@ from napari_smoothsal.models.weights.pickle_calls import (
 MOST_PICKLE_BYTES = 16 << 20
 """A thousand tensors with the state of their optimizer take less than 1 MiB."""
 
-_MOST_INSTRUCTIONS = 1_000_000
+_MOST_INSTRUCTIONS = 500_000
+"""A tensor takes thirty. Each instruction makes an object of a hundred bytes or less."""
 _MOST_NESTED = 64
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}

@@ -51,7 +51,7 @@ def inspect_zip(handle: IO[bytes], name: str, size: int) -> PickleInspector:
     def claimed(key: str, numel: int, itemsize: int) -> None:
         record = records.get(f"data/{key}")
         if record is None or record.file_size != numel * itemsize:
-            held = "no" if record is None else record.file_size
+            held = "no such record" if record is None else record.file_size
             raise ModelError(
                 f"the storage {key[:40]!r} should have {numel * itemsize} bytes, the file holds "
                 f"{held}"
