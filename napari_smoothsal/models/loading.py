@@ -12,6 +12,7 @@ from napari_smoothsal.models.folder import WEIGHTS, load_folder
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
 from napari_smoothsal.models.surrogate import load_surrogate
+from napari_smoothsal.models.torchscript import load_torchscript_beside_card
 from napari_smoothsal.models.torchvision_file import PREFIX, load_torchvision
 
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
@@ -27,6 +28,8 @@ def load_model(
     source: str | Path,
     surrogate: str | Path | None = None,
     calibration: str | Path | None = None,
+    *,
+    torchscript: bool = False,
 ) -> Model:
     """Load a model by its built-in name or from a folder.
 
@@ -42,6 +45,10 @@ def load_model(
     calibration
         ``calibration.json`` of this model, or the folder that holds it; None: the one beside the
         model, where there is one; it is left out with a warning if it is of other weights.
+    torchscript
+        ``source`` is a TorchScript file with ``card.json`` beside it, or a folder that holds
+        ``torchscript_model.pt`` and it. It is a program, and run as one; it has predictions and
+        nothing to explain. Surrogate and calibration have no use beside it.
 
     Raises
     ------
@@ -53,6 +60,13 @@ def load_model(
     UnknownNameError
         If it is neither a built-in name nor a folder.
     """
+    if torchscript:
+        if surrogate is not None or calibration is not None:
+            raise ModelError(
+                "torchscript=True loads a model for predictions only, so that a surrogate or a "
+                "calibration has no use beside it; leave it away"
+            )
+        return load_torchscript_beside_card(Path(source))
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
             return _with_companions(load_folder(folder), folder, surrogate, calibration)
@@ -69,7 +83,9 @@ def load_model(
     if path.suffix.lower() in _PICKLES:
         raise UnsafeModelError(
             f"{path.name!r} is a pickle, which can run code when it is read. Convert its state "
-            f"dict to {WEIGHTS} (safetensors.torch.save_file) and put a card.json beside it"
+            f"dict to {WEIGHTS} (safetensors.torch.save_file) and put a card.json beside it; "
+            "if it is TorchScript, torchscript=True (smoothsal run --predict-only --torchscript) "
+            "runs it for predictions alone"
         )
     if path.exists():
         raise ModelError(

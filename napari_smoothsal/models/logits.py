@@ -33,6 +33,9 @@ _COMMON_UNIT = 64
 """A multiple of the coarsest stride of the usual encoders."""
 
 
+_SATURATED = 0.99
+
+
 @dataclass(frozen=True)
 class Logits:
     """A network that returns logits, and what was done to it for that.
@@ -100,7 +103,7 @@ def _probed(module: nn.Module, card: ModelCard) -> Logits:
     without = None
     if head is not None:
         without = returning_logits(module, place, head)
-        logits = without(images)
+        logits = without(images.clone())
         if not is_made_of(raw, logits, head.name):
             head, without = None, None
         elif kind_of(logits) == "softmax":
@@ -133,7 +136,8 @@ def first_pass(module: nn.Module, card: ModelCard) -> tuple[Watching, Any, torch
         images = like_parameters(noise_tiles(len(card.mean), side), module)
         watching = Watching()
         try:
-            return watching, watching.run(module, images), images
+            # A copy: some networks write into what they are given.
+            return watching, watching.run(module, images.clone()), images
         except Exception as error:  # a network may assert or index whatever it likes
             wants, got = watching.channels or (0, 0)
             if wants != got == len(card.mean):
@@ -167,24 +171,42 @@ def _check_kind(
     kind = kind_of(raw)
     if kind == "softmax":
         raise _probabilities(card)
-    if kind == "sigmoid" and stays_within(module, card, place, side):
-        warnings.warn(
-            f"model {card.name!r}: its outputs lie between 0 and 1 on all probe tiles, the "
-            "strangest included, so they may be probabilities where logits are expected; no "
-            "sigmoid was found at its end. If they are, wrap the module in one whose forward "
-            "returns logits, e.g. torch.logit(network(images))",
-            stacklevel=2,
-        )
+    if kind != "sigmoid" or not stays_within(
+        module, card, place, side, 0.0 if len(card.class_names) == 1 else _SATURATED
+    ):
+        # Several logits that do not saturate may lie there by chance, of an untrained network.
+        return
+    warnings.warn(
+        f"model {card.name!r}: its outputs lie between 0 and 1 on all probe tiles, the strangest "
+        "included, so they may be probabilities where logits are expected; no sigmoid was found "
+        "at its end. If they are, wrap the module in one whose forward returns logits, e.g. "
+        "torch.logit(network(images))",
+        stacklevel=2,
+    )
 
 
 @torch.no_grad()
-def stays_within(module: nn.Module, card: ModelCard, place: Place, side: int) -> bool:
-    """Whether outputs that lay between 0 and 1 also do so for tiles of extreme values."""
+def stays_within(
+    module: nn.Module, card: ModelCard, place: Place, side: int, least_span: float = 0.0
+) -> bool:
+    """Whether outputs that lay between 0 and 1 also do so for tiles of extreme values.
+
+    Parameters
+    ----------
+    module, card, place
+        The network, and where its outputs are.
+    side
+        Of a tile.
+    least_span
+        How far apart the least and the largest have to be, too.
+    """
     try:
         outputs = place.of(module(like_parameters(flat_tiles(len(card.mean), side), module)))
     except Exception:  # noqa: BLE001 - it takes no five tiles, as it took two
         return False
-    return kind_of(outputs) in ("sigmoid", "softmax")
+    return kind_of(outputs) in ("sigmoid", "softmax") and bool(
+        outputs.amax() - outputs.amin() >= least_span
+    )
 
 
 def _probabilities(card: ModelCard, where: str = "") -> ModelError:

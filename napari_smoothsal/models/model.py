@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -106,6 +107,20 @@ class Model:
     @cached_property
     def _logits(self) -> Logits:
         return logits_of(self._given, self.card)
+
+    def with_network(self, module: nn.Module, surrogate: Surrogate | None) -> Model:
+        """This model with a changed copy of its `module`, whose output is read as before.
+
+        Parameters
+        ----------
+        module
+            Of the same layers; nothing is looked for at its end anew.
+        surrogate
+            In place of this model's.
+        """
+        other = Model(module, self.card, surrogate, self.normal_tissue)
+        other._logits = replace(self._logits, module=module)
+        return other
 
     @property
     def removed_head(self) -> str | None:

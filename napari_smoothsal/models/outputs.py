@@ -64,10 +64,17 @@ def place_of(output: Any, card: ModelCard) -> Place:
     Raises
     ------
     ModelError
-        If there are several outputs and none is called the main one, or there is no tensor.
+        If there are several outputs and none is called the main one, there is no tensor, or it
+        holds class numbers.
     """
     key = None if isinstance(output, torch.Tensor) else _key(output, card.name)
     logits = Place(key).of(output)
+    if not logits.is_floating_point():
+        raise ModelError(
+            f"model {card.name!r} returns {logits.dtype} of shape {tuple(logits.shape)}: classes "
+            "that are decided already, which have no gradient; take the argmax or threshold off "
+            "its end, so that its forward returns logits"
+        )
     dense = card.kind == "segmentation"
     one_class = dense and len(card.class_names) == 1 and logits.ndim in (2, 3)
     return Place(key, one_class)
@@ -75,21 +82,21 @@ def place_of(output: Any, card: ModelCard) -> Place:
 
 def _key(output: Any, name: str) -> str | int:
     parts = {k: v for k, v in _parts(output).items() if v is not None}
-    main: list[str | int] = [key for key in MAIN if isinstance(parts.get(key), torch.Tensor)]
+    tensors: list[str | int] = [k for k, v in parts.items() if isinstance(v, torch.Tensor)]
+    main = [key for key in tensors if key in MAIN]
     if len(main) == 1:
         return main[0]
-    if len(parts) == 1 and isinstance(next(iter(parts.values())), torch.Tensor):
-        return next(iter(parts))
+    if len(parts) == len(tensors) == 1:
+        return tensors[0]
     if not parts:
         raise ModelError(
             f"model {name!r} returns {type(output).__name__}, which holds no tensor; {_WRAP} "
             "returns the logits"
         )
     found = ", ".join(f"{key!r} {_shape(value)}" for key, value in parts.items())
-    first = repr(next(iter(parts)))
     raise ModelError(
-        f"model {name!r} returns {len(parts)} outputs ({found}), and maps explain one; {_WRAP} "
-        f"returns the logits alone, e.g. return network(images)[{first}]"
+        f"model {name!r} returns {type(output).__name__} of {found}, and maps explain one tensor "
+        f"of logits; {_WRAP} returns it alone, e.g. network(images)[{next(iter(parts))!r}]"
     )
 
 
