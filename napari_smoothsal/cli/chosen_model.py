@@ -63,7 +63,13 @@ class ChosenModel:
         """As it was typed."""
         return self.source or self.factory or ""
 
-    def load(self, surrogate: Path | None = None, calibration: Path | None = None) -> Model:
+    def load(
+        self,
+        surrogate: Path | None = None,
+        calibration: Path | None = None,
+        *,
+        torchscript: bool = False,
+    ) -> Model:
         """Load it, or have it made; see `load_model`."""
         from napari_smoothsal.models import load_model
         from napari_smoothsal.models.calibration_file import load_calibrations
@@ -71,7 +77,11 @@ class ChosenModel:
 
         if self.factory is None:
             assert self.source is not None
-            return load_model(self.source, surrogate, calibration, card=self.card)
+            return load_model(
+                self.source, surrogate, calibration, card=self.card, torchscript=torchscript
+            )
+        if torchscript:
+            raise SettingError("--torchscript is of a file; --factory makes the model itself")
         model = _made(self.factory, self.card)
         if surrogate is not None:
             model.surrogate = load_surrogate(surrogate, model)

@@ -32,6 +32,8 @@ def layers(
     typer.echo(f"{card.name}: {card.kind}, classes {', '.join(card.class_names)}")
     if card.intended_use:
         typer.echo(card.intended_use)
+    for said in loaded.adaptations:
+        typer.echo(said)
     widest = max(len(info.name) for info in found)
     # Names are there to be copied, so that they keep their width in narrow terminals, too.
     name = Column("layer", no_wrap=True, min_width=widest)

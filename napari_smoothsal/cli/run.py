@@ -65,6 +65,14 @@ def run(
     predict_only: Annotated[
         bool, typer.Option("--predict-only", help="Predictions only, no maps.")
     ] = False,
+    torchscript: Annotated[
+        bool,
+        typer.Option(
+            "--torchscript",
+            help="--model is TorchScript: a program, which is run. It has no layers to explain, so "
+            "that --predict-only is needed.",
+        ),
+    ] = False,
     *,
     given: dict[str, Any],
 ) -> None:
@@ -78,6 +86,11 @@ def run(
             f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
             "leave one of the two away"
         )
+    if torchscript and not predict_only:
+        raise SettingError(
+            "--torchscript needs --predict-only: hidden layers of TorchScript cannot be reached. "
+            "For maps build the eager network and load its weights"
+        )
     if picture is not None:
         _check_picture(picture, slides, predict_only)
     specs = [] if predict_only else specs_from(given)
@@ -88,7 +101,9 @@ def run(
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.find import slides_among
 
-    loaded = model.load(surrogate, calibration)
+    loaded = model.load(surrogate, calibration, torchscript=torchscript)
+    for said in loaded.adaptations if torchscript else ():
+        typer.echo(f"model: {said}", err=True)
     if specs and "layer" not in given:
         specs = at_first_layer(specs, loaded)
     if loaded.calibrations:

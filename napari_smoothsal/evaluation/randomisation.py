@@ -50,7 +50,7 @@ def randomised(
     for part in parts:
         draw(module.get_submodule(part), _seed(how.seed, part), how.statistics == "reset")
     surrogate = None if model.surrogate is None else _surrogate(model.surrogate, parts, how.seed)
-    forgotten = Model(module, model.card, surrogate, model.normal_tissue)
+    forgotten = model.with_network(module, surrogate)
     if how.statistics == "refitted":
         _refit(forgotten, parts, images)
     return forgotten

@@ -52,7 +52,7 @@ def surrogate_effect(
     layers = [n for n in main_layers(list(there.values())) if there[n].strided_convs_above]
     rows = []
     for called, surrogate in {"original": None, **surrogates}.items():
-        changed = Model(model.module, model.card, surrogate)
+        changed = model.with_network(model.module, surrogate)
         parts = [
             _part(changed, layers[-_LAYERS:], images[start : start + _AT_ONCE], start, compute)
             for start in range(0, len(images), _AT_ONCE)

@@ -12,10 +12,13 @@ from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models import surrogate as surrogates
 from napari_smoothsal.models.calibration_file import calibrations_beside, load_calibrations
 from napari_smoothsal.models.formats import format_of
+from napari_smoothsal.models.formats.base import TORCHSCRIPT
+from napari_smoothsal.models.formats.card_folder import check_hash
 from napari_smoothsal.models.libraries import LIBRARIES, NamedWeights, network_of
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
 from napari_smoothsal.models.surrogate import load_surrogate
+from napari_smoothsal.models.torchscript import load_torchscript
 from napari_smoothsal.models.weights import read_weights
 
 
@@ -31,6 +34,7 @@ def load_model(
     calibration: str | Path | None = None,
     *,
     card: Mapping[str, Any] | None = None,
+    torchscript: bool = False,
 ) -> Model:
     """Load a model by its built-in name, from a folder, or from a file of weights.
 
@@ -50,6 +54,10 @@ def load_model(
         model, where there is one; it is left out with a warning if it is of other weights.
     card
         Fields of the card that go before what the source says, such as ``{"input_mpp": 0.5}``.
+    torchscript
+        ``source`` is a folder with ``torchscript_model.pt``, or a TorchScript file in a folder
+        that says what it is. It is a program, and run as one; it has predictions and nothing to
+        explain. Surrogate and calibration have no use beside it.
 
     Raises
     ------
@@ -62,6 +70,13 @@ def load_model(
     UnknownNameError
         If it is neither a built-in name nor a folder, or a library has no such network.
     """
+    if torchscript:
+        if surrogate is not None or calibration is not None:
+            raise ModelError(
+                "torchscript=True loads a model for predictions only, so that a surrogate or a "
+                "calibration has no use beside it; leave it away"
+            )
+        return _scripted(Path(source), card)
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
             return _from_folder(folder, surrogate, calibration, card)
@@ -90,9 +105,9 @@ def _from_folder(
     calibration: str | Path | None,
     fields: Mapping[str, Any] | None,
 ) -> Model:
-    found = format_of(folder).described(folder)
-    card = _changed(found.card, fields)
-    model = Model(network_of(card, read_weights(found.weights)), card)
+    kind = format_of(folder)
+    card = _changed(kind.card(folder), fields)
+    model = Model(network_of(card, read_weights(kind.weights(folder, card))), card)
     model.normal_tissue = load_normal_tissue(folder, card)
     if surrogate is not None:
         model.surrogate = load_surrogate(Path(surrogate), model)
@@ -118,6 +133,13 @@ def _from_file(library: str, rest: str, fields: Mapping[str, Any] | None) -> Mod
     content = read_weights(file)
     card = _changed(LIBRARIES[library].described(NamedWeights(name, content, file)), fields)
     return Model(network_of(card, content), card)
+
+
+def _scripted(path: Path, fields: Mapping[str, Any] | None) -> Model:
+    file = path / TORCHSCRIPT if path.is_dir() else path
+    card = _changed(format_of(file.parent).card(file.parent), fields)
+    check_hash(file, card)
+    return load_torchscript(file, card)
 
 
 def _changed(card: ModelCard, fields: Mapping[str, Any] | None) -> ModelCard:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -18,8 +20,10 @@ from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.models.fitting import fitting_size, kept_pixels
 from napari_smoothsal.models.halo import energy_radius
 from napari_smoothsal.models.layers import LayerInfo, layers_of
+from napari_smoothsal.models.logits import Logits, logits_of
 from napari_smoothsal.models.reach import Reach
 from napari_smoothsal.models.readout import Readout
+from napari_smoothsal.models.scripted import ScriptedNetwork, trace_of_outputs
 from napari_smoothsal.models.surrogate import Surrogate
 from napari_smoothsal.models.tracing import Trace, trace
 
@@ -45,7 +49,8 @@ class Model:
     module
         Any eager ``torch.nn.Module`` that takes normalised images (B, C, H, W) and returns
         logits: (B, classes), or (B, classes, H, W) for segmentation; one column for a
-        single-logit model. It is never changed: explaining works on a copy.
+        single-logit model. A softmax or sigmoid at its end is left out; see `logits_of`. It is
+        never changed: explaining works on a copy.
     card
         What the network is; see `ModelCard`.
     surrogate
@@ -59,7 +64,8 @@ class Model:
     Raises
     ------
     ModelError
-        Where the module is scripted: hidden layers of TorchScript cannot be reached.
+        Where the module, or a part of it, is scripted: hidden layers of TorchScript cannot be
+        reached. `load_torchscript` loads it for predictions alone.
     """
 
     def __init__(
@@ -70,12 +76,10 @@ class Model:
         normal_tissue: NDArray[np.uint8] | None = None,
         calibrations: tuple[Calibration, ...] = (),
     ) -> None:
-        if isinstance(module, torch.jit.ScriptModule):
-            raise ModelError(
-                f"model {card.name!r} is TorchScript, whose hidden layers cannot be reached; "
-                "build the eager network and load its weights instead"
-            )
-        self.module = module
+        scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+        if scripted and not isinstance(module, ScriptedNetwork):
+            raise ModelError(_of_torchscript(card.name))
+        self._given = module
         self.card = card
         self.surrogate = surrogate
         self.normal_tissue = normal_tissue
@@ -84,7 +88,54 @@ class Model:
         self._radii: dict[int, int] = {}
 
     def __repr__(self) -> str:
-        return f"Model({self.card.name!r}, {type(self.module).__name__})"
+        return f"Model({self.card.name!r}, {type(self._given).__name__})"
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, returning logits: the one that was given where it does so by itself.
+
+        Else one of the same children, parameters and names, without the head; found by a pass or
+        two over probe tiles when it is first asked for.
+
+        Raises
+        ------
+        ModelError
+            If no logits can be had of it; see `logits_of`.
+        """
+        return self._logits.module
+
+    @cached_property
+    def _logits(self) -> Logits:
+        return logits_of(self._given, self.card)
+
+    def with_network(self, module: nn.Module, surrogate: Surrogate | None) -> Model:
+        """This model with a changed copy of its `module`, whose output is read as before.
+
+        Parameters
+        ----------
+        module
+            Of the same layers; nothing is looked for at its end anew.
+        surrogate
+            In place of this model's.
+        """
+        other = Model(module, self.card, surrogate, self.normal_tissue)
+        other._logits = replace(self._logits, module=module)
+        return other
+
+    @property
+    def removed_head(self) -> str | None:
+        """Function that was taken off the network's end to have logits, e.g. ``"softmax"``."""
+        return self._logits.removed
+
+    @property
+    def adaptations(self) -> tuple[str, ...]:
+        """What was done to the network's outputs, or found of them, in words."""
+        return self._logits.said
+
+    @property
+    def predicts_only(self) -> bool:
+        """Whether it is TorchScript, which has predictions and no layers to explain."""
+        return isinstance(self._given, ScriptedNetwork)
 
     @cached_property
     def readout(self) -> Readout:
@@ -100,6 +151,9 @@ class Model:
         """
         if not self.readout.dense:
             return 1
+        if self.predicts_only:
+            # Its strides cannot be seen; what it takes is made of this, and usually enough.
+            return math.gcd(self.card.input_size, _COMMON_UNIT)
         # Large enough for a bottleneck of several pixels: a map of one has no stride.
         size = max(self.card.input_size, 2 * _COMMON_UNIT)
         try:
@@ -184,8 +238,16 @@ class Model:
         return self._radii[side]
 
     def layers(self) -> list[LayerInfo]:
-        """Layers at which a map can be computed: ``input`` first, then in order of execution."""
-        return layers_of(self._trace)
+        """Layers at which a map can be computed: ``input`` first, then in order of execution.
+
+        Raises
+        ------
+        ModelError
+            If it is TorchScript.
+        """
+        if self.predicts_only:
+            raise ModelError(_of_torchscript(self.card.name))
+        return [one for one in layers_of(self._trace) if one.name != self._logits.no_layer]
 
     def layer(self, name: str) -> LayerInfo:
         """One layer by its name.
@@ -200,6 +262,11 @@ class Model:
         layers = {info.name: info for info in self.layers()}
         if name in layers:
             return layers[name]
+        if name == self._logits.no_layer:
+            raise ModelError(
+                f"layer {name!r} of model {self.card.name!r} is the {self.removed_head} at its end,"
+                " which is left out; choose the layer before it"
+            )
         if self._trace.calls[name] > 1:
             raise ModelError(
                 f"layer {name!r} of model {self.card.name!r} runs {self._trace.calls[name]} times "
@@ -289,7 +356,10 @@ class Model:
             image = torch.zeros(
                 1, len(self.card.mean), size, size, device=like.device, dtype=like.dtype
             )
-            self._traces[size] = trace(self.module, image)
+            if isinstance(module := self.module, ScriptedNetwork):
+                self._traces[size] = trace_of_outputs(module, image)
+            else:
+                self._traces[size] = trace(module, image)
         return self._traces[size]
 
     @cached_property
@@ -324,3 +394,12 @@ class Model:
             kept_pixels(shape[0], stride[0], centre[0], tile_px),
             kept_pixels(shape[1], stride[1], centre[1], tile_px),
         )
+
+
+def _of_torchscript(name: str) -> str:
+    return (
+        f"model {name!r} is TorchScript, whose hidden layers cannot be reached; build the eager "
+        "network and load its weights (the state dict of the same training run, or that of the "
+        "program: torch.jit.load(file).state_dict()). For predictions alone: "
+        "load_model(path, torchscript=True), smoothsal run --predict-only --torchscript"
+    )

@@ -203,8 +203,8 @@ class Readout:
             If it has another shape than the card says.
         """
         if isinstance(output, torch.Tensor):
-            if output.ndim == 2 and not self.dense:
-                output = output[:, :, None, None]
+            if not self.dense and tuple(output.shape) in self._flat_shapes(tiles):
+                output = output.reshape(tiles, self._classes, 1, 1)
             shape = tuple(output.shape)
             right = len(shape) == 4 and shape[:2] == (tiles, self._classes)
             if right and (self.dense or shape[2:] == (1, 1)):
@@ -218,6 +218,17 @@ class Readout:
             f"{self._card.kind} into {self._classes} classes, so ({tiles}, "
             f"{self._classes}{per_pixel}) is expected"
         )
+
+    def _flat_shapes(self, tiles: int) -> list[tuple[int, ...]]:
+        """Shapes of one decision per tile: with what `squeeze` takes away of one class or tile."""
+        shapes: list[tuple[int, ...]] = [(tiles, self._classes)]
+        if self._classes == 1:
+            shapes.append((tiles,))
+        if tiles == 1:
+            shapes.append((self._classes,))
+        if self._classes == tiles == 1:
+            shapes.append(())
+        return shapes
 
     def decide(self, output: torch.Tensor) -> Decision:
         """What an output (B, classes, H, W) says of tiles and pixels."""

@@ -47,6 +47,7 @@ def identity(
             "input_mpp": card.input_mpp,
             "mean": list(card.mean),
             "std": list(card.std),
+            **_removed_head(model),
         },
         "surrogate": _surrogate(model, explainer),
         **_normal_tissue(model, explainer),
@@ -69,6 +70,11 @@ def identity(
             "precision": explainer.device.precision,
         },
     }
+
+
+def _removed_head(model: Model) -> dict[str, str]:
+    """What was taken off the network, where something was: older stores say nothing of it."""
+    return {} if model.removed_head is None else {"removed_head": model.removed_head}
 
 
 def _surrogate(model: Model, explainer: Explainer) -> str | None:

@@ -8,7 +8,7 @@ import timm
 import torch
 from command_line import smoothsal
 
-MODULE = '''
+MODULE = """
 import torch
 import napari_smoothsal as ss
 
@@ -31,7 +31,7 @@ def broken():
 number = 3
 def a_number():
     return number
-'''
+"""
 
 
 @pytest.fixture

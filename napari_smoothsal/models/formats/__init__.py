@@ -6,14 +6,14 @@ from pathlib import Path
 
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.core.registry import Registry
-from napari_smoothsal.models.formats.base import Description, Format
+from napari_smoothsal.models.formats.base import Format
 from napari_smoothsal.models.formats.card_folder import CardFolder
 from napari_smoothsal.models.formats.hub_folder import HubFolder
 from napari_smoothsal.models.formats.monai_bundle import MonaiBundle
 from napari_smoothsal.models.formats.smp_folder import SmpFolder
 from napari_smoothsal.models.formats.wsinfer_folder import WsinferFolder
 
-__all__ = ["FORMATS", "Description", "Format", "format_of"]
+__all__ = ["FORMATS", "Format", "format_of"]
 
 FORMATS: Registry[Format] = Registry("format of models")
 for _format in (CardFolder, SmpFolder, WsinferFolder, MonaiBundle, HubFolder):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,23 +11,8 @@ from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.card_file import json_object
 
 SAFETENSORS = "model.safetensors"
+TORCHSCRIPT = "torchscript_model.pt"
 MOST_JSON_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a folder says of its model.
-
-    Attributes
-    ----------
-    card
-        Everything but the weights.
-    weights
-        The file that holds them.
-    """
-
-    card: ModelCard
-    weights: Path
 
 
 class Format(ABC):
@@ -41,38 +24,49 @@ class Format(ABC):
         As it is registered.
     says
         What the folder holds, for the message when none is recognised.
+    weight_files
+        Names of the files that may hold its weights; the first that is there does.
     """
 
     name: ClassVar[str]
     says: ClassVar[str]
+    weight_files: ClassVar[tuple[str, ...]] = (SAFETENSORS, "pytorch_model.bin")
 
     @abstractmethod
     def recognises(self, folder: Path) -> bool:
         """Whether a folder is of this kind, by its files."""
 
     @abstractmethod
-    def described(self, folder: Path) -> Description:
-        """Read what the folder says; nothing in it is run.
+    def card(self, folder: Path) -> ModelCard:
+        """What the folder says of its model, whatever its weights are; nothing in it is run.
 
         Raises
         ------
         ModelError
-            If it is incomplete, or contradicts itself.
+            If it says too little, or contradicts itself.
         """
 
+    def weights(self, folder: Path, card: ModelCard) -> Path:
+        """The file that holds the weights.
 
-def weights_in(folder: Path, names: Sequence[str], whose: str) -> Path:
-    """The first of the files that is there.
-
-    Raises
-    ------
-    ModelError
-        If none is.
-    """
-    found = next((folder / name for name in names if (folder / name).is_file()), None)
-    if found is None:
-        raise ModelError(f"{whose}: weights are missing; put {' or '.join(names)} into its folder")
-    return found
+        Raises
+        ------
+        ModelError
+            If there is none that can be read, or it is not the one that the card describes.
+        """
+        for name in self.weight_files:
+            if (folder / name).is_file():
+                return folder / name
+        if (folder / TORCHSCRIPT).is_file():
+            raise ModelError(
+                f"model {card.name!r} has its weights as TorchScript only ({TORCHSCRIPT}), whose "
+                f"hidden layers cannot be reached; put {' or '.join(self.weight_files)} beside "
+                "it. For predictions without maps: smoothsal run --predict-only --torchscript"
+            )
+        raise ModelError(
+            f"model {card.name!r}: weights are missing; put {' or '.join(self.weight_files)} into "
+            "its folder"
+        )
 
 
 def settings_in(folder: Path, file: str = "config.json") -> dict[str, Any]:

@@ -8,11 +8,9 @@ from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.formats.base import (
     SAFETENSORS,
-    Description,
     Format,
     name_of,
     settings_in,
-    weights_in,
 )
 from napari_smoothsal.models.formats.licence import licence_in
 from napari_smoothsal.models.libraries.base import NAMELESS, class_names
@@ -29,8 +27,8 @@ class HubFolder(Format):
         settings = settings_in(folder)
         return "architecture" in settings and ("pretrained_cfg" in settings or "mean" in settings)
 
-    def described(self, folder: Path) -> Description:
-        """As described by `Format.described`.
+    def card(self, folder: Path) -> ModelCard:
+        """As described by `Format.card`.
 
         timm's own transforms crop and scale a picture to the tile's side; a tile is read at that
         side, and only normalised.
@@ -48,7 +46,7 @@ class HubFolder(Format):
         names = class_names(classes, settings.get("label_names") or images.get("label_names") or ())
         arguments = {**settings.get("model_args", {}), "num_classes": classes}
         try:
-            card = ModelCard(
+            return ModelCard(
                 name=name,
                 kind="classification",
                 class_names=names,
@@ -65,4 +63,3 @@ class HubFolder(Format):
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ModelError(f"model {name!r}: its config.json has no usable {error}") from error
-        return Description(card, weights_in(folder, (SAFETENSORS, "pytorch_model.bin"), name))

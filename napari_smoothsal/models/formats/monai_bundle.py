@@ -9,14 +9,13 @@ from typing import Any
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
-from napari_smoothsal.models.formats.base import Description, Format, settings_in, weights_in
+from napari_smoothsal.models.formats.base import Format, settings_in
 from napari_smoothsal.models.formats.licence import licence_in
 from napari_smoothsal.models.libraries.base import class_names
 from napari_smoothsal.models.libraries.monai_networks import TARGET
 
 _METADATA = "configs/metadata.json"
 _CONFIGS = ("configs/inference.json", "configs/evaluate.json", "configs/train.json")
-_WEIGHTS = ("models/model.pt", "models/model.safetensors")
 _HARMLESS = {
     *("CastToTyped", "CastToType", "EnsureTyped", "EnsureType", "ToTensord", "ToTensor"),
     *("LoadImaged", "LoadImage", "EnsureChannelFirstd", "EnsureChannelFirst"),
@@ -31,13 +30,14 @@ class MonaiBundle(Format):
 
     name = "monai"
     says = "a MONAI bundle's configs/ and models/model.pt"
+    weight_files = ("models/model.pt", "models/model.safetensors")
 
     def recognises(self, folder: Path) -> bool:
         """As described by `Format.recognises`."""
         return (folder / _METADATA).is_file()
 
-    def described(self, folder: Path) -> Description:
-        """As described by `Format.described`; bundles do not say a resolution."""
+    def card(self, folder: Path) -> ModelCard:
+        """As described by `Format.card`; bundles do not say a resolution."""
         metadata = settings_in(folder, _METADATA)
         name = str(metadata.get("name") or folder.name)
         config = next((c for c in (settings_in(folder, f) for f in _CONFIGS) if c), None)
@@ -48,7 +48,7 @@ class MonaiBundle(Format):
         channels, side = _input(metadata, name)
         mean, std = _normalisation(config, channels, name)
         classes = int(arguments.get("num_classes", 1))
-        card = ModelCard(
+        return ModelCard(
             name=name,
             kind="classification",
             class_names=class_names(classes, _classes(metadata)),
@@ -61,7 +61,6 @@ class MonaiBundle(Format):
             intended_use=metadata.get("intended_use"),
             notes="Bundles do not say at which resolution (um per pixel) the model sees a slide.",
         )
-        return Description(card, weights_in(folder, _WEIGHTS, f"bundle {name!r}"))
 
 
 def _resolved(value: Any, config: Mapping[str, Any], name: str, depth: int = 0) -> Any:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_smoothsal.models.formats.base import (
-    SAFETENSORS,
-    Description,
-    Format,
-    name_of,
-    settings_in,
-    weights_in,
-)
+from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.models.formats.base import SAFETENSORS, Format, name_of, settings_in
 from napari_smoothsal.models.formats.licence import licence_in
 from napari_smoothsal.models.libraries.smp_networks import smp_card
 
@@ -28,10 +22,9 @@ class SmpFolder(Format):
         """As described by `Format.recognises`."""
         return _CLASS in settings_in(folder)
 
-    def described(self, folder: Path) -> Description:
-        """As described by `Format.described`."""
-        arguments = {k: v for k, v in settings_in(folder).items() if not k.startswith("_")}
-        decoder = str(settings_in(folder)[_CLASS])
-        card = smp_card(name_of(folder), decoder, arguments)
-        card = card.model_copy(update={"licence": licence_in(folder)})
-        return Description(card, weights_in(folder, (SAFETENSORS, "pytorch_model.bin"), card.name))
+    def card(self, folder: Path) -> ModelCard:
+        """As described by `Format.card`."""
+        settings = settings_in(folder)
+        arguments = {k: v for k, v in settings.items() if not k.startswith("_")}
+        card = smp_card(name_of(folder), str(settings[_CLASS]), arguments)
+        return card.model_copy(update={"licence": licence_in(folder)})

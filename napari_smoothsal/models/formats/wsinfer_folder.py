@@ -12,14 +12,12 @@ from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.models.formats.base import (
     SAFETENSORS,
-    Description,
     Format,
     name_of,
     settings_in,
 )
 from napari_smoothsal.models.formats.licence import licence_in
 
-TORCHSCRIPT = "torchscript_model.pt"
 _NAMES = {"inceptionv4": "inception_v4", "inception_v4nobn": "inception_v4"}
 """Architectures that the zoo calls otherwise than timm."""
 
@@ -47,16 +45,12 @@ class WsinferFolder(Format):
         settings = settings_in(folder)
         return "spec_version" in settings and "patch_size_pixels" in settings
 
-    def described(self, folder: Path) -> Description:
-        """As described by `Format.described`.
+    def card(self, folder: Path) -> ModelCard:
+        """As described by `Format.card`.
 
         WSInfer cuts patches of `patch_size_pixels` and lets Pillow make them the network's side:
         the network then sees ``patch_size_pixels * spacing_um_px / side`` um per pixel.
         """
-        return Description(self.card(folder), self._weights(folder))
-
-    def card(self, folder: Path) -> ModelCard:
-        """What the folder says, whatever its weights are."""
         settings = settings_in(folder)
         known = {k: v for k, v in settings.items() if k in WsinferConfig.model_fields}
         config = WsinferConfig(**known)
@@ -83,22 +77,6 @@ class WsinferFolder(Format):
                 "num_classes": config.num_classes,
             },
             licence=licence_in(folder),
-        )
-
-    def _weights(self, folder: Path) -> Path:
-        for name in (SAFETENSORS, "pytorch_model.bin"):
-            if (folder / name).is_file():
-                return folder / name
-        if (folder / TORCHSCRIPT).is_file():
-            raise ModelError(
-                f"model {name_of(folder)!r} has its weights as TorchScript only ({TORCHSCRIPT}), "
-                "whose hidden layers cannot be reached. Put the zoo's model.safetensors or "
-                "pytorch_model.bin beside it. For predictions without maps: smoothsal run "
-                "--predict-only --torchscript"
-            )
-        raise ModelError(
-            f"model {name_of(folder)!r}: there are no weights; put {SAFETENSORS} or "
-            "pytorch_model.bin into its folder"
         )
 
 
