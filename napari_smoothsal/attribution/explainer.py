@@ -229,12 +229,9 @@ class Explainer:
 
         So many rows a pass holds from now on: tiles, or samples of fewer tiles.
         """
-        pixels = sum(
-            info.channels / (info.stride[0] * info.stride[1]) for info in self.model.layers()
-        )
         per_value = 8 if self.device.precision == "fp64" else 4
         # Forward maps, their gradients, and the running mean beside them.
-        needed = int(3 * per_value * pixels * tile_px * tile_px)
+        needed = int(3 * per_value * self.model.values_per_px * tile_px * tile_px)
         self.rows.limit = self.device.batch_size(self.compute, needed)
         return self.rows.limit
 

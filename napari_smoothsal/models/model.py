@@ -39,6 +39,8 @@ _HALO_STEP_PX = 16
 _PROBE_PX = 256
 _COMMON_UNIT = 64
 """A multiple of the coarsest stride of the usual encoders."""
+_SCRIPTED_VALUES_PER_PX = 600.0
+"""A ResNet-50's; what a program makes cannot be seen."""
 
 
 class Model:
@@ -248,6 +250,13 @@ class Model:
         if self.predicts_only:
             raise ModelError(_of_torchscript(self.card.name))
         return [one for one in layers_of(self._trace) if one.name != self._logits.no_layer]
+
+    @property
+    def values_per_px(self) -> float:
+        """Values of all feature maps for each px of a tile: what a pass needs memory for."""
+        if self.predicts_only:
+            return _SCRIPTED_VALUES_PER_PX
+        return sum(info.channels / (info.stride[0] * info.stride[1]) for info in self.layers())
 
     def layer(self, name: str) -> LayerInfo:
         """One layer by its name.

@@ -16,7 +16,7 @@ OutputKind = Literal["logits", "softmax", "log_softmax", "sigmoid"]
 from logits by a constant. ``sigmoid``: values from 0 to 1, each on its own."""
 
 _CONTRASTS = (1.0, 30.0)
-_LEVELS = (-1000.0, -1.0, 0.0, 1.0, 1000.0)
+_LEVELS = (-1e5, -1.0, 0.0, 1.0, 1e5)
 
 
 def noise_tiles(channels: int, side: int) -> torch.Tensor:

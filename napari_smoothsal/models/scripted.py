@@ -47,6 +47,9 @@ class ScriptedNetwork(nn.Module):
         self, script: torch.jit.ScriptModule, place: Place, kind: OutputKind, sha256: str
     ) -> None:
         super().__init__()
+        # A copy of parameters that want gradients would be computed from them, as torch sees it.
+        for parameter in script.parameters():
+            parameter.requires_grad_(False)
         self.script = script
         self.place = place
         self.kind = kind
