@@ -33,7 +33,7 @@ from napari_smoothsal.models.weights import filled, read_weights, sha256_of, sta
 
 NETWORKS = ("resnet50", "vgg16")
 FORMATS = {"safetensors": "w.safetensors", "zip": "w.pt", "legacy": "w.pth"}
-ROUNDS = 5
+ROUNDS = 3
 
 
 def write(network: str, folder: Path) -> None:
