@@ -5,7 +5,9 @@
 A ResNet50 and a VGG16 of torchvision with random weights, in each format that is read. Each figure
 is of processes of their own. *Peak*: the highest resident memory (VmHWM) less what was resident
 before loading, torch imported, over the bytes of the weights. *Folder*: a folder with a card, its
-weights hashed, read and put into the network; the file is in the system's cache. Linux only.
+weights hashed, read and put into the network; the file is in the system's cache. *Probed*: with
+the forward pass that looks for a softmax at its end, taken when the network is first asked for.
+Linux only.
 """
 
 from __future__ import annotations
@@ -27,8 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import get_model
 
-from napari_smoothsal.models.architectures import ARCHITECTURES
-from napari_smoothsal.models.folder import load_folder
+from napari_smoothsal import load_model
 from napari_smoothsal.models.weights import filled, read_weights, sha256_of, state_dict_in
 
 NETWORKS = ("resnet50", "vgg16")
@@ -37,7 +38,7 @@ ROUNDS = 3
 
 
 def write(network: str, folder: Path) -> None:
-    """The files, and a folder as `load_folder` reads it."""
+    """The files, and a folder as `load_model` reads it."""
     state = get_model(network, weights=None).state_dict()
     save_file(state, folder / FORMATS["safetensors"])
     torch.save(state, folder / FORMATS["zip"])
@@ -51,7 +52,7 @@ def write(network: str, folder: Path) -> None:
         "mean": [0.5] * 3,
         "std": [0.25] * 3,
         "weights_sha256": sha256_of(folder / "model.safetensors"),
-        "architecture": {"library": "napari_smoothsal", "name": network},
+        "architecture": {"library": "torchvision", "name": network},
     }
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
@@ -72,12 +73,16 @@ def plain(network: str, path: Path) -> nn.Module:
     return module
 
 
-def in_folder(network: str, path: Path) -> nn.Module:
-    ARCHITECTURES[network] = partial(get_model, network, weights=None)
-    return load_folder(path.parent).module
+def in_folder(_network: str, path: Path) -> nn.Module:
+    return load_model(path.parent)._given
 
 
-WAYS = {"checked": checked, "plain": plain, "folder": in_folder}
+def probed(_network: str, path: Path) -> nn.Module:
+    """With the pass that looks for a softmax at the end."""
+    return load_model(path.parent).module
+
+
+WAYS = {"checked": checked, "plain": plain, "folder": in_folder, "probed": probed}
 
 
 def one(way: str, network: str, path: Path) -> dict[str, float]:
@@ -129,7 +134,8 @@ def main() -> None:
             folder = Path(place)
             write(network, folder)
             weights = (folder / FORMATS["safetensors"]).stat().st_size
-            rows.append(measured("folder", network, folder / "model.safetensors", weights))
+            for way in ("folder", "probed"):
+                rows.append(measured(way, network, folder / "model.safetensors", weights))
             rows += [
                 measured(way, network, folder / file, weights)
                 for file in FORMATS.values()

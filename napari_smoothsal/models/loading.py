@@ -94,7 +94,8 @@ def load_model(
     if path.exists():
         raise ModelError(
             f"{path.name!r} is a file, and a file of weights does not say of which network they "
-            f"are. Give it as {_ways()}, or put a card beside it (`smoothsal card new`)"
+            f"are. Give it as {_ways()}, or make a folder of it (`smoothsal card new`). "
+            "TorchScript predicts, and explains nothing, with torchscript=True (--torchscript)"
         )
     raise UnknownNameError("model or model folder", str(source), builtin_models())
 

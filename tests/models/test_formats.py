@@ -168,3 +168,15 @@ def test_what_a_source_does_not_say_can_be_given(tmp_path: Path, resnet34: nn.Mo
 def test_a_folder_of_nothing_known_names_what_is(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no model folder.*WSInfer.*MONAI.*card new"):
         load_model(tmp_path)
+
+
+def test_torchscript_predicts_where_it_is_asked_for(tmp_path: Path, resnet34: nn.Module) -> None:
+    wsinfer(tmp_path, resnet34)
+    (tmp_path / "model.safetensors").unlink()
+    image = torch.rand(1, 3, 64, 64)
+    torch.jit.trace(resnet34, image).save(tmp_path / "torchscript_model.pt")
+    model = load_model(tmp_path, torchscript=True)
+    assert torch.allclose(model.module(image), resnet34(image), atol=1e-5)
+    assert model.card.class_names == ("notumor", "tumor")
+    with pytest.raises(ModelError, match="hidden layers"):
+        model.layers()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles, load_model
-from napari_smoothsal.core.errors import ModelError, UnsafeModelError
+from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.architectures import NarrowResNet18, NarrowUNet
 
@@ -95,7 +95,7 @@ def test_what_has_no_layers_is_not_explained(tmp_path: Path) -> None:
 
 def test_it_is_never_run_unasked(tmp_path: Path) -> None:
     folder_of(resnet(), tmp_path)
-    with pytest.raises(UnsafeModelError, match="torchscript=True"):
+    with pytest.raises(ModelError, match="torchscript=True"):
         load_model(tmp_path / "torchscript_model.pt")
     with pytest.raises(ModelError):
         load_model(tmp_path)
@@ -129,7 +129,7 @@ def test_weights_that_are_constants_have_a_hash(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (lambda f: (f / "card.json").unlink(), "no card.json beside it"),
+        (lambda f: (f / "card.json").unlink(), "no model folder"),
         (lambda f: (f / "torchscript_model.pt").unlink(), "no TorchScript file"),
         (lambda f: (f / "torchscript_model.pt").write_text("weights"), "is no TorchScript program"),
         (
