@@ -106,8 +106,9 @@ class Model:
             traced = self._trace_at(size)
         except ModelError:
             traced = self._trace_at(fitting_size(size, _COMMON_UNIT))
-        strides = [s for layer in traced.layers for s in layer.geometry.stride]
-        return max(round(s) for s in strides)
+        # A pooling to so many pixels divides tiles of any size.
+        fixed = [layer.geometry for layer in traced.layers if not layer.geometry.relative]
+        return max(round(s) for geometry in fixed for s in geometry.stride)
 
     @cached_property
     def output(self) -> LayerInfo | None:
@@ -230,7 +231,11 @@ class Model:
         pixels fall between the steps above it.
         """
         (fine,) = (t for t in self._trace.layers if t.name == layer)
-        above = [t.geometry.stride for t in self._trace.layers if layer in t.ancestry]
+        above = [
+            t.geometry.stride
+            for t in self._trace.layers
+            if layer in t.ancestry and not t.geometry.relative
+        ]
         steps = [max([fine.geometry.stride, *above], key=lambda s: s[a])[a] for a in (0, 1)]
         own = fine.geometry.stride
         return (max(1, round(steps[0] / own[0])), max(1, round(steps[1] / own[1])))
