@@ -248,7 +248,10 @@ def met(placements: Sequence[Placement], shape: Sequence[int], alike: int = -1) 
     for other in aligned[1:]:
         pairs = zip(first, other, strict=True)
         if any(a != b and number != alike for number, (a, b) in enumerate(pairs)):
-            return None
+            # Pixels and channels that were taken for each other, beside a map that was not.
+            maps = [p for p in same if p.is_map]
+            found = met(maps, shape, alike) if 0 < len(maps) < len(same) else None
+            return None if found is None else found.everywhere()
     if any(p.rolled != same[0].rolled for p in same):
         return None
     geometry = merged([p.geometry for p in same], largest)

@@ -37,6 +37,9 @@ class Geometry:
         First and last input px that pixel 0 depends on, were the input without borders; pixel g
         depends on those ``g * stride`` further. Infinite where it depends on the whole input.
         After an upsampling they hold what any phase sees.
+    deepest
+        Largest stride met on any path: above the stride, neighbouring pixels are alike in what
+        coarser ones they were made of.
     relative
         Whether the stride is a share of the input's size: a pooling to so many pixels.
     """
@@ -47,6 +50,7 @@ class Geometry:
     coarsest: float = 1.0
     low: Pair = (0.0, 0.0)
     high: Pair = (0.0, 0.0)
+    deepest: float = 1.0
     relative: bool = False
 
     @property
@@ -112,7 +116,7 @@ class Geometry:
             last.append(high if o > 1 else inf)
         moved = self._moved(offset, step, (first[0], first[1]), (last[0], last[1]))
         wider = _pairs(lambda a, b: a + b, moved.spread, (spread[0], spread[1]))
-        return replace(moved, spread=wider, relative=True)
+        return replace(moved, spread=wider, deepest=self.deepest, relative=True)
 
     def sliced(self, start: Pair, step: Pair) -> Geometry:
         """Every so many pixels, from one on."""
@@ -138,6 +142,7 @@ class Geometry:
             stride=stride,
             centre=_pairs(lambda c, s, o: c + s * o, self.centre, self.stride, offset),
             coarsest=max(self.coarsest, *stride),
+            deepest=max(self.deepest, *stride),
             low=_pairs(lambda low, s, f: low + s * f, self.low, self.stride, first),
             high=_pairs(lambda high, s, e: high + s * e, self.high, self.stride, last),
         )
@@ -186,6 +191,7 @@ def merged(branches: Sequence[Geometry], size: tuple[int, int]) -> Geometry:
         spread=(spread[0], spread[1]),
         low=(low[0], low[1]),
         high=(high[0], high[1]),
+        deepest=max(g.deepest for g in branches),
         relative=all(g.relative for g in best),
     )
 

@@ -35,6 +35,8 @@ class LayerInfo:
         global pooling, attention or a norm over places that feed back into the map.
     first_seen
         The first of them, of layer pixel 0, were the tile without borders.
+    deepest_stride
+        The largest stride on any path to the layer: above its own, it was upsampled.
     layout
         In which order of dimensions the module returns its map: tokens of transformers are brought
         into (B, C, h, w).
@@ -51,6 +53,7 @@ class LayerInfo:
     strided_convs_above: tuple[str, ...]
     receptive_field: tuple[float, float] = (1.0, 1.0)
     first_seen: tuple[float, float] = (0.0, 0.0)
+    deepest_stride: float = 1.0
     layout: Layout = MAP
     suggestible: bool = True
 
@@ -128,6 +131,7 @@ def layers_of(trace: Trace) -> list[LayerInfo]:
             ),
             receptive_field=layer.geometry.receptive_field,
             first_seen=layer.geometry.low,
+            deepest_stride=layer.geometry.deepest,
             layout=layer.layout,
             suggestible=not (layer.passes_on or layer.geometry.relative),
         )

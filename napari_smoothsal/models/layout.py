@@ -1,4 +1,4 @@
-"""In which order of dimensions a module returns its map, and how it is brought into (B, C, h, w)."""
+"""In which order of dimensions a module returns its map, and how that becomes (B, C, h, w)."""
 
 from __future__ import annotations
 
@@ -54,23 +54,23 @@ class Layout:
         patches = channels_first[:, :, self.prefix :]
         if patches.shape[2] != grid[0] * grid[1]:
             raise ModelError(
-                f"{patches.shape[2]} patches were made of a tile that {grid[0]} x {grid[1]} patches "
-                "cover; give tiles of the size that the model was made for"
+                f"{patches.shape[2]} patches were made of a tile that {grid[0]} x {grid[1]} "
+                "patches cover; give tiles of the size that the model was made for"
             )
-        return patches.unflatten(2, grid)
+        return patches.reshape(*patches.shape[:2], *grid)
 
     def from_map(self, values: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """A map (B, C, h, w) as the module would return it, with the output's other tokens."""
         if self.order == "BCHW":
             return values
         if self.order == "BHWC":
-            return values.permute(0, 2, 3, 1)
+            return values.permute(0, 2, 3, 1).contiguous()  # networks look at it by `view`
         patches = values.flatten(2)
         if self.order == "BNC":
             patches = patches.transpose(1, 2)
         dim = self.order.index("N")
         if not self.prefix:
-            return patches
+            return patches.contiguous()
         return torch.cat([output.narrow(dim, 0, self.prefix), patches], dim=dim)
 
 

@@ -186,7 +186,11 @@ class Model:
 
     def layers(self) -> list[LayerInfo]:
         """Layers at which a map can be computed: ``input`` first, then in order of execution."""
-        return layers_of(self._trace)
+        return list(self._infos.values())
+
+    @cached_property
+    def _infos(self) -> dict[str, LayerInfo]:
+        return {info.name: info for info in layers_of(self._trace)}
 
     def layer(self, name: str) -> LayerInfo:
         """One layer by its name.
@@ -198,7 +202,7 @@ class Model:
         ModelError
             If the module exists and makes no feature map, or runs several times in a pass.
         """
-        layers = {info.name: info for info in self.layers()}
+        layers = self._infos
         if name in layers:
             return layers[name]
         if self._trace.calls[name] > 1:

@@ -15,6 +15,11 @@ aten = torch.ops.aten
 _RULES = {**windows.RULES, **rearranging.RULES, **mixing.RULES}
 
 
+def is_new(func: Any) -> bool:
+    """Whether an operator takes a tensor for its shape or type alone."""
+    return func.overloadpacket in _NEW
+
+
 def is_linear(func: Any, tensors: list[torch.Tensor]) -> bool:
     """Whether an operator weighs what flows through it in the same way whatever it is."""
     if func.overloadpacket in _PRODUCTS:
@@ -92,6 +97,19 @@ _LINEAR = {
     aten.reshape,
 }
 """Whatever is not known to be linear counts as a non-linearity: then less is concluded."""
+
+_NEW = {
+    aten.new_zeros,
+    aten.new_ones,
+    aten.new_full,
+    aten.new_empty,
+    aten.zeros_like,
+    aten.ones_like,
+    aten.full_like,
+    aten.empty_like,
+    aten.rand_like,
+    aten.randn_like,
+}
 
 _VALUE_BY_VALUE = {
     aten.alias,

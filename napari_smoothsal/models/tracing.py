@@ -21,7 +21,7 @@ from napari_smoothsal.models.axes import Placement, map_dimensions
 from napari_smoothsal.models.geometry import Geometry
 from napari_smoothsal.models.layout import MAP, Layout, layout_of
 from napari_smoothsal.models.operator_call import Made, OperatorCall, Parts
-from napari_smoothsal.models.operators import is_linear, made_by
+from napari_smoothsal.models.operators import is_linear, is_new, made_by
 from napari_smoothsal.models.reach import NO_ANCESTRY, Ancestry, Reach, joined, past_a_gate
 
 
@@ -200,7 +200,7 @@ class _Listener(TorchDispatchMode):
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         tensors = [t for t in _flat(args) + _flat(kwargs.values()) if t in self._nodes]
-        if not tensors:
+        if not tensors or is_new(func):
             return output
         linear = is_linear(func, tensors)
         for number, made in enumerate(_flat([output])):

@@ -1,4 +1,4 @@
-"""Where maps lie after convolutions, poolings, resamplings and paddings: operators of (B, C, h, w)."""
+"""Where maps lie after what looks at windows: convolutions, poolings, resamplings, paddings."""
 
 from __future__ import annotations
 
@@ -106,9 +106,11 @@ def _unshuffling(g: Geometry, call: OperatorCall) -> Geometry:
 def padding(call: OperatorCall) -> Made:
     """Of paddings, which may be of any dimension."""
     source = call.source
+    pads = list(call.values.get("pad") or call.values["padding"])
+    if source is not None and not any(pads):
+        return Made(source, Parts.APART)
     if source is None or source.rolled != (0, 0):
         return Made()
-    pads = list(call.values.get("pad") or call.values["padding"])
     start = [0.0, 0.0]
     grid, dimensions = list(source.grid), list(source.dimensions)
     for back in range(len(pads) // 2):
