@@ -10,7 +10,6 @@ import torch
 from napari_smoothsal.attribution.aggregation import Aggregation
 from napari_smoothsal.attribution.base import AtLayer, Box, LayerMethod
 from napari_smoothsal.attribution.batch import Batch
-from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.reference import reference_of
 from napari_smoothsal.attribution.rescale import Reference, rescaled
 from napari_smoothsal.attribution.sample_images import SampleImages
@@ -54,9 +53,7 @@ class LayerWalker(Walker[Attributions]):
             with (
                 batch.denoised(walk, network),
                 weighed() if self._weighs else contextlib.nullcontext(),
-                captured(
-                    network.module, self._layers, self._samples.disturbed(rows)
-                ) as activations,
+                network.captured(self._layers, self._samples.disturbed(rows)) as activations,
                 self._backward_rules(reference),
             ):
                 output = network.output(images)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -116,6 +118,15 @@ class Network:
             return output
         return cropped_to_tile(output, dense.stride, dense.centre, images.shape[2:])
 
+    def captured(
+        self,
+        layers: Sequence[str],
+        disturbed: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType({}),
+    ) -> AbstractContextManager[dict[str, torch.Tensor]]:
+        """The maps of layers while a block runs the network; see `captured`."""
+        infos = {name: self.model.layer(name) for name in layers if name != "input"}
+        return captured(self.module, layers, disturbed, infos)
+
     def is_cut_by(self, layer: str) -> bool:
         """Whether the score depends on the image by way of a layer's output alone.
 
@@ -127,7 +138,7 @@ class Network:
             images = torch.zeros(shape, dtype=self.device.dtype, device=self.device.device)
             tripled = {layer: lambda output: output.repeat(3, 1, 1, 1)}
             try:
-                with torch.no_grad(), captured(self.module, [layer], tripled):
+                with torch.no_grad(), self.captured([layer], tripled):
                     self.output(images, rows=6)
             except (RuntimeError, ModelError):
                 self._cuts[layer] = False

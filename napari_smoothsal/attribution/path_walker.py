@@ -14,7 +14,6 @@ import torch
 from napari_smoothsal.attribution.aggregation import Aggregation
 from napari_smoothsal.attribution.base import PathMethod, Steps
 from napari_smoothsal.attribution.batch import Batch
-from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.noise import place_seed
 from napari_smoothsal.attribution.reference import baseline_images, reference_of
 from napari_smoothsal.attribution.rescale import Reference
@@ -155,7 +154,7 @@ class LayerPathWalker(PathWalker):
         with torch.enable_grad():
             with (
                 batch.denoised(walk, network),
-                captured(network.module, self._layers, on_the_way) as activations,
+                network.captured(self._layers, on_the_way) as activations,
             ):
                 output = network.output(images, rows=len(rows))
             found = []
@@ -194,7 +193,7 @@ class LayerPathWalker(PathWalker):
         disturbed = self._samples.disturbed(new)
         with (
             batch.denoised(walk, network),
-            captured(network.module, self._layers, disturbed) as activations,
+            network.captured(self._layers, disturbed) as activations,
         ):
             output = network.output(self._samples.images(new))
         scores = []
@@ -225,7 +224,7 @@ class ImagePathWalker(PathWalker):
         with torch.enable_grad():
             with (
                 batch.denoised(walk, network),
-                captured(network.module, self._layers, disturbed) as activations,
+                network.captured(self._layers, disturbed) as activations,
             ):
                 output = network.output(torch.lerp(starts, ends, self.shares_of(rows, ends)))
             activation, found = activations[self._layer], []

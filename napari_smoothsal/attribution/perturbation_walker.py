@@ -9,7 +9,6 @@ import torch
 
 from napari_smoothsal.attribution.base import PerturbationMethod
 from napari_smoothsal.attribution.batch import Batch
-from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.perturbation import Perturbation
 from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.attribution.walker import Row, Walker
@@ -82,7 +81,7 @@ class PerturbationWalker(Walker[Scores]):
         layers = list(dict.fromkeys(unit[0] for unit in units if unit is not None))
         with (
             batch.denoised(walk, network),
-            captured(network.module, layers) as activations,
+            network.captured(layers) as activations,
         ):
             output = network.output(images)
         found: Scores = {}

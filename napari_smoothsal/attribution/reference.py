@@ -10,7 +10,6 @@ import torch
 from napari_smoothsal.attribution.base import PathMethod
 from napari_smoothsal.attribution.baselines import CUSTOM, NORMAL_TISSUE, baseline_of
 from napari_smoothsal.attribution.batch import Batch
-from napari_smoothsal.attribution.capture import captured
 from napari_smoothsal.attribution.rescale import Reference, recorded
 from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.core.errors import SettingError
@@ -92,7 +91,7 @@ def _pass(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The network's output, and those of layers."""
     network = batch.altered(walk)
-    with batch.denoised(walk, network), captured(network.module, layers) as activations:
+    with batch.denoised(walk, network), network.captured(layers) as activations:
         output = network.output(images)
     return output.detach(), {name: activations[name].detach() for name in layers}
 

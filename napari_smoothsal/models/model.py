@@ -162,8 +162,9 @@ class Model:
             traced = self._trace_at(size)
         except ModelError:
             traced = self._trace_at(fitting_size(size, _COMMON_UNIT))
-        strides = [s for layer in traced.layers for s in layer.geometry.stride]
-        return max(round(s) for s in strides)
+        # A pooling to so many pixels divides tiles of any size.
+        fixed = [layer.geometry for layer in traced.layers if not layer.geometry.relative]
+        return max(round(s) for geometry in fixed for s in geometry.stride)
 
     @cached_property
     def output(self) -> LayerInfo | None:
@@ -249,7 +250,13 @@ class Model:
         """
         if self.predicts_only:
             raise ModelError(_of_torchscript(self.card.name))
-        return [one for one in layers_of(self._trace) if one.name != self._logits.no_layer]
+        return list(self._infos.values())
+
+    @cached_property
+    def _infos(self) -> dict[str, LayerInfo]:
+        """Layers by name, but for a head that was left out."""
+        found = layers_of(self._trace)
+        return {one.name: one for one in found if one.name != self._logits.no_layer}
 
     @property
     def values_per_px(self) -> float:
@@ -268,7 +275,7 @@ class Model:
         ModelError
             If the module exists and makes no feature map, or runs several times in a pass.
         """
-        layers = {info.name: info for info in self.layers()}
+        layers = self._infos
         if name in layers:
             return layers[name]
         if name == self._logits.no_layer:
@@ -306,7 +313,11 @@ class Model:
         pixels fall between the steps above it.
         """
         (fine,) = (t for t in self._trace.layers if t.name == layer)
-        above = [t.geometry.stride for t in self._trace.layers if layer in t.ancestry]
+        above = [
+            t.geometry.stride
+            for t in self._trace.layers
+            if layer in t.ancestry and not t.geometry.relative
+        ]
         steps = [max([fine.geometry.stride, *above], key=lambda s: s[a])[a] for a in (0, 1)]
         own = fine.geometry.stride
         return (max(1, round(steps[0] / own[0])), max(1, round(steps[1] / own[1])))

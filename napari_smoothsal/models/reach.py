@@ -62,10 +62,14 @@ class Reach:
 
     def past_a_gate(self) -> Reach:
         """After a non-linearity."""
+        if self.open is None:
+            return self
         return Reach(self.whole, self.near, None)
 
     def joined(self, other: Reach) -> Reach:
         """Where two paths meet."""
+        if other is self or other == self:
+            return self
         return Reach(
             self.whole.joined(other.whole),
             other.gated if self.gated is None else self.gated.joined(other.gated),
@@ -81,8 +85,21 @@ NO_ANCESTRY: Ancestry = MappingProxyType({})
 
 def joined(ancestries: Iterable[Ancestry]) -> Ancestry:
     """Of several tensors: the modules that any of them depends on."""
-    found: dict[str, Reach] = {}
-    for ancestry in ancestries:
+    # Nearly every operator has one, and ancestries are never changed: no copy is needed.
+    first, *others = sorted(ancestries, key=len, reverse=True) or [NO_ANCESTRY]
+    others = [other for other in others if other is not first and other]
+    if not others:
+        return first
+    found = dict(first)
+    for ancestry in others:
         for name, reach in ancestry.items():
-            found[name] = reach if name not in found else found[name].joined(reach)
+            known = found.get(name)
+            found[name] = reach if known is None or known is reach else known.joined(reach)
     return found
+
+
+def past_a_gate(ancestry: Ancestry) -> Ancestry:
+    """The same after a non-linearity."""
+    if all(reach.open is None for reach in ancestry.values()):
+        return ancestry
+    return {name: reach.past_a_gate() for name, reach in ancestry.items()}
