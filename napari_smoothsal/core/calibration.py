@@ -8,6 +8,7 @@ Here, where nothing needs torch, so that stores and legends can say it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field
@@ -146,6 +147,27 @@ class Calibration(Settings):
             f"{rate} of tiles with {self.copies} random copies of the model; tissue of other "
             "laboratories was not measured"
         )
+
+
+def closest_calibration(
+    calibrations: Iterable[Calibration],
+    spec: SaliencySpec,
+    target: str,
+    surrogate: str | None,
+    tile_px: int,
+) -> tuple[Calibration | None, list[str]]:
+    """The limits of a map, or in what it differs from the one most like it.
+
+    Parameters
+    ----------
+    calibrations
+        That were measured of the model.
+    spec, target, surrogate, tile_px
+        Of the map; see `Calibration.differs_from`.
+    """
+    found = [(one, one.differs_from(spec, target, surrogate, tile_px)) for one in calibrations]
+    one, differing = min(found, key=lambda pair: len(pair[1]), default=(None, []))
+    return (None, differing) if differing else (one, [])
 
 
 def spread(count: int, most: int) -> list[int]:

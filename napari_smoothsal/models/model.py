@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_smoothsal.core.calibration import Calibration
+from napari_smoothsal.core.calibration import Calibration, closest_calibration
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
@@ -347,14 +347,9 @@ class Model:
     def _closest_calibration(
         self, spec: SaliencySpec, target: str, tile_px: int | None
     ) -> tuple[Calibration | None, list[str]]:
-        """The limits of a map, or in what it differs from the one most like it."""
         surrogate = self.surrogate.sha256 if self.surrogate else None
         side = tile_px or self.card.input_size
-        found = [
-            (one, one.differs_from(spec, target, surrogate, side)) for one in self.calibrations
-        ]
-        one, differing = min(found, key=lambda pair: len(pair[1]), default=(None, []))
-        return (None, differing) if differing else (one, [])
+        return closest_calibration(self.calibrations, spec, target, surrogate, side)
 
     @property
     def executed(self) -> tuple[str, ...]:
