@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from napari_smoothsal.models.weights import filled, read_weights, sha256_of, sta
 NETWORKS = ("resnet50", "vgg16")
 FORMATS = {"safetensors": "w.safetensors", "zip": "w.pt", "legacy": "w.pth"}
 ROUNDS = 3
+WAYS_OF_FILES = ("checked", "plain")
+KEY = ("network", "file", "way")
 
 
 def write(network: str, folder: Path) -> None:
@@ -121,29 +124,32 @@ def measured(way: str, network: str, path: Path, weights: int) -> dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="What is there of other networks stays.")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         way, network, path = given.one
         print(json.dumps(one(way, network, Path(path))))
         return
-    rows = []
-    for network in NETWORKS:
+    rows: list[dict[str, Any]] = []
+    if given.out and given.out.exists():
+        rows = json.loads(given.out.read_text(encoding="utf-8"))["loading"]
+    for network in given.networks:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             write(network, folder)
             weights = (folder / FORMATS["safetensors"]).stat().st_size
-            for way in ("folder", "probed"):
-                rows.append(measured(way, network, folder / "model.safetensors", weights))
-            rows += [
-                measured(way, network, folder / file, weights)
-                for file in FORMATS.values()
-                for way in ("checked", "plain")
+            asked = [
+                *product(("folder", "probed"), ["model.safetensors"]),
+                *product(WAYS_OF_FILES, FORMATS.values()),
             ]
-    if given.out:
-        result = {"machine": machine(), "loading": rows}
-        given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            for way, file in asked:
+                row = measured(way, network, folder / file, weights)
+                rows = [old for old in rows if any(old[k] != row[k] for k in KEY)] + [row]
+                if given.out:
+                    result = {"machine": machine(), "loading": rows}
+                    given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

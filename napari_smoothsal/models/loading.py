@@ -19,7 +19,7 @@ from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
 from napari_smoothsal.models.surrogate import load_surrogate
 from napari_smoothsal.models.torchscript import load_torchscript
-from napari_smoothsal.models.weights import read_weights
+from napari_smoothsal.models.weights import read_sharded
 
 
 def builtin_models() -> list[str]:
@@ -108,7 +108,7 @@ def _from_folder(
 ) -> Model:
     kind = format_of(folder)
     card = _changed(kind.card(folder), fields)
-    model = Model(network_of(card, read_weights(kind.weights(folder, card))), card)
+    model = Model(network_of(card, read_sharded(kind.weights(folder, card))), card)
     model.normal_tissue = load_normal_tissue(folder, card)
     if surrogate is not None:
         model.surrogate = load_surrogate(Path(surrogate), model)
@@ -131,7 +131,7 @@ def _from_file(library: str, rest: str, fields: Mapping[str, Any] | None) -> Mod
             f"there is no file of weights {file.name!r} for {library}; give it as "
             f"{LIBRARIES[library].how}, where FILE is a state dict (.safetensors, .pt or .pth)"
         )
-    content = read_weights(file)
+    content = read_sharded(file)
     card = _changed(LIBRARIES[library].described(NamedWeights(name, content, file)), fields)
     return Model(network_of(card, content), card)
 

@@ -30,7 +30,11 @@ class Format(ABC):
 
     name: ClassVar[str]
     says: ClassVar[str]
-    weight_files: ClassVar[tuple[str, ...]] = (SAFETENSORS, "pytorch_model.bin")
+    weight_files: ClassVar[tuple[str, ...]] = (
+        SAFETENSORS,
+        f"{SAFETENSORS}.index.json",
+        "pytorch_model.bin",
+    )
 
     @abstractmethod
     def recognises(self, folder: Path) -> bool:

@@ -7,6 +7,15 @@ them into a network. What a file claims is checked before anything is allocated 
 from napari_smoothsal.models.weights.filling import filled
 from napari_smoothsal.models.weights.named_file import inside, sha256_of
 from napari_smoothsal.models.weights.reading import read_weights
+from napari_smoothsal.models.weights.sharded import read_sharded
 from napari_smoothsal.models.weights.state_dict import state_dict_in, tensors_of
 
-__all__ = ["filled", "inside", "read_weights", "sha256_of", "state_dict_in", "tensors_of"]
+__all__ = [
+    "filled",
+    "inside",
+    "read_sharded",
+    "read_weights",
+    "sha256_of",
+    "state_dict_in",
+    "tensors_of",
+]
