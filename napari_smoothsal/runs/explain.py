@@ -257,7 +257,7 @@ def _run(
         margin = explainer.margin
         boxes = [[grid.box(int(i), margin) for i in indices] for indices in todo]
         side = grid.tile_px + 2 * margin
-        with TileReader(slide, side, threads=compute.readers) as reader:
+        with TileReader(slide, side, threads=compute.readers, resampling=plan.resampling) as reader:
             for indices, tiles in zip(todo, reader.batches(boxes), strict=True):
                 readable = np.array([error is None for error in tiles.errors])
                 # Every batch goes through the network whole, unreadable tiles as glass: the same

@@ -47,6 +47,7 @@ def identity(
             "input_mpp": card.input_mpp,
             "mean": list(card.mean),
             "std": list(card.std),
+            **_preprocessing(card),
         },
         "surrogate": _surrogate(model, explainer),
         **_normal_tissue(model, explainer),
@@ -69,6 +70,12 @@ def identity(
             "precision": explainer.device.precision,
         },
     }
+
+
+def _preprocessing(card: ModelCard) -> dict[str, Any]:
+    """What else is done to tiles. Without any nothing is said, so that older stores resume."""
+    fields = card.model_dump(mode="json", include={"resampling", "stain_normalisation"})
+    return {k: v for k, v in fields.items() if v != ModelCard.model_fields[k].default}
 
 
 def _surrogate(model: Model, explainer: Explainer) -> str | None:
@@ -103,6 +110,7 @@ def versions() -> dict[str, str]:
         "zarr",
         "numpy",
         "pillow",
+        "torchstain",
     ):
         try:
             found[package] = version(package)
