@@ -271,7 +271,7 @@ def test_a_box_of_whole_pixels_is_pillows_crop_and_resize_bit_for_bit(pyramid, r
 
 @pytest.mark.parametrize("resampling", FILTERS[2:])
 def test_a_box_of_fractions_is_within_a_grey_value_of_pillows(pyramid, resampling) -> None:
-    slide, levels = pyramid
+    _, levels = pyramid
     smooth = ndimage.gaussian_filter(levels[0], (3, 3, 0))
     picture, by = Image.fromarray(smooth), Image.Resampling[resampling.upper()]
     with ArraySlide([smooth]) as slide:
