@@ -102,9 +102,9 @@ class Model:
         hands images to the network by other ways. See `StainNormaliser`, and `behind_stain` for
         whoever goes on changing them.
         """
-        return (
-            Normalised(images, 0) if self._normaliser is None else self._normaliser(images, margin)
-        )
+        if self._normaliser is None:
+            return Normalised(images, 0)
+        return self._normaliser(images, margin)
 
     @cached_property
     def behind_stain(self) -> Model:

@@ -39,6 +39,7 @@ from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
+from napari_smoothsal.runs.slide_check import check_slide
 from napari_smoothsal.runs.stitched import Stitched
 from napari_smoothsal.runs.store import (
     Contents,
@@ -125,6 +126,8 @@ def explain_slide(
             check_same(own["identity"], wanted, path.name)
             if own["status"] in FINISHED:
                 return Run(path)
+        check_slide(slide, model, plan)
+        if own is not None:
             images = stitched_images(plan, explainer, keys=own["maps"])
             writer = reopen_store(path, images)
             batch_size = int(own["provenance"]["batch_size"])
