@@ -77,6 +77,8 @@ class Explainer:
     fallbacks
         What had to be computed otherwise than asked for, in words: memory that ran out, numbers
         that overflowed.
+    unnormalised
+        Tiles so far without stain that could be normalised; told once.
 
     Raises
     ------
@@ -149,6 +151,7 @@ class Explainer:
         if self.device.inside is not None:
             self.wide_network = self.networks.get(replace(self.device, precision="fp32"), looked_at)
         self.fallbacks: list[str] = []
+        self.unnormalised, self._warn = 0, warn
         self.rows = RowLimit(_UNKNOWN, self._fall_back)
 
     def begin(
@@ -174,7 +177,26 @@ class Explainer:
         """
         if self.rows.limit == _UNKNOWN:
             self.batch_size(int(max(images.shape[2:])) - 2 * margin)
+        images = self.entered(images, margin)
+        if baselines is not None:
+            baselines = self.entered(baselines)
         return Explanation(self, self.network, images, places, baselines, margin)
+
+    def entered(self, images: torch.Tensor, margin: int = 0) -> torch.Tensor:
+        """Images as everything behind sees them: brought to the card's stain, if it has one.
+
+        It is done here and nowhere behind, so that baselines and whatever changes a tile start
+        from the colours that the network sees.
+        """
+        entered, as_they_were = self.model.stain_normalised(images, margin)
+        if as_they_were and self._warn and not self.unnormalised:
+            warnings.warn(
+                f"{as_they_were} tile(s) show too little stain to be normalised, the first of "
+                f"perhaps more: model {self.model.card.name!r} sees them as they are",
+                stacklevel=4,
+            )
+        self.unnormalised += as_they_were
+        return entered
 
     @property
     def margin(self) -> int:

@@ -113,7 +113,8 @@ def optimise_masks(
     places = places or [(n,) for n in range(len(tiles))]
     maps, masks, slopes, traces = [], [], [], []
     for start in range(0, len(tiles), size):
-        part, some = tiles[start : start + size], places[start : start + size]
+        part = explainer.entered(tiles[start : start + size])
+        some = places[start : start + size]
         with explainer.device.numerics():
             walker = MaskWalker(Batch(explainer, explainer.network, part, some, None, 0), walk, [0])
             while walker.open_tiles:

@@ -33,7 +33,7 @@ def baseline_images(batch: Batch, name: str) -> torch.Tensor:
                 f"baseline = 'normal_tissue': model {model.card.name!r} brings no tiles of it; put "
                 "some into the folder normal/ beside its weights, or choose another baseline"
             )
-        pictures = torch.from_numpy(model.normal_tissue).permute(0, 3, 1, 2)
+        pictures = torch.from_numpy(model.behind_stain.normal_tissue).permute(0, 3, 1, 2)
         return network.normalised(_of_size(pictures, batch.images.shape[2], batch.images.shape[3]))
     return network.normalised(baseline_of(name).make(batch.colours(), network.mean))
 

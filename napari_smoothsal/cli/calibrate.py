@@ -152,7 +152,7 @@ def _tiles(model: Model, folder: Path, scale: float, most: int) -> torch.Tensor:
 
     files = images_in(folder)
     chosen = [files[number] for number in spread(len(files), most)]
-    source = FolderTiles(chosen, model.card.input_size, scale)
+    source = FolderTiles(chosen, model.card.input_size, scale, resampling=model.card.resampling)
     tiles = source.draw(range(len(source)), None)
     if source.completed:
         side = model.card.input_size

@@ -89,7 +89,7 @@ def checked_tiles(
     chosen = sorted(drawn(range(len(files)), count, seed))
     scale = image_scale(model, mpp, resize)
     some = [files[i] for i in chosen]
-    tiles = ImageFolder(data, model.card.input_size, scale, resize, some)
+    tiles = ImageFolder(data, model.card.input_size, scale, resize, some, model.card.resampling)
     return CheckedTiles(tiles, None, f"{len(tiles)} of {len(files)} images, drawn by chance")
 
 
@@ -156,8 +156,8 @@ def _of_sample_slide(model: Model, count: int, seed: int) -> CheckedTiles:
         plan = plan_tiles(slide, model, Tiling(halo=0, overlap=0.0))
         chosen = sorted(drawn(range(len(plan)), count, seed))
         boxes = [plan.grid.box(index) for index in chosen]
-        side = plan.grid.tile_px
-        pixels = [torch.from_numpy(slide.read_box(box, (side, side))) for box in boxes]
+        side, by = plan.grid.tile_px, plan.resampling
+        pixels = [torch.from_numpy(slide.read_box(box, (side, side), by)) for box in boxes]
         mpp = slide.require_mpp()
     with sample_outlines_path() as path:
         outlines = read_outlines(path)

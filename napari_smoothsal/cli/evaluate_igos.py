@@ -168,7 +168,11 @@ def _tiles(
     unlabelled = choice.labels is None and not choice.renamed
     if unlabelled and is_unlabelled(choice.data, model.card.class_names):
         scale = image_scale(model, choice.mpp, choice.resize)
-        return ImageFolder(choice.data, model.card.input_size, scale, choice.resize), None
+        card = model.card
+        folder = ImageFolder(
+            choice.data, card.input_size, scale, choice.resize, resampling=card.resampling
+        )
+        return folder, None
     labelled = labelled_folder(model, choice)
     return labelled, labelled.labels
 

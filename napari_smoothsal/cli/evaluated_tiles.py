@@ -197,6 +197,7 @@ def labelled_folder(model: Model, choice: PaperChoice | IgosChoice) -> LabelledF
         shorter_side=choice.resize,
         labels=choice.labels,
         renamed=renamed,
+        resampling=model.card.resampling,
     )
 
 

@@ -162,7 +162,7 @@ def _source(
         from napari_smoothsal.slides.labelled import images_in
 
         scale = image_scale(model, mpp, resize)
-        return FolderTiles(images_in(data), side, scale, resize)
+        return FolderTiles(images_in(data), side, scale, resize, model.card.resampling)
     if resize is not None:
         raise SettingError(f"--resize {resize} is for images without a resolution, not for slides")
     from napari_smoothsal.runs.slide_tiles import SlideTiles

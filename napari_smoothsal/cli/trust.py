@@ -163,7 +163,8 @@ def _of_slide(
                 f"explain below {100 * LEAST_TISSUE:.0f} %; choose a place on tissue "
                 "(`smoothsal info SLIDE --picture tissue.png` shows it)"
             )
-        pixels = torch.from_numpy(slide.read_box(box, (side, side))).movedim(-1, 0).contiguous()
+        tile = slide.read_box(box, (side, side), model.card.resampling)
+        pixels = torch.from_numpy(tile).movedim(-1, 0).contiguous()
     return pixels, f"tile from x {x:.0f}, y {y:.0f} (its upper left corner, level-0 px)"
 
 
@@ -198,7 +199,7 @@ def _of_image(
             f"{model.card.input_mpp:g} um per pixel that model {model.card.name!r} wants; give a "
             "finer image, or accept enlarged pixels with --upsample"
         )
-    tiles = FolderTiles([path], side, scale, resize)
+    tiles = FolderTiles([path], side, scale, resize, model.card.resampling)
     pixels = tiles.draw([0], None)[0]
     if not tiles.completed:
         return pixels, "image", []

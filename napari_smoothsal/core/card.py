@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.core.stain import StainNormalisation, StainRange
 
 
 class ModelCard(Settings):
@@ -39,7 +41,17 @@ class ModelCard(Settings):
     input_mpp_range: tuple[float, float] | None = Field(
         None, description="Finest and coarsest resolution on which the model was validated."
     )
-    resampling: str = "area"
+    resampling: Resampling = Field(
+        "area",
+        description="How a tile is made of finer pixels: `area`, the exact mean of what a pixel "
+        "covers; or as Pillow's resize makes it of the pixels of the slide's finest level.",
+    )
+    stain_normalisation: StainNormalisation | None = Field(
+        None, description="The stain that every tile is brought to; None: tiles stay as they are."
+    )
+    stain_range: StainRange | None = Field(
+        None, description="Stain of the slides that the model was made for; others are warned of."
+    )
     mean: tuple[float, ...] = Field(description="Mean of each channel, of values from 0 to 1.")
     std: tuple[float, ...] = Field(description="Standard deviation of each channel, likewise.")
     architecture: dict[str, Any] | None = Field(
@@ -77,6 +89,10 @@ class ModelCard(Settings):
             )
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} channels, std {len(self.std)}")
+        if self.stain_normalisation is not None and len(self.mean) != 3:
+            raise ValueError(
+                f"stain_normalisation is of red, green and blue; mean has {len(self.mean)} channels"
+            )
         for field in ("default_target", "background"):
             name = getattr(self, field)
             # A single-logit model may name the absence of its one class.

@@ -250,6 +250,7 @@ class Trainer:
     def _run(
         self, tiles: torch.Tensor, seen: Callable[[str, torch.Tensor, torch.Tensor], None]
     ) -> None:
+        tiles = self._model.stain_normalised(tiles).images
         images = (tiles.to(self._device).float() / 255 - self._mean) / self._std
         with _listening(self._network, list(self._learner.surrogate.paths), seen):
             self._network(padded_to_fit(images, self._model.unit))

@@ -108,6 +108,7 @@ def train_surrogate(
     identity = {
         "format": _FORMAT,
         "model": model.parameters_sha256,
+        **_stain(model),
         "tiles": source.fingerprint,
         "classes": None
         if classes is None
@@ -129,3 +130,9 @@ def train_surrogate(
         if trainer.done % options.checkpoint_every == 0 or trainer.finished:
             trainer.save(checkpoint, identity)
     return Trained(trainer.best, trainer.start, trainer.history, trainer.held_out)
+
+
+def _stain(model: Model) -> dict[str, object]:
+    """What tiles are brought to; nothing where they stay as they are."""
+    stain = model.card.stain_normalisation
+    return {} if stain is None else {"stain_normalisation": stain.model_dump(mode="json")}

@@ -48,12 +48,14 @@ def attacked(model: Model, images: torch.Tensor, how: Attack, compute: Compute) 
     model
         Attacked; it is not changed.
     images
-        (n, C, H, W) uint8.
+        (n, C, H, W) uint8. What is changed, and comes back, is behind the card's stain
+        normalisation, if it has one.
     how
         How far, in how many steps.
     compute
         Device; the network runs in fp32.
     """
+    images, model = model.stain_normalised(images).images, model.behind_stain
     asked = AskedModel(model, compute)
     network, original = asked.network, asked.decision(images)
     start = network.unit_range(images)

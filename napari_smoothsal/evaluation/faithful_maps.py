@@ -42,7 +42,7 @@ from napari_smoothsal.evaluation.kept_class import (
 from napari_smoothsal.evaluation.paper import Tiles, Told
 from napari_smoothsal.evaluation.sanity import sanity
 from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
-from napari_smoothsal.evaluation.some_tiles import Some
+from napari_smoothsal.evaluation.some_tiles import Some, behind_stain
 from napari_smoothsal.evaluation.stability import SHIFT, STAIN, stability
 from napari_smoothsal.models import Model
 
@@ -133,6 +133,9 @@ class FaithfulMaps:
         truth: Truth | None = None,
         told: Told = lambda *_: None,
     ) -> None:
+        # Changed pixels come behind a stain normalisation; another stain of the slide before it.
+        self._trained, self._given = model, tiles
+        model, tiles = behind_stain(model, tiles)
         self._model, self._tiles, self._checks = model, tiles, checks
         self._compute, self._truth, self._told = one_precision(compute), truth, told
         asked = asked_of(model, compute)
@@ -165,16 +168,16 @@ class FaithfulMaps:
         chosen = self._few if costly else sorted(self._labels)
         if all(row["tiles"] != len(chosen) for row in self.rows):
             self.rows.insert(1, self._few_floor)
-        some = Some(self._tiles, chosen)
+        some = Some(self._given, chosen)
         measured = [self._of_tile(settled, index, costly) for index in chosen]
         frame = pd.DataFrame(measured).set_index("tile")
         self._told("stability", 0, 1)
-        changed = stability(self._model, some, [settled], self._checks.stability, self._compute)
+        changed = stability(self._trained, some, [settled], self._checks.stability, self._compute)
         for kind in (STAIN, SHIFT):
             of_kind = changed[changed["change"] == kind]
             frame[kind] = of_kind.groupby("tile")["spearman"].mean()
         self._told("sanity check", 0, 1)
-        found = sanity(self._model, some, [settled], self._whole, self._compute)
+        found = sanity(self._trained, some, [settled], self._whole, self._compute)
         verdict = sanity_verdicts(found).set_index("measure").loc[DECIDES]
         self.by_tile += frame.reset_index().to_dict("records")
         self.rows.append(

@@ -31,6 +31,7 @@ from napari_smoothsal.evaluation.insertion_deletion import (
 from napari_smoothsal.evaluation.kept_class import maps_for
 from napari_smoothsal.evaluation.paired import paired
 from napari_smoothsal.evaluation.paper import Labelled, Told, Wanted
+from napari_smoothsal.evaluation.some_tiles import behind_stain
 from napari_smoothsal.models import Model
 
 CONTROL = "blur as smooth as "
@@ -56,8 +57,9 @@ def faithfulness(
     courses
         Mean curves: ``step``, ``insertion``, ``deletion`` by layer, method and denoising.
     """
-    scores = _Scores(model, how, compute)
     labels = np.asarray(tiles.labels)
+    model, unlabelled = behind_stain(model, tiles)
+    scores = _Scores(model, how, compute)
     done = 0
     for label in np.unique(labels).tolist():
         target, _ = model.readout.score_of(label)
@@ -65,7 +67,7 @@ def faithfulness(
         for index in np.flatnonzero(labels == label).tolist():
             told("insertion and deletion", done, len(tiles))
             done += 1
-            images = tiles.images([index])
+            images = unlabelled.images([index])
             pieces = Pieces.of(images[0].float() / 255, torch.tensor(model.card.mean), how)
             tile = _Tile(tiles.name(index), label, pieces)
             scores.add_maps(tile, explainer, explainer.explain(images, [(index,)]))

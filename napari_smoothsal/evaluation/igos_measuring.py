@@ -27,6 +27,7 @@ from napari_smoothsal.evaluation.igos_tables import Entry, IgosTable
 from napari_smoothsal.evaluation.insertion_deletion import RANDOM, cells_of
 from napari_smoothsal.evaluation.mask_curves import MaskCurves, mask_curves
 from napari_smoothsal.evaluation.paper import Tiles, Told, chunks
+from napari_smoothsal.evaluation.some_tiles import behind_stain
 from napari_smoothsal.models import Model
 
 STILL_SEEN = "seen without the tile"
@@ -147,6 +148,7 @@ def igos_measured(
             "decision per tile; choose a model that classifies tiles"
         )
     table.checked(settings.options)
+    model, tiles = behind_stain(model, tiles)
     asked = AskedModel(model, compute)
     found = IgosFound()
     chosen = range(len(tiles)) if chosen is None else chosen

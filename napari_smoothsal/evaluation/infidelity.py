@@ -65,6 +65,8 @@ def infidelity_and_sensitivity(
             f"layer = {spec.layer_label!r}: infidelity and sensitivity disturb all of the image; "
             "choose layer = 'input', without a channel"
         )
+    # The noise is added behind the card's stain normalisation.
+    (image,), model = model.stain_normalised(image[None]).images, model.behind_stain
     explainer = Explainer(model, [spec], compute, "tiles", warn=False)
     network, target = explainer.network, explainer.targets[0]
     if target.unit is not None:

@@ -113,7 +113,8 @@ def _refit(model: Model, parts: Collection[str], images: torch.Tensor) -> None:
         norm.train()
     try:
         with torch.no_grad():
-            for batch in images.split(_AT_ONCE):
+            for given in images.split(_AT_ONCE):
+                batch = model.stain_normalised(given).images
                 colours = batch.float() / 255 if batch.dtype == torch.uint8 else batch
                 network(padded_to_fit(((colours - mean) / std).to(like), model.unit))
     except ValueError as error:  # one value per channel has no variance

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from napari_smoothsal.evaluation.paper import Tiles
+from napari_smoothsal.models import Model
 
 
 def drawn(numbers: Sequence[int], most: int, seed: int) -> list[int]:
@@ -49,3 +50,32 @@ class InMemory:
     def images(self, indices: Sequence[int]) -> torch.Tensor:
         """(n, C, H, W) uint8."""
         return self._images[list(indices)]
+
+
+def behind_stain(model: Model, tiles: Tiles) -> tuple[Model, Tiles]:
+    """A model and tiles behind the stain normalisation of its card, for whoever changes pixels.
+
+    Covered by half, a tile has another stain, and normalised anew it would have other colours
+    where nothing was covered. Both are what was given where the card has no such normalisation.
+    """
+    if model.behind_stain is model:
+        return model, tiles
+    return model.behind_stain, _Normalised(model, tiles)
+
+
+class _Normalised:
+    """Tiles, brought to a model's stain."""
+
+    def __init__(self, model: Model, tiles: Tiles) -> None:
+        self._model, self._tiles = model, tiles
+
+    def __len__(self) -> int:
+        return len(self._tiles)
+
+    def name(self, index: int) -> str:
+        """As the tiles call it."""
+        return self._tiles.name(index)
+
+    def images(self, indices: Sequence[int]) -> torch.Tensor:
+        """(n, C, H, W) uint8."""
+        return self._model.stain_normalised(self._tiles.images(indices)).images

@@ -230,6 +230,9 @@ def trust_card(
     """
     how, compute = how or TrustCheck(), one_precision(compute or Compute())
     pixels = _one_image(model, image)
+    # A slide that is stained otherwise meets the normalisation, too; covered pixels come behind it.
+    whole, unstained = model, InMemory([name], pixels)
+    pixels, model = model.stain_normalised(pixels).images, model.behind_stain
     truth = _outcome(model, label)
     asked = asked_of(model, compute)
     explainer = Explainer(model, [spec], compute, "tiles")
@@ -247,7 +250,7 @@ def trust_card(
     check = SanityCheck(copies=how.copies, draws=how.draws)
     found, refitted = _randomisation(model, tiles, kept, check, compute)
     told("changed tiles", 2, 5)
-    changed = stability(model, tiles, [kept], StabilityCheck(), compute)
+    changed = stability(whole, unstained, [kept], StabilityCheck(), compute)
     told("insertion and deletion", 3, 5)
     followed = FollowedTile(asked, pixels[0], outcome, perturbation or Perturbation())
     curves = followed.curves(reduced, places)

@@ -24,6 +24,7 @@ from napari_smoothsal.models.logits import Logits, logits_of
 from napari_smoothsal.models.reach import Reach
 from napari_smoothsal.models.readout import Readout
 from napari_smoothsal.models.scripted import ScriptedNetwork, trace_of_outputs
+from napari_smoothsal.models.stain_normalisation import Normalised, StainNormaliser
 from napari_smoothsal.models.surrogate import Surrogate
 from napari_smoothsal.models.tracing import Trace, trace
 
@@ -86,6 +87,9 @@ class Model:
         self.surrogate = surrogate
         self.normal_tissue = normal_tissue
         self.calibrations = calibrations
+        self._normaliser: StainNormaliser | None = None
+        if card.stain_normalisation is not None:
+            self._normaliser = StainNormaliser(card.stain_normalisation)
         self._traces: dict[int, Trace] = {}
         self._radii: dict[int, int] = {}
 
@@ -143,6 +147,35 @@ class Model:
     def readout(self) -> Readout:
         """What the network's outputs mean."""
         return Readout(self.card)
+
+    def stain_normalised(self, images: torch.Tensor, margin: int = 0) -> Normalised:
+        """Images (n, C, H, W) as the card's stain normalisation leaves them; without one as given.
+
+        This is what comes first: explaining does it itself, and so nobody else must but who
+        hands images to the network by other ways. See `StainNormaliser`, and `behind_stain` for
+        whoever goes on changing them.
+        """
+        if self._normaliser is None:
+            return Normalised(images, 0)
+        return self._normaliser(images, margin)
+
+    @cached_property
+    def behind_stain(self) -> Model:
+        """The same model for images that are normalised already; itself where it does not do that.
+
+        Who changes an image and asks about it again wants this one: normalised anew, a tile with
+        a part covered would have other colours all over.
+        """
+        if self._normaliser is None:
+            return self
+        behind = copy.copy(self)
+        behind.card = self.card.model_copy(update={"stain_normalisation": None})
+        behind._normaliser = None
+        if self.normal_tissue is not None:
+            tiles = torch.from_numpy(self.normal_tissue).permute(0, 3, 1, 2)
+            normal = self.stain_normalised(tiles).images.permute(0, 2, 3, 1)
+            behind.normal_tissue = np.ascontiguousarray(normal.numpy())
+        return behind
 
     @cached_property
     def unit(self) -> int:

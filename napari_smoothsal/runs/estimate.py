@@ -91,7 +91,8 @@ def _seconds_per_tile(
     grid, margin = plan.grid, explainer.margin
     side = grid.tile_px + 2 * margin
     boxes = [grid.box(int(i), margin) for i in chosen]
-    with TileReader(slide, side) as reader:  # an unreadable tile costs as much as any other
+    # An unreadable tile costs as much as any other.
+    with TileReader(slide, side, resampling=plan.resampling) as reader:
         (tiles,) = reader.batches([boxes])
     batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
     places = [(int(y), int(x)) for y, x in grid.origins[chosen]]

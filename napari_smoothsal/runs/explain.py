@@ -39,6 +39,7 @@ from napari_smoothsal.runs.progress import Meter, Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity, public_card, versions
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
+from napari_smoothsal.runs.slide_check import check_slide
 from napari_smoothsal.runs.stitched import Stitched
 from napari_smoothsal.runs.store import (
     Contents,
@@ -125,6 +126,8 @@ def explain_slide(
             check_same(own["identity"], wanted, path.name)
             if own["status"] in FINISHED:
                 return Run(path)
+        check_slide(slide, model, plan)
+        if own is not None:
             images = stitched_images(plan, explainer, keys=own["maps"])
             writer = reopen_store(path, images)
             batch_size = int(own["provenance"]["batch_size"])
@@ -257,7 +260,7 @@ def _run(
         margin = explainer.margin
         boxes = [[grid.box(int(i), margin) for i in indices] for indices in todo]
         side = grid.tile_px + 2 * margin
-        with TileReader(slide, side, threads=compute.readers) as reader:
+        with TileReader(slide, side, threads=compute.readers, resampling=plan.resampling) as reader:
             for indices, tiles in zip(todo, reader.batches(boxes), strict=True):
                 readable = np.array([error is None for error in tiles.errors])
                 # Every batch goes through the network whole, unreadable tiles as glass: the same

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.slides import Slide
@@ -72,11 +73,14 @@ class RunPlan:
         The tiles that hold tissue, row by row.
     tissue
         The mask they were chosen by.
+    resampling
+        How they are made of finer pixels, as the model's card says.
     """
 
     region: Region
     grid: TileGrid
     tissue: TissueMask
+    resampling: Resampling = "area"
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -146,7 +150,8 @@ def plan_tiles(
     tissue = find_tissue(slide, tiling.tissue)
     fractions = tissue.fractions(*_within(grid.kept_boxes(), region).T)
     least = model.min_tissue if tiling.min_tissue is None else tiling.min_tissue
-    return RunPlan(region, grid.selected(tiles_in_tissue(fractions, least)), tissue)
+    chosen = grid.selected(tiles_in_tissue(fractions, least))
+    return RunPlan(region, chosen, tissue, model.card.resampling)
 
 
 def _warn_outside_range(slide: Slide, model: Model) -> None:

@@ -48,6 +48,7 @@ def identity(
             "mean": list(card.mean),
             "std": list(card.std),
             **_removed_head(model),
+            **_preprocessing(card),
         },
         "surrogate": _surrogate(model, explainer),
         **_normal_tissue(model, explainer),
@@ -75,6 +76,12 @@ def identity(
 def _removed_head(model: Model) -> dict[str, str]:
     """What was taken off the network, where something was: older stores say nothing of it."""
     return {} if model.removed_head is None else {"removed_head": model.removed_head}
+
+
+def _preprocessing(card: ModelCard) -> dict[str, Any]:
+    """What else is done to tiles. Without any nothing is said, so that older stores resume."""
+    fields = card.model_dump(mode="json", include={"resampling", "stain_normalisation"})
+    return {k: v for k, v in fields.items() if v != ModelCard.model_fields[k].default}
 
 
 def _surrogate(model: Model, explainer: Explainer) -> str | None:
@@ -109,6 +116,7 @@ def versions() -> dict[str, str]:
         "zarr",
         "numpy",
         "pillow",
+        "torchstain",
     ):
         try:
             found[package] = version(package)

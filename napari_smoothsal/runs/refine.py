@@ -110,7 +110,7 @@ def refine_region(
     boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in cuts]
     side = plan.grid.tile_px + 2 * margin
     with (
-        TileReader(slide, side, threads=compute.readers) as reader,
+        TileReader(slide, side, threads=compute.readers, resampling=plan.resampling) as reader,
         ThreadPoolExecutor(1) as beside,
     ):
         # The first store, while the first sample is computed: it is waited for.

@@ -55,7 +55,10 @@ class SlideTiles:
         if not self._boxes:
             raise SettingError("no tissue was found, so there are no tiles to train on")
         self._side = plans[0].grid.tile_px
+        self._resampling = plans[0].resampling
         digest = hashlib.sha256(str(self._side).encode())
+        if self._resampling != "area":
+            digest.update(self._resampling.encode())
         for slide, plan in zip(slides, plans, strict=True):
             digest.update(slide.fingerprint.encode() + plan.grid.origins.tobytes())
         self._fingerprint = digest.hexdigest()
@@ -78,6 +81,8 @@ class SlideTiles:
         tiles = []
         for index in indices:
             slide, box = self._boxes[index]
-            pixels = torch.from_numpy(slide.read_box(box, (self._side, self._side)))
+            pixels = torch.from_numpy(
+                slide.read_box(box, (self._side, self._side), self._resampling)
+            )
             tiles.append(turned(pixels.permute(2, 0, 1), chance))
         return torch.stack(tiles)

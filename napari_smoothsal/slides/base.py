@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import MissingResolutionError, SlideError, TileReadError
+from napari_smoothsal.core.resampling import Resampling
+from napari_smoothsal.slides.pillow_resize import resized_box
 from napari_smoothsal.slides.resample import (
     Taps,
     area_taps,
@@ -148,13 +150,18 @@ class Slide(ABC):
     def close(self) -> None:
         """Release the file. Reads that are under way finish; later ones raise SlideError."""
 
-    def read_box(self, box: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def read_box(
+        self, box: Box, size: tuple[int, int], resampling: Resampling = "area"
+    ) -> NDArray[np.uint8]:
         """Read the exact float box at another resolution.
 
-        The nearest finer level is read and each output pixel is the mean over the area it
-        covers; a box finer than level 0 is interpolated linearly. Where the box leaves the
-        slide's bounds it is continued by reflection, since a model takes an artificial
-        border for a structure.
+        By ``area`` the nearest finer level is read and each output pixel is the mean over the
+        area it covers; a box finer than level 0 is interpolated linearly. By any other name the
+        box is cut from level 0, to whole pixels around it, and resized by Pillow: what patches
+        that were cut from level 0 and resized by torchvision or WSInfer were trained on. (A
+        coarser level was averaged by the scanner before, and gives other values.) Where the box
+        leaves the slide's bounds it is continued by reflection, since a model takes an
+        artificial border for a structure.
 
         Parameters
         ----------
@@ -162,6 +169,8 @@ class Slide(ABC):
             In level-0 px.
         size
             (width, height) of the result.
+        resampling
+            As a model's card says; pictures for the eye are made by ``area``.
 
         Returns
         -------
@@ -173,7 +182,16 @@ class Slide(ABC):
         TileReadError, SlideError
             As for `read_region`.
         """
-        return self._read_within(box, size, self.bounds)
+        if resampling == "area":
+            return self._read_within(box, size, self.bounds)
+        self._check(box, size)
+        return resized_box(
+            lambda *where: self._read_level(0, *where)[0],
+            self.bounds,
+            (box.x, box.y, box.w, box.h),
+            size,
+            resampling,
+        )
 
     def thumbnail(self, max_px: int) -> NDArray[np.uint8]:
         """Return the whole slide, (h, w, 3), with the longer side at most `max_px` px."""
@@ -251,15 +269,18 @@ class Slide(ABC):
     ) -> None:
         self.close()
 
-    def _read_within(
-        self, box: Box, size: tuple[int, int], limits: tuple[int, int, int, int]
-    ) -> NDArray[np.uint8]:
-        width, height = size
-        self._guard(width, height)
+    def _check(self, box: Box, size: tuple[int, int]) -> None:
+        self._guard(*size)
         if not (all(map(math.isfinite, (box.x, box.y, box.w, box.h))) and box.w > 0 and box.h > 0):
             raise SlideError(f"{self.name}: {box} has no area; its width and height must be > 0")
         if max(map(abs, (box.x, box.y, box.w, box.h))) > MAX_EXTENT:
             raise SlideError(f"{self.name}: {box} is far larger than any slide; give level-0 px")
+
+    def _read_within(
+        self, box: Box, size: tuple[int, int], limits: tuple[int, int, int, int]
+    ) -> NDArray[np.uint8]:
+        self._check(box, size)
+        width, height = size
         level = choose_level(self.level_downsamples, min(box.w / width, box.h / height))
         scale_x, scale_y = self._scales[level]
         rows = area_taps(height, box.y / scale_y, box.h / height / scale_y)

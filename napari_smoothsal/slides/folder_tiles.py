@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_smoothsal.core.errors import SettingError, SlideError
+from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.slides.labelled import read_picture
+from napari_smoothsal.slides.pillow_resize import FILTERS
 from napari_smoothsal.slides.turning import turned
 
 _KEPT_IMAGES = 8
@@ -43,6 +45,8 @@ class FolderTiles:
     shorter_side
         Images that have no resolution are resized until their shorter side has so many px, as
         torchvision's Resize does it: bilinear, with antialiasing.
+    resampling
+        As the model's card says; where images have a `scale` they are resized so.
 
     Raises
     ------
@@ -63,6 +67,7 @@ class FolderTiles:
         side: int,
         scale: float = 1.0,
         shorter_side: int | None = None,
+        resampling: Resampling = "area",
     ) -> None:
         if not scale > 0:
             raise SettingError(f"scale = {scale}: give a number above 0")
@@ -73,6 +78,7 @@ class FolderTiles:
             )
         self.files = list(files)
         self._side, self._scale, self._shorter_side = side, scale, shorter_side
+        self._resampling: Resampling = resampling
         self.completed: set[int] = set()
         self._read = lru_cache(_KEPT_IMAGES)(self._reread)
 
@@ -85,6 +91,8 @@ class FolderTiles:
         digest = hashlib.sha256(f"{self._side} {self._scale}".encode())
         if self._shorter_side is not None:
             digest.update(f" {self._shorter_side}".encode())
+        if self._resampling != "area":
+            digest.update(f" {self._resampling}".encode())
         for file in self.files:
             found = file.stat()
             digest.update(f"{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
@@ -115,8 +123,8 @@ class FolderTiles:
             image = _resized(image, self._shorter_side)
         if self._scale != 1:
             height, width = (max(1, round(n / self._scale)) for n in image.shape[:2])
-            resized = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
-            image = np.asarray(resized)
+            by = FILTERS.get(self._resampling, Image.Resampling.BOX)
+            image = np.asarray(Image.fromarray(image).resize((width, height), by))
         missing = [max(0, self._side - n) for n in image.shape[:2]]
         if any(missing):
             if min(image.shape[:2]) * 4 < self._side:

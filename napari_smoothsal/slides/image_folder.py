@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from napari_smoothsal.core.errors import SlideError
+from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.slides.folder_tiles import FolderTiles
 from napari_smoothsal.slides.labelled import images_in
 
@@ -19,7 +20,7 @@ class ImageFolder:
     ----------
     folder
         With images, in sub-folders or not.
-    side, scale, shorter_side
+    side, scale, shorter_side, resampling
         See `FolderTiles`; tiles are cut from the middle.
     files
         Those of the folder's that are wanted; None: all.
@@ -32,10 +33,11 @@ class ImageFolder:
         scale: float = 1.0,
         shorter_side: int | None = None,
         files: Sequence[Path] | None = None,
+        resampling: Resampling = "area",
     ) -> None:
         self._folder = folder
         files = images_in(folder) if files is None else files
-        self._tiles = FolderTiles(files, side, scale, shorter_side)
+        self._tiles = FolderTiles(files, side, scale, shorter_side, resampling)
 
     def __len__(self) -> int:
         return len(self._tiles)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from napari_smoothsal.core.errors import SlideError
+from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.slides.folder_tiles import FolderTiles
 from napari_smoothsal.slides.labelled import images_in
 
@@ -29,7 +30,7 @@ class LabelledFolder:
         images, with ``labels``.
     class_names
         Of the model.
-    side, scale, shorter_side
+    side, scale, shorter_side, resampling
         See `FolderTiles`; tiles are cut from the middle.
     labels
         CSV with the columns ``file`` (relative to the folder) and ``label``: the name of a class,
@@ -53,6 +54,7 @@ class LabelledFolder:
         shorter_side: int | None = None,
         labels: Path | None = None,
         renamed: Mapping[str, str] | None = None,
+        resampling: Resampling = "area",
     ) -> None:
         names = {name.casefold(): index for index, name in enumerate(class_names)}
         given = {old.casefold(): new for old, new in (renamed or {}).items()}
@@ -83,7 +85,7 @@ class LabelledFolder:
             )
         self.labels = [label for _, label in found]
         self._folder = folder
-        self._tiles = FolderTiles([path for path, _ in found], side, scale, shorter_side)
+        self._tiles = FolderTiles([p for p, _ in found], side, scale, shorter_side, resampling)
 
     def __len__(self) -> int:
         return len(self.labels)

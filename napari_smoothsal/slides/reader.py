@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import SettingError, SlideError, TileReadError
+from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.slides.base import Box, Slide
 from napari_smoothsal.slides.threads import default_threads
 
@@ -52,6 +53,8 @@ class TileReader:
         Reading threads; None for one per available core, at most 8.
     prefetch
         How many batches are read ahead of the one that the consumer holds.
+    resampling
+        As the model's card says.
 
     Raises
     ------
@@ -60,7 +63,12 @@ class TileReader:
     """
 
     def __init__(
-        self, slide: Slide, tile_px: int, threads: int | None = None, prefetch: int = 2
+        self,
+        slide: Slide,
+        tile_px: int,
+        threads: int | None = None,
+        prefetch: int = 2,
+        resampling: Resampling = "area",
     ) -> None:
         threads = default_threads() if threads is None else threads
         for name, value in (("tile_px", tile_px), ("threads", threads), ("prefetch", prefetch)):
@@ -69,6 +77,7 @@ class TileReader:
         self._slide = slide
         self._tile_px = tile_px
         self._prefetch = prefetch
+        self._resampling: Resampling = resampling
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="smoothsal-reader")
         self._closed = False
 
@@ -134,7 +143,7 @@ class TileReader:
 
     def _read(self, box: Box, out: NDArray[np.uint8]) -> TileReadError | None:
         try:
-            out[:] = self._slide.read_box(box, (self._tile_px, self._tile_px))
+            out[:] = self._slide.read_box(box, (self._tile_px, self._tile_px), self._resampling)
         except TileReadError as error:
             out[:] = self._slide.background
             return error

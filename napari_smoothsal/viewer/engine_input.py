@@ -1,8 +1,9 @@
-"""What the model gets of one tile: resampled and normalised."""
+"""What the model gets of one tile: resampled, brought to the card's stain and normalised."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from napari_smoothsal.attribution import Explainer, Networks
 from napari_smoothsal.core.errors import SmoothsalError
@@ -38,7 +39,9 @@ def model_input(request: ShowInput, slide: Slide, model: Model, networks: Networ
     middle = np.array((x + w / 2, y + h / 2))
     box = plan.grid.box(int(((centres - middle) ** 2).sum(axis=1).argmin()))
     side = plan.grid.tile_px
-    values = slide.read_box(box, (side, side)) / 255.0
+    pixels = torch.from_numpy(slide.read_box(box, (side, side), plan.resampling))
+    stained = model.stain_normalised(pixels.permute(2, 0, 1)[None]).images
+    values = stained[0].permute(1, 2, 0).numpy() / 255.0
     np.save(request.path, ((values - model.card.mean) / model.card.std).astype(np.float32))
     mpp = slide.require_mpp()
     scale = (box.h / side, box.w / side)

@@ -153,7 +153,7 @@ def _batches(
     """Readable tiles (n, 3, H, W), their places, and how many were tried."""
     cuts = [chosen[i : i + size] for i in range(0, len(chosen), size)]
     boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in cuts]
-    with TileReader(slide, plan.grid.tile_px + 2 * margin) as reader:
+    with TileReader(slide, plan.grid.tile_px + 2 * margin, resampling=plan.resampling) as reader:
         for cut, tiles in zip(cuts, reader.batches(boxes), strict=True):
             good = np.array([error is None for error in tiles.errors])
             places = [(int(y), int(x)) for y, x in plan.grid.origins[cut[good]]]

@@ -88,10 +88,10 @@ def test_predictions_only(noisy, classifier, tmp_path: Path) -> None:
 class Damaged(ArraySlide):
     """One region cannot be decoded."""
 
-    def read_box(self, box, size):
+    def read_box(self, box, size, resampling="area"):
         if box.x <= 100 < box.x + box.w and box.y <= 100 < box.y + box.h:
             raise TileReadError("slide 'damaged': region at 100, 100 cannot be decoded")
-        return super().read_box(box, size)
+        return super().read_box(box, size, resampling)
 
 
 def test_an_unreadable_tile_is_nan_and_listed_and_the_rest_is_done(

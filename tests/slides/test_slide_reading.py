@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
 from slide_pictures import halved, noise
 
 from napari_smoothsal.core.errors import MissingResolutionError, SlideError, TileReadError
@@ -251,3 +253,63 @@ def test_zarr_and_dask_arrays_are_slides_too() -> None:
     stored = zarr.array(image, chunks=(16, 16, 3))
     assert np.array_equal(ArraySlide([lazy]).read_box(box, (10, 10)), expected)
     assert np.array_equal(ArraySlide([stored]).read_box(box, (10, 10)), expected)
+
+
+FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+
+
+@pytest.mark.parametrize("resampling", FILTERS)
+def test_a_box_of_whole_pixels_is_pillows_crop_and_resize_bit_for_bit(pyramid, resampling) -> None:
+    slide, levels = pyramid
+    picture = Image.fromarray(levels[0])
+    by = Image.Resampling[resampling.upper()]
+    for box, size in (((13, 27, 175, 175), (112, 112)), ((0, 0, 260, 300), (65, 75))):
+        x, y, w, h = box
+        expected = np.asarray(picture.crop((x, y, x + w, y + h)).resize(size, by))
+        assert np.array_equal(slide.read_box(Box(*box), size, resampling), expected)
+
+
+@pytest.mark.parametrize("resampling", FILTERS[2:])
+def test_a_box_of_fractions_is_within_a_grey_value_of_pillows(pyramid, resampling) -> None:
+    _, levels = pyramid
+    smooth = ndimage.gaussian_filter(levels[0], (3, 3, 0))
+    picture, by = Image.fromarray(smooth), Image.Resampling[resampling.upper()]
+    with ArraySlide([smooth]) as slide:
+        got = slide.read_box(Box(40.3, 50.7, 99.5, 80.2), (60, 50), resampling).astype(int)
+    expected = picture.resize((60, 50), by, box=(40.3, 50.7, 139.8, 130.9))
+    inside = np.s_[3:-3, 3:-3]  # where no filter reaches the whole pixels around the box
+    assert np.abs(got - np.asarray(expected).astype(int))[inside].max() <= 1
+
+
+@pytest.mark.parametrize("resampling", FILTERS)
+def test_pillow_sees_the_slide_reflected_beyond_its_bounds(pyramid, resampling) -> None:
+    slide, levels = pyramid
+    padded = np.pad(levels[0], ((40, 40), (40, 40), (0, 0)), mode="reflect")
+    by = Image.Resampling[resampling.upper()]
+    # Across a corner, across the far end, and wholly outside.
+    for x, y, side in ((-30, -20, 70), (240, 270, 50), (-35, 10, 30)):
+        cut = padded[y + 40 : y + 40 + side, x + 40 : x + 40 + side]
+        expected = np.asarray(Image.fromarray(cut).resize((32, 32), by))
+        got = slide.read_box(Box(x, y, side, side), (32, 32), resampling)
+        assert np.array_equal(got, expected)
+
+
+def test_pillow_reads_level_0_where_the_area_mean_reads_a_coarser_one(pyramid) -> None:
+    _, levels = pyramid
+    black = ArraySlide([levels[0], np.zeros_like(levels[1])])
+    box = Box(0, 0, 200, 200)
+    assert black.read_box(box, (100, 100)).max() == 0
+    assert black.read_box(box, (100, 100), "bilinear").max() > 100
+
+
+def test_a_box_too_large_for_level_0_is_refused_with_a_way_out() -> None:
+    class Huge:
+        shape, dtype = (20_000, 20_000, 3), np.uint8
+
+        def __getitem__(self, _key):
+            raise AssertionError("nothing may be read")
+
+    with pytest.raises(SlideError, match="'area' in the model's card"):
+        ArraySlide([Huge()]).read_box(Box(0, 0, 10_000, 10_000), (100, 100), "bicubic")
+    with pytest.raises(SlideError, match="no area"):
+        ArraySlide([noise(9, 9)]).read_box(Box(0, 0, 0, 4), (2, 2), "bicubic")

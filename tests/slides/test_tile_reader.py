@@ -18,7 +18,7 @@ from napari_smoothsal.slides.reader import TileReader, default_threads
 class SlowSlide(ArraySlide):
     """Fails where x is odd; the earlier a tile, the longer it takes."""
 
-    def read_box(self, box: Box, size: tuple[int, int]) -> np.ndarray:
+    def read_box(self, box: Box, size: tuple[int, int], resampling="area") -> np.ndarray:
         time.sleep(0.02 / (1 + box.x))
         if int(box.x) % 2:
             raise TileReadError(f"tile at {box.x}")
@@ -88,10 +88,10 @@ class Counting(ArraySlide):
         super().__init__([noise(8, 8)])
         self.read = 0
 
-    def read_box(self, box: Box, size: tuple[int, int]) -> np.ndarray:
+    def read_box(self, box: Box, size: tuple[int, int], resampling="area") -> np.ndarray:
         self.read += 1
         time.sleep(0.005)
-        return super().read_box(box, size)
+        return super().read_box(box, size, resampling)
 
 
 def test_closing_cancels_what_has_not_begun() -> None:
@@ -124,7 +124,7 @@ def test_an_exception_of_the_consumer_ends_the_threads(slide) -> None:
 
 def test_an_error_that_is_not_a_tiles_ends_the_run() -> None:
     class Broken(ArraySlide):
-        def read_box(self, box: Box, size: tuple[int, int]) -> np.ndarray:
+        def read_box(self, box: Box, size: tuple[int, int], resampling="area") -> np.ndarray:
             raise ZeroDivisionError
 
     with (

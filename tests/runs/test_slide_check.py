@@ -1,0 +1,97 @@
+"""A slide that is not what the card or its own resolution say is told, before a run."""
+
+import warnings
+
+import numpy as np
+import pytest
+from tissue_pictures import tissue
+
+from napari_smoothsal import Tiling, load_model, open_slide, plan_tiles
+from napari_smoothsal.core.errors import TileReadError
+from napari_smoothsal.core.stain import StainRange
+from napari_smoothsal.models import Model
+from napari_smoothsal.runs.slide_check import check_slide
+from napari_smoothsal.slides import ArraySlide
+from napari_smoothsal.slides.nuclear_size import LEAST_PLACES
+from napari_smoothsal.slides.sample import sample_slide_path
+from napari_smoothsal.slides.stain import stain_range_of
+
+ALL = Tiling(tissue="all", upsample=True)
+
+
+def told(slide, model: Model, tiling: Tiling = ALL) -> list[str]:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        plan = plan_tiles(slide, model, tiling)
+        found.clear()
+        check_slide(slide, model, plan)
+    return [str(w.message) for w in found]
+
+
+def slide_of(mpp: float, strength=(1.0, 1.0)) -> ArraySlide:
+    return ArraySlide([tissue(500, 11, 0, strength)], mpp=(mpp, mpp), name="made up")
+
+
+def with_card(model: Model, **fields) -> Model:
+    return Model(model.module, model.card.model_copy(update=fields))
+
+
+def test_a_resolution_that_is_wrong_by_two_is_told(classifier: Model) -> None:
+    assert told(slide_of(0.5), classifier) == []
+    (large,) = told(slide_of(1.0), classifier)
+    assert "'made up'" in large and "1 um per pixel" in large and "too large" in large
+    (small,) = told(slide_of(0.25), classifier)
+    assert "too small" in small and "--mpp" in small
+
+
+def test_few_places_and_coarse_slides_are_not_judged(classifier: Model) -> None:
+    side = classifier.card.input_size
+    few = ArraySlide([tissue(2 * side, 24)], mpp=(0.5, 0.5))
+    assert len(plan_tiles(few, classifier, ALL)) < LEAST_PLACES
+    assert told(few, classifier) == []
+    assert told(slide_of(2.0), with_card(classifier, input_mpp=2.0)) == []
+
+
+def test_stain_outside_the_cards_range_is_told_with_both(classifier: Model) -> None:
+    usual = stain_range_of([tissue(64, 11, s, (0.8 + 0.07 * s, 1.2 - 0.05 * s)) for s in range(8)])
+    model = with_card(classifier, stain_range=usual)
+    assert told(slide_of(0.5), model) == []
+    (one,) = told(slide_of(0.5, (2.0, 1.0)), model)
+    assert "'made up'" in one and "haematoxylin" in one and f"{usual.haematoxylin[1]:.3g}" in one
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_the_sample_slide_at_its_resolution_and_at_wrong_ones(factor: float) -> None:
+    model = load_model("demo-classifier")
+    with sample_slide_path() as path, open_slide(path, mpp=0.5 * factor) as slide:
+        assert len(told(slide, model, Tiling(upsample=True))) == (factor != 1)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_a_real_slide_at_its_resolution_and_at_wrong_ones(factor: float, real_slides) -> None:
+    model = load_model("demo-classifier")
+    usual = StainRange(haematoxylin=(0.1, 0.5), eosin=(0.05, 0.25))
+    model = with_card(model, stain_range=usual)
+    path = real_slides / "CMU-1-Small-Region.svs"
+    with open_slide(path, mpp=0.499 * factor) as slide:
+        assert len(told(slide, model, Tiling(upsample=True))) == (factor != 1)
+        dark = with_card(model, stain_range=StainRange(haematoxylin=(0.8, 1), eosin=(0, 1)))
+        assert "haematoxylin" in told(slide, dark, Tiling(upsample=True))[0]
+
+
+def test_of_glass_nothing_is_said(classifier: Model) -> None:
+    glass = ArraySlide([np.full((400, 400, 3), 243, np.uint8)], mpp=(0.5, 0.5))
+    usual = StainRange(haematoxylin=(0.1, 0.5), eosin=(0.05, 0.25))
+    assert told(glass, with_card(classifier, stain_range=usual)) == []
+
+
+def test_places_that_cannot_be_read_are_left_out(classifier: Model) -> None:
+    class Damaged(ArraySlide):
+        def read_box(self, box, size, resampling="area"):
+            if box.x < 100:
+                raise TileReadError("cannot be decoded")
+            return super().read_box(box, size, resampling)
+
+    slide = Damaged([tissue(600, 22)], mpp=(0.5, 0.5), name="damaged")
+    (one,) = told(slide, classifier)
+    assert "too large" in one
