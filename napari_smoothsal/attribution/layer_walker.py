@@ -53,8 +53,7 @@ class LayerWalker(Walker[Attributions]):
             with (
                 batch.denoised(walk, network),
                 weighed() if self._weighs else contextlib.nullcontext(),
-                network.captured(self._layers, self._samples.disturbed(rows)
-                ) as activations,
+                network.captured(self._layers, self._samples.disturbed(rows)) as activations,
                 self._backward_rules(reference),
             ):
                 output = network.output(images)

@@ -252,8 +252,8 @@ def _made_plain(module: nn.Module) -> nn.Module:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
     for child in module.modules():
         if isinstance(getattr(child, "running_mean", None), torch.Tensor):
-            child.running_mean.zero_()  # type: ignore[union-attr,operator]
-            child.running_var.fill_(1.0)  # type: ignore[union-attr,operator]
+            child.running_mean.zero_()  # type: ignore[operator]
+            child.running_var.fill_(1.0)  # type: ignore[operator]
         if isinstance(getattr(child, "eps", None), float):
             # What a norm divides by is then nearly the same for all values.
             child.eps = 1.0  # type: ignore[assignment]
@@ -277,7 +277,9 @@ class _Averaging(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in _MAXIMA:
             values = dict(zip(_ARGUMENTS, args, strict=False)) | kwargs
-            if values.get("dilation", 1) in (1, (1, 1), [1, 1]) and not values.get("return_indices"):
+            if values.get("dilation", 1) in (1, (1, 1), [1, 1]) and not values.get(
+                "return_indices"
+            ):
                 wanted = ("input", "kernel_size", "stride", "padding", "ceil_mode")
                 return F.avg_pool2d(**{name: values[name] for name in wanted if name in values})
         if func in (F.adaptive_max_pool2d, torch.adaptive_max_pool1d):
