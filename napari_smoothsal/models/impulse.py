@@ -252,8 +252,8 @@ def _made_plain(module: nn.Module) -> nn.Module:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
     for child in module.modules():
         if isinstance(getattr(child, "running_mean", None), torch.Tensor):
-            child.running_mean.zero_()  # type: ignore[union-attr,operator]
-            child.running_var.fill_(1.0)  # type: ignore[union-attr,operator]
+            child.running_mean.zero_()  # type: ignore[operator]
+            child.running_var.fill_(1.0)  # type: ignore[operator]
         if isinstance(getattr(child, "eps", None), float):
             # What a norm divides by is then nearly the same for all values.
             child.eps = 1.0  # type: ignore[assignment]

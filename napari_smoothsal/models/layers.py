@@ -31,8 +31,9 @@ class LayerInfo:
         Strided convolutions between the layer and the output, in order of execution. They put
         the checkerboard into the gradient; with none of them there is nothing to denoise.
     receptive_field
-        Tile px that a layer pixel depends on, (y, x); `math.inf` where that is the whole tile: after
-        global pooling, attention or a norm over places that feed back into the map.
+        Tile px that a layer pixel depends on, (y, x), or a bound of them; `math.inf` where that is
+        the whole tile: after global pooling, attention or a norm over places that feed back into
+        the map.
     first_seen
         The first of them, of layer pixel 0, were the tile without borders.
     deepest_stride
@@ -59,8 +60,8 @@ class LayerInfo:
 
 
 LARGEST_SPREAD_PX = 0.5
-"""Of a layer that is offered first, or less than half its stride: above it, where its map belongs is
-anybody's guess."""
+"""Of a layer that is offered first, or less than half its stride: above it, where its map belongs
+is anybody's guess."""
 
 COARSEST_STRIDE = 64
 

@@ -322,6 +322,12 @@ class Model:
                 "in one pass, so its name does not say which output is meant; choose a module "
                 "around it"
             )
+        if any(traced.name == name for traced in self._trace.layers):
+            raise ModelError(
+                f"the output of model {self.card.name!r} does not depend on the map of layer "
+                f"{name!r}: it is a dead branch, or only the class token is looked at above it; "
+                "choose a layer below it"
+            )
         if name in dict(self.module.named_modules()) and name:
             raise ModelError(
                 f"layer {name!r} of model {self.card.name!r} makes no feature map with a place "

@@ -178,7 +178,7 @@ class DeadBranch(nn.Module):
 def test_a_branch_without_influence_is_not_offered_and_asserts_are_model_errors() -> None:
     model = model_of(DeadBranch())
     assert [info.name for info in model.layers()] == ["input", "live"]
-    with pytest.raises(ModelError, match="no feature map"):
+    with pytest.raises(ModelError, match="does not depend on the map"):
         model.layer("dead")
     with pytest.raises(ModelError, match="64 px only"):
         model.map_size("live", 96)
