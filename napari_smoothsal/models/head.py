@@ -95,18 +95,19 @@ class Watching(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name == "conv2d" and self.channels is None:
             self.channels = _channels(args, kwargs)
-        before = args[0] if args and isinstance(args[0], torch.Tensor) else None
         result = function(*args, **kwargs)
         if function in _FUNCTIONS and "out" not in kwargs:
             self._made[result] = (_FUNCTIONS[function], self.calls)
             self.calls += 1
-        elif isinstance(result, torch.Tensor):
-            whole = name in _VIEWS and before is not None and before.numel() == result.numel()
-            if whole and before in self._made:
+        elif isinstance(result, torch.Tensor) and name in _VIEWS and self._is_made(args):
+            before = args[0]
+            # Whether it still is what the call made, after writing in place, say, is checked later.
+            if before.numel() == result.numel():
                 self._made[result] = self._made[before]
-            elif not whole and result in self._made:
-                del self._made[result]  # overwritten in place
         return result
+
+    def _is_made(self, args: tuple[Any, ...]) -> bool:
+        return bool(args) and isinstance(args[0], torch.Tensor) and args[0] in self._made
 
     def head_of(self, output: Any) -> Head | None:
         """The call that an output is the result of; None where it is of something else."""

@@ -78,13 +78,6 @@ def test_other_outputs_are_refused_by_name(handed_out, named: str) -> None:
         Model(Returning(handed_out), card()).layers()
 
 
-def test_the_branches_of_a_hovernet_are_named() -> None:
-    nets = pytest.importorskip("monai.networks.nets")
-    net = nets.HoVerNet(mode="fast", in_channels=3, out_classes=3).eval()
-    with pytest.raises(ModelError, match=r"nucleus_prediction.*horizontal_vertical.*type_pred"):
-        Model(net, card(size=256)).layers()
-
-
 def test_a_network_that_needs_more_than_images() -> None:
     class Masked(Returning):
         def forward(self, image, mask, scale=1.0, *, stain):
