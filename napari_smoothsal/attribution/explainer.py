@@ -12,10 +12,8 @@ from napari_smoothsal.attribution.base import (
     ImageMethod,
     LayerMethod,
     MaskMethod,
-    PathMethod,
     PerturbationMethod,
 )
-from napari_smoothsal.attribution.baselines import CUSTOM, baseline_of
 from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.device import Device, resolve_device
 from napari_smoothsal.attribution.explanation import Explanation
@@ -24,6 +22,7 @@ from napari_smoothsal.attribution.memory import RowLimit
 from napari_smoothsal.attribution.network import Network, Networks
 from napari_smoothsal.attribution.noise import Place
 from napari_smoothsal.attribution.perturbation import PerturbedTile
+from napari_smoothsal.attribution.plan_checks import check_plan
 from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
 from napari_smoothsal.attribution.walk import Walk, walk_of
@@ -108,10 +107,7 @@ class Explainer:
         self.targets: list[Target] = [plan.target for plan in own]
         self.walks: dict[Walk, list[int]] = {}
         for index, plan in enumerate(self.plans):
-            _check_layer(plan)
-            _check_channel(plan)
-            _check_baseline(plan)
-            _check_noise(plan)
+            check_plan(plan)
             self._check_unit(plan)
             self._check_surrogate(plan, "denoising" if index < len(specs) else "match")
             walk = walk_of(model, plan, self._convolutions_of(plan))
@@ -359,57 +355,4 @@ def _warn_of_what_is_left_out(given: SaliencySpec, used: SaliencySpec) -> None:
     if words := left_out(given, used):
         warnings.warn(
             f"method {given.method!r} has no use for {', '.join(words)}: left out", stacklevel=4
-        )
-
-
-def _check_noise(plan: MapPlan) -> None:
-    method, spec = plan.method, plan.spec
-    if (
-        isinstance(method, PathMethod)
-        and method.in_the_image(plan.method_options)
-        and spec.noise_at == "layer"
-        and spec.samples != 0
-    ):
-        raise SettingError(
-            f"noise_at = 'layer': with path = 'input' method {method.name!r} goes through images, "
-            "so the layer has no one output to add noise to; choose noise_at = 'input', or "
-            "path = 'layer'"
-        )
-
-
-def _check_channel(plan: MapPlan) -> None:
-    channel, layer = plan.spec.channel, plan.layer
-    if channel is not None and plan.method.one_map(plan.method_options):
-        raise SettingError(
-            f"channel = {channel}: method {plan.method.name!r} makes one map of all channels; "
-            "choose another reduction"
-        )
-    if channel is not None and channel >= layer.channels:
-        raise SettingError(
-            f"channel = {channel}: layer {layer.name!r} has {layer.channels} channels, "
-            f"0 to {layer.channels - 1}; choose one of them"
-        )
-
-
-def _check_layer(plan: MapPlan) -> None:
-    if isinstance(plan.method, ImageMethod) and plan.spec.layer != "input":
-        raise SettingError(
-            f"method {plan.method.name!r} changes the image and looks at the scores, so its maps "
-            f"are of the image: layer = {plan.spec.layer!r} is none; choose layer = 'input', or "
-            "a method that looks into hidden layers"
-        )
-
-
-def _check_baseline(plan: MapPlan) -> None:
-    """Of images that jitter shifts."""
-    baseline = getattr(plan.method_options, "baseline", None)
-    if baseline is None or not plan.spec.jitter:
-        return
-    if isinstance(plan.method, PathMethod) and plan.method.pool(plan.method_options):
-        return  # any of them will do
-    if baseline == CUSTOM or not baseline_of(baseline).uniform:
-        raise SettingError(
-            f"jitter = True: method {plan.method.name!r} compares shifted tiles with baseline "
-            f"{baseline!r}, which is not shifted with them; choose a baseline of one colour, or "
-            "jitter = False"
         )

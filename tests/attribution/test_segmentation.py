@@ -11,7 +11,7 @@ from unets import PositiveUNet, segmenter, small_segmenter
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles
 from napari_smoothsal.core.errors import ModelError, SettingError
-from napari_smoothsal.models.model import OUTPUT
+from napari_smoothsal.models.traced_network import OUTPUT
 
 FP64 = Compute(precision="fp64", device="cpu")
 LAYERS = ("input", "stem", "deep.0", "deep", "decode.0", "decode", "head")

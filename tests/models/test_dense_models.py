@@ -10,7 +10,7 @@ from unets import PositiveUNet, SmallUNet, segmenter, small_segmenter
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.fitting import padded_to_fit
 from napari_smoothsal.models.halo import energy_radius
-from napari_smoothsal.models.model import OUTPUT
+from napari_smoothsal.models.traced_network import OUTPUT
 
 
 def test_a_classifier_is_one_unit_with_a_fixed_rim(classifier) -> None:
