@@ -178,5 +178,8 @@ def _print_check(info: LayerInfo, impulse: Impulse, wrong: list[str]) -> None:
         typer.echo(f"{info.name}: probe disagrees: {'; '.join(wrong)}")
         return
     sees = "the whole tile" if impulse.whole else f"{impulse.seen[0]} px"
-    bound = "" if impulse.tight else " (less than reckoned, which is a bound)"
-    typer.echo(f"{info.name}: probe agrees: {measured}, sees {sees}{bound}")
+    if not impulse.tight:
+        sees += " (less than reckoned, which is a bound)"
+    elif not impulse.whole and impulse.seen[0] < info.receptive_field[0]:
+        sees += f" of {info.receptive_field[0]:g} within the tile"
+    typer.echo(f"{info.name}: probe agrees: {measured}, sees {sees}")
