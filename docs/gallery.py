@@ -146,7 +146,7 @@ def bad_input(_viewer: Any, dock: Any) -> None:
 
 def nuclei(viewer: Any, dock: Any) -> None:
     """A drawn region, explained to a segmentation model."""
-    pick(dock.slides._model.native, "demo-segmenter")
+    pick(dock.slides.models.box.native, "demo-segmenter")
     wait(lambda: "encoder.layer2" in dock.form.controls["layer"].choices)
     pick(dock.form.controls["layer"].native, "encoder.layer2")
     fill_in(dock.form.controls["samples"].native, "4")

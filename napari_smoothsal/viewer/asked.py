@@ -67,6 +67,8 @@ class Explain(Message):
     ----------
     model
         Built-in name or folder.
+    model_mpp
+        Micrometres per pixel of its tiles, where its card does not say them.
     region
         (x, y, w, h) in level-0 px; None: the slide.
     out
@@ -81,6 +83,7 @@ class Explain(Message):
     id: int
     slide: Annotated[SlideFile | SlidePixels, Field(discriminator="what")]
     model: str
+    model_mpp: float | None = None
     spec: SaliencySpec
     tiling: Tiling = Tiling()
     compute: Compute = Compute()

@@ -8,6 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject
 
 from napari_smoothsal.viewer.asked import Describe, DescribeModel
+from napari_smoothsal.viewer.model_words import said_of
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.remembered import remembered
 from napari_smoothsal.viewer.run_bar import RunBar
@@ -47,11 +48,13 @@ class AwaitedModel(QObject):
         self._loading = False
         self._waiting: Callable[[], None] | None = None
         self._remembered = remembered()
-        slides.model_chosen.connect(self._ask)
+        slides.models.restore(self._remembered.get("resolutions"))
+        slides.models.chosen.connect(self._ask)
+        slides.models.resolved.connect(self._on_resolution)
 
     @property
     def model(self) -> ModelDescribed | None:
-        """The model that is chosen; None while there is none."""
+        """The model that is chosen, as its card says; None while there is none."""
         return self._model
 
     @property
@@ -98,7 +101,7 @@ class AwaitedModel(QObject):
                 self._on_model(answer)
         elif isinstance(answer, Failed) and answer.id == self._asked:
             self.give_up()
-            self._slides.mark_model(answer.message)
+            self._slides.models.fail(answer.message)
             self._bar.problem(answer.message)
         else:
             return False
@@ -123,7 +126,7 @@ class AwaitedModel(QObject):
         self._described = True
         self._form.describe(answer)
         asked, chosen = self._asked, self._slides.model
-        self._slides.offer_models(answer.models)
+        self._slides.models.offer(answer.models, answer.formats)
         wanted = self._remembered.get("model")
         if chosen is None and wanted in answer.models:
             self._slides.model = wanted
@@ -137,12 +140,17 @@ class AwaitedModel(QObject):
 
     def _on_model(self, answer: ModelDescribed) -> None:
         self._model, self._loading = answer, False
-        self._form.describe_model(answer)
+        self._form.describe_model(self._slides.models.describe(answer))
         kept, self._remembered = self._remembered, {}
         if kept.get("model") == answer.model and isinstance(kept.get("spec"), dict):
             self._form.restore(kept["spec"])
-        self._bar.say(answer.intended_use or f"Model {answer.name} is ready.")
+        self._bar.say(said_of(answer))
         if self._waiting is not None:
             ask, self._waiting = self._waiting, None
             self._bar.end("")
             ask()
+
+    def _on_resolution(self) -> None:
+        """Say of the layers how fine they are now, and let whoever follows them know."""
+        if self._model is not None:
+            self._form.describe_model(self._model.at(self._slides.models.asked_mpp))

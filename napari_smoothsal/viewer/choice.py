@@ -21,7 +21,7 @@ class Chosen:
     Attributes
     ----------
     slide, spec, model, tiling, compute
-        As the dock is set.
+        As the dock is set; the model's resolution is known.
     """
 
     slide: ExplainedSlide
@@ -33,7 +33,7 @@ class Chosen:
     @property
     def settings(self) -> object:
         """What makes one map another than the next, but for the place."""
-        return (self.spec, self.tiling, self.compute.precision, self.model.model, self.slide.mpp)
+        return (self.spec, self.tiling, self.compute.precision, self.model.source, self.slide.mpp)
 
 
 class Choice(QObject):
@@ -80,7 +80,7 @@ class Choice(QObject):
         chosen = self.now()
         slide, settings = chosen.slide, (chosen.spec, chosen.tiling, chosen.compute)
         view = slide.view(viewer)
-        return (str(slide.layer.unique_id), slide.mpp, view, settings, chosen.model.model)
+        return (str(slide.layer.unique_id), slide.mpp, view, settings, chosen.model.source)
 
     def now(self) -> Chosen:
         """What is chosen.

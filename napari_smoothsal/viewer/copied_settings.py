@@ -33,6 +33,8 @@ class Setting:
         What differs from their defaults is copied, too.
     region
         (x, y, w, h) in level-0 px; None: the slide.
+    model_mpp
+        Given by the user; None where the model's card says it.
     """
 
     slide: str
@@ -43,6 +45,7 @@ class Setting:
     tiling: Tiling = field(default_factory=Tiling)
     compute: Compute = field(default_factory=Compute)
     region: Region | None = None
+    model_mpp: float | None = None
 
 
 def setting_of(chosen: Chosen) -> Setting:
@@ -59,6 +62,7 @@ def setting_of(chosen: Chosen) -> Setting:
         chosen.spec,
         chosen.tiling,
         chosen.compute,
+        model_mpp=chosen.model.given_mpp,
     )
 
 
@@ -67,6 +71,7 @@ def as_python(setting: Setting) -> str:
     fields = _changed(setting.spec)
     spec = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     mpp = f", mpp={setting.mpp!r}" if setting.mpp is not None else ""
+    card = f', card={{"input_mpp": {setting.model_mpp!r}}}' if setting.model_mpp is not None else ""
     more = f", region={setting.region!r}" if setting.region is not None else ""
     for name, settings in (("tiling", setting.tiling), ("compute", setting.compute)):
         if told := _changed(settings):
@@ -76,7 +81,7 @@ def as_python(setting: Setting) -> str:
         (
             "import napari_smoothsal as ss",
             "",
-            f"model = ss.load_model({setting.model!r})",
+            f"model = ss.load_model({setting.model!r}{card})",
             f"spec = ss.SaliencySpec({spec})",
             f"with ss.open_slide({setting.slide!r}{mpp}) as slide:",
             f"    run = ss.explain_slide(slide, model, [spec], out={setting.out!r}{more})",
@@ -88,6 +93,8 @@ def as_python(setting: Setting) -> str:
 def as_command(setting: Setting) -> str:
     """A command that computes the same map."""
     words = ["smoothsal", "run", setting.slide, "--model", setting.model]
+    if setting.model_mpp is not None:
+        words += ["--card", f"input_mpp={setting.model_mpp!r}"]
     changed = _changed(setting.spec) | _changed(setting.tiling) | _changed(setting.compute)
     for name, value in changed.items():
         if name in OPTION_FLAGS:

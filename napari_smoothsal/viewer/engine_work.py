@@ -16,6 +16,7 @@ from napari_smoothsal.attribution import Networks
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.denoise import DENOISINGS
 from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
+from napari_smoothsal.models.formats import FORMATS
 from napari_smoothsal.runs import (
     Progress,
     Run,
@@ -91,7 +92,7 @@ class Engine:
     def __init__(self, send: Send, stopped: Callable[[int], bool]) -> None:
         self._send = send
         self._stopped = stopped
-        self._model = lru_cache(maxsize=2)(load_model)
+        self._model = lru_cache(maxsize=2)(_loaded)
         self._networks: tuple[Model, Networks] | None = None
         self._slide: tuple[SlideFile, Slide] | None = None
         self._limits = FirstLimits()
@@ -102,6 +103,7 @@ class Engine:
             Described(
                 id=request.id,
                 models=tuple(builtin_models()),
+                formats=tuple(one.says for one in FORMATS.values()),
                 denoisings=tuple(
                     DenoisingChoice(
                         name=d.name,
@@ -120,7 +122,7 @@ class Engine:
         """Tell a model's layers and classes."""
         # Whoever asks may have changed the folder since.
         self._model.cache_clear()
-        model = self._model(request.model)
+        model = self._model(request.model, None)
         card = model.card
         layers, start = layer_choices(model.layers(), card.input_mpp)
         self._send(
@@ -128,22 +130,27 @@ class Engine:
                 id=request.id,
                 model=request.model,
                 name=card.name,
+                kind=card.kind,
                 classes=card.class_names,
                 default_target=resolve_target(card, None, "slide").label,
                 layers=tuple(layers),
                 default_layer=start,
                 strided=len(model.strided_convolutions),
                 surrogate=model.surrogate is not None,
-                tile_um=None if card.input_mpp is None else card.input_size * card.input_mpp,
+                tile_px=card.input_size,
+                input_mpp=card.input_mpp,
                 most_view_tiles=max(4, MOST_VIEW_PX // card.input_size**2),
                 view_batch=max(1, min(VIEW_BATCH, VIEW_BATCH_PX // card.input_size**2)),
+                licence=card.licence,
+                training_data=card.training_data,
                 intended_use=card.intended_use,
+                notes=card.notes,
             )
         )
 
     def explain(self, request: Explain) -> None:
         """Run a request and tell how it goes."""
-        model = self._model(request.model)
+        model = self._model_of(request)
         run: Run | None
         with contextlib.ExitStack() as stack, warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
@@ -188,7 +195,7 @@ class Engine:
             slide = self._opened(asked, stack)
             found = estimate_run(
                 slide,
-                self._model(asked.model),
+                self._model_of(asked),
                 [asked.spec],
                 region=asked.region,
                 tiling=asked.tiling,
@@ -208,27 +215,30 @@ class Engine:
     def measure(self, request: Measure) -> None:
         """Tell how rough maps are, batch by batch."""
         with self._quietly(request.explain) as slide:
-            model = self._model(request.explain.model)
+            model = self._model_of(request.explain)
             for found in measured(request, slide, model, lambda: self._stopped(request.id)):
                 self._send(Stopped(id=request.id) if found is None else found)
 
     def predict(self, request: Predict) -> None:
         """Tell what is predicted."""
         with self._quietly(request.explain) as slide:
-            model = self._model(request.explain.model)
+            model = self._model_of(request.explain)
             found = predicted(request, slide, model, lambda: self._stopped(request.id))
             self._send(Stopped(id=request.id) if found is None else found)
 
     def show_input(self, request: ShowInput) -> None:
         """Tell what the model gets of a tile."""
         with self._quietly(request.explain) as slide:
-            model = self._model(request.explain.model)
+            model = self._model_of(request.explain)
             self._send(model_input(request, slide, model, self._networks_of(model)))
 
     def save(self, request: Save) -> None:
         """Keep what was explained."""
         with self._quietly(request.explain) as slide:
             self._send(saved(request, slide))
+
+    def _model_of(self, request: Explain) -> Model:
+        return self._model(request.model, request.model_mpp)
 
     @contextlib.contextmanager
     def _quietly(self, request: Explain) -> Iterator[Slide]:
@@ -321,6 +331,10 @@ class Engine:
                 self._slide = None
             self._slide = (request.slide, open_slide(request.slide.path, request.slide.mpp))
         return self._slide[1]
+
+
+def _loaded(source: str, mpp: float | None) -> Model:
+    return load_model(source, card=None if mpp is None else {"input_mpp": mpp})
 
 
 class _Growth:

@@ -54,7 +54,9 @@ def explain_job(
         if what == REGION:
             drawn = drawn_region(viewer, slide)
             region, tiling = drawn.region, drawn.within(tiling, scratch)
-        settings = (chosen.tiling, chosen.compute.precision)
+        settings: tuple[object, ...] = (chosen.tiling, chosen.compute.precision)
+        if chosen.model.given_mpp is not None:
+            settings += (chosen.model.given_mpp,)
         out = store_path(slide, folder, chosen.model.name, chosen.spec, drawn, settings)
     sent, steps = slide.handed_over(region, chosen.model.tile_um, scratch)
 
@@ -118,6 +120,7 @@ def explain_request(
         id=number,
         slide=sent,
         model=model.model,
+        model_mpp=model.given_mpp,
         spec=chosen.spec,
         tiling=tiling,
         compute=compute,

@@ -30,5 +30,7 @@ class FirstLimits:
 
 
 def _settings(run: Run, run_map: RunMap) -> str:
-    weights = run.provenance["model"]["parameters_sha256"]
-    return f"{weights} {run_map.spec.model_dump_json()}"
+    model = run.provenance["model"]
+    # The same network at another resolution sees, and answers, something else.
+    seen = f"{model['parameters_sha256']} {model['input_mpp']}"
+    return f"{seen} {run_map.spec.model_dump_json()}"

@@ -67,11 +67,20 @@ class MethodChoice(Choice):
 
 
 class Described(Message):
-    """Answer to `Describe`."""
+    """Answer to `Describe`.
+
+    Attributes
+    ----------
+    models
+        Names of the built-in ones.
+    formats
+        What a folder that holds a model may have in it, in words.
+    """
 
     say: Literal["described"] = "described"
     id: int
     models: tuple[str, ...]
+    formats: tuple[str, ...]
     denoisings: tuple[DenoisingChoice, ...]
     methods: tuple[MethodChoice, ...]
 
@@ -120,25 +129,57 @@ class ModelDescribed(Message):
         How many strided convolutions it has.
     surrogate
         Whether it has a surrogate for them.
-    tile_um
-        Side of a tile in micrometres; None where the card has no resolution.
+    tile_px
+        Side of a tile.
+    input_mpp
+        Micrometres per pixel of a tile; None where the card does not say it.
+    given_mpp
+        The same as the user gave it; only where the card does not say it.
     view_batch
         Tiles per batch of a view, few: its map is looked at while it grows.
     most_view_tiles
         A view of more tiles is refused.
+    kind, licence, training_data, intended_use, notes
+        As its card says.
     """
 
     say: Literal["model"] = "model"
     id: int
     model: str
     name: str
+    kind: Literal["classification", "segmentation"]
     classes: tuple[str, ...]
     default_target: str
     layers: tuple[LayerChoice, ...]
     default_layer: str
     strided: int
     surrogate: bool
-    tile_um: float | None
+    tile_px: int
+    input_mpp: float | None
+    given_mpp: float | None = None
     view_batch: int
     most_view_tiles: int
-    intended_use: str | None
+    licence: str | None = None
+    training_data: str | None = None
+    intended_use: str | None = None
+    notes: str | None = None
+
+    @property
+    def source(self) -> tuple[str, float | None]:
+        """What tells it from others: its name or folder, and the resolution that was given."""
+        return self.model, self.given_mpp
+
+    @property
+    def tile_um(self) -> float | None:
+        """Side of a tile in micrometres; None where nobody has said the resolution."""
+        mpp = self.input_mpp or self.given_mpp
+        return None if mpp is None else self.tile_px * mpp
+
+    def at(self, mpp: float) -> ModelDescribed:
+        """The same at a resolution; as it is where its card says one, or ``mpp`` is 0."""
+        if self.input_mpp is not None or mpp <= 0:
+            return self
+        layers = tuple(
+            layer.model_copy(update={"um_per_px": layer.stride * mpp}) for layer in self.layers
+        )
+        return self.model_copy(update={"given_mpp": mpp, "layers": layers})

@@ -18,6 +18,7 @@ from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.viewer.asked import SlideFile, SlidePixels
 from napari_smoothsal.viewer.field_of_view import Region, field_of_view, layer_size
+from napari_smoothsal.viewer.offered import ModelDescribed
 from napari_smoothsal.viewer.pixels import PixelCopy
 from napari_smoothsal.viewer.placement import (
     Pair,
@@ -120,6 +121,22 @@ def explained_slide(layer: Any, asked_mpp: float) -> ExplainedSlide:
     source = source_of(layer)
     size = source.size if source is not None else layer_size(layer)
     return ExplainedSlide(layer, stated or (asked_mpp, asked_mpp), size)
+
+
+def explained_model(model: ModelDescribed, asked_mpp: float) -> ModelDescribed:
+    """A model at the resolution that its card states, or else the one that was asked for.
+
+    Raises
+    ------
+    NotExplainableError
+        Where nobody gave a resolution.
+    """
+    if model.input_mpp is None and asked_mpp <= 0:
+        raise NotExplainableError(
+            f"model {model.name!r} does not say how many micrometres a pixel of its tiles has; "
+            "enter it beside model um per px, e.g. 0.5 where it was trained at 20x and 0.25 at 40x"
+        )
+    return model.at(asked_mpp)
 
 
 def result_folder(entered: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QGridLayout,
@@ -101,6 +101,8 @@ class RunBar(QWidget):
         self.progress_bar.hide()
         self._status = QLabel()
         self._status.setWordWrap(True)
+        # Files of others are quoted in it.
+        self._status.setTextFormat(Qt.TextFormat.PlainText)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)

@@ -27,6 +27,7 @@ from napari_smoothsal.viewer.reading_panel import ReadingPanel
 from napari_smoothsal.viewer.remembered import remember
 from napari_smoothsal.viewer.requests import (
     NotExplainableError,
+    explained_model,
     explained_slide,
 )
 from napari_smoothsal.viewer.run_bar import RunBar
@@ -219,7 +220,13 @@ class SaliencyDock(LeavingDock):
             self.bar.problem(str(error), aloud=aloud)
             return
         assert self._awaited.model is not None  # of every job
-        remember({"model": self._awaited.model.model, "spec": self.form.values()})
+        remember(
+            {
+                "model": self._awaited.model.model,
+                "spec": self.form.values(),
+                "resolutions": self.slides.models.resolutions,
+            }
+        )
         hide_tissue(self.viewer)
         self.bar.begin("Reading the view ..." if job.view else "Looking for tissue ...")
         self._asking.begin(job)
@@ -231,6 +238,7 @@ class SaliencyDock(LeavingDock):
         if model is None:
             starting = "the computing process is still starting; try again in a few seconds"
             raise NotExplainableError(starting if self._awaited.starting else NO_MODEL)
+        model = explained_model(model, self.slides.models.asked_mpp)
         if spec is None:
             raise NotExplainableError(self.form.problem)
         if tiling is None or compute is None:

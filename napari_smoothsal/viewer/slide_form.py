@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSpinBox
-from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoothsal.viewer.controls import MARK, mark, restyle, set_choices
+from napari_smoothsal.viewer.model_rows import ModelRows
 from napari_smoothsal.viewer.placement import resolution_of
 from napari_smoothsal.viewer.requests import NotExplainableError, explained_slide, result_folder
 from napari_smoothsal.viewer.run_bar import PROBLEM
@@ -34,22 +34,16 @@ class SlideForm(QWidget):
 
     Signals
     -------
-    model_chosen(str)
-        The user chose a model: a built-in name or a folder.
     slide_chosen()
         Another layer is to be explained.
     """
 
-    model_chosen = Signal(str)
     slide_chosen = Signal()
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._folders: list[str] = []
-        self._built_in: tuple[str, ...] = ()
         self._listed: list[tuple[str, str]] | None = None
-        self._filling = False
         self._slide = ComboBox(name="slide", tooltip="Any RGB image layer.")
         self._mpp = FloatSpinBox(
             name="um per pixel",
@@ -60,12 +54,7 @@ class SlideForm(QWidget):
             tooltip="Micrometres per pixel of the finest level: 0.25 for a 40x scan, 0.5 for 20x. "
             "Asked because the image does not say it.",
         )
-        self._model = ComboBox(
-            name="model", tooltip="A built-in model, or a folder with card.json and its weights."
-        )
-        choose_model = QPushButton("Folder ...")
-        choose_model.setToolTip("Choose a folder with card.json and model.safetensors.")
-        choose_model.clicked.connect(self._choose_model)
+        self.models = ModelRows(self)
         self._folder = QLineEdit()
         self._folder.setPlaceholderText("beside the slide")
         self._folder.setToolTip("Where Explain slide puts its result.")
@@ -80,15 +69,15 @@ class SlideForm(QWidget):
         form.addRow(self._note)
         self._mpp_label = QLabel("um per pixel")
         form.addRow(self._mpp_label, self._mpp.native)
-        form.addRow("model", _beside(self._model.native, choose_model))
+        self.models.add_to(form)
         form.addRow("save to", _beside(self._folder, choose_folder))
         self._problem = QLabel()
         self._problem.setStyleSheet(PROBLEM)
         self._problem.setWordWrap(True)
+        self._problem.setTextFormat(Qt.TextFormat.PlainText)  # files of others are quoted in it
         self._problem.hide()
         form.addRow(self._problem)
-        self._model_problem = ""
-        self._model.changed.connect(self._on_model)
+        self.models.changed.connect(self.check)
         self._slide.changed.connect(self._on_slide)
         self._mpp.changed.connect(self.check)
         self._folder.textChanged.connect(self.check)
@@ -123,13 +112,12 @@ class SlideForm(QWidget):
     @property
     def model(self) -> str | None:
         """The chosen model."""
-        value = self._model.value
-        return None if value is None else str(value)
+        return self.models.value
 
     @model.setter
     def model(self, name: str) -> None:
         """Choose one of the models that are offered."""
-        self._model.value = name
+        self.models.choose(name)
 
     @property
     def folder(self) -> str:
@@ -141,23 +129,9 @@ class SlideForm(QWidget):
         """What is wrong with the values, in words; empty where nothing is."""
         return str(self._problem.text())
 
-    def mark_model(self, problem: str) -> None:
-        """Mark the chosen model as one that cannot be used, until another one is chosen."""
-        self._model_problem = problem
-        self.check()
-
-    def offer_models(self, built_in: tuple[str, ...]) -> None:
-        """Offer the built-in models beside the folders chosen so far."""
-        self._built_in = built_in
-        self._list_models(self.model)
-
     def add_model(self, folder: str) -> None:
         """Offer a model folder and choose it."""
-        if folder not in self._folders:
-            self._folders.append(folder)
-        self._list_models(folder)
-        self._model.value = folder
-        self._on_model(folder)
+        self.models.add(folder)
 
     def disconnect_viewer(self) -> None:
         """Hear no more of the viewer's layers."""
@@ -169,15 +143,6 @@ class SlideForm(QWidget):
         if event is not None and event.type() == QEvent.Type.FocusIn:
             self.check()
         return bool(super().eventFilter(watched, event))
-
-    def _list_models(self, value: str | None) -> None:
-        choices = [(name, name) for name in self._built_in]
-        choices += [(Path(folder).name, folder) for folder in self._folders]
-        self._filling = True
-        try:
-            set_choices(self._model, choices, value)
-        finally:
-            self._filling = False
 
     def _list_slides(self, _event: Any = None) -> None:
         # Newest first: what was opened last is what one wants to explain.
@@ -199,11 +164,6 @@ class SlideForm(QWidget):
         self.check()
         self.slide_chosen.emit()
 
-    def _on_model(self, value: Any) -> None:
-        if value is not None and not self._filling:
-            self.mark_model("")
-            self.model_chosen.emit(str(value))
-
     def check(self, _value: Any = None) -> None:
         """Mark what cannot work now, and say why."""
         resolution = folder = ""
@@ -218,16 +178,10 @@ class SlideForm(QWidget):
         except NotExplainableError as error:
             folder = str(error)
         mark(self._mpp, resolution)
-        mark(self._model, self._model_problem)
         restyle(self._folder, MARK if folder else "")
-        told = [text for text in (resolution, self._model_problem, folder) if text]
+        told = [text for text in (resolution, self.models.problem, folder) if text]
         self._problem.setText("\n".join(told))
         self._problem.setVisible(bool(told))
-
-    def _choose_model(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "A folder with card.json")
-        if folder:
-            self.add_model(folder)
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Where results go")

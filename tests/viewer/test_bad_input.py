@@ -156,10 +156,10 @@ def test_of_the_slide_and_the_model(
     (tmp_path / "empty").mkdir()
     slides.add_model(str(tmp_path / "empty"))
     qtbot.waitUntil(lambda: "card.json" in slides.problem, timeout=PATIENCE_MS)
-    assert "border" in slides._model.native.styleSheet()
+    assert "border" in slides.models.box.native.styleSheet()
     assert slides.model == str(tmp_path / "empty")
     slides.model = str(model_folder)
-    assert slides._model.native.styleSheet() == "" and slides.problem == ""
+    assert slides.models.box.native.styleSheet() == "" and slides.problem == ""
 
 
 ENGINES: list[tuple[str, str, Any, Any, str, bool]] = [

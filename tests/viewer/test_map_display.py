@@ -189,16 +189,21 @@ def test_the_first_finished_map_of_a_setting_fixes_the_limit_of_the_next() -> No
 
     from napari_smoothsal import SaliencySpec
 
-    def a_run(largest: float, layer: str = "layer1", model: str = "1", normal: Any = None) -> Any:
+    def a_run(
+        largest: float,
+        layer: str = "layer1",
+        model: str = "1",
+        normal: Any = None,
+        mpp: float = 0.5,
+    ) -> Any:
         found = SimpleNamespace(
             normal_magnitude=normal,
             calibration=None,
             largest_magnitude=lambda _=99.0: largest,
             spec=SaliencySpec(layer=layer),
         )
-        return SimpleNamespace(
-            provenance={"model": {"parameters_sha256": model}}, maps={"map": found}
-        )
+        about = {"parameters_sha256": model, "input_mpp": mpp}
+        return SimpleNamespace(provenance={"model": about}, maps={"map": found})
 
     limits = FirstLimits()
 
@@ -212,6 +217,7 @@ def test_the_first_finished_map_of_a_setting_fixes_the_limit_of_the_next() -> No
     assert (limit(a_run(9.0)).value, limit(a_run(9.0)).of) == (2.0, "first map")
     assert limit(a_run(9.0, "layer2")).value == 9.0
     assert limit(a_run(7.0, model="2")).value == 7.0
+    assert limit(a_run(6.0, mpp=0.25)).value == 6.0
     assert limit(a_run(9.0, normal=0.5)).value == 0.5
 
 

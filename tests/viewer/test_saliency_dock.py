@@ -112,7 +112,7 @@ def test_what_is_asked_while_the_engine_starts_is_done_when_it_is_ready(
     finish(dock, qtbot)
     assert dock.bar.status.startswith("Done.") and "(view)" in viewer.layers[1].name
     # Another model, and the view at once: while it is loaded, too.
-    dock.slides._on_model(str(model_folder))
+    dock.slides.add_model(str(model_folder))
     dock.bar.explain_slide.click()
     qtbot.waitUntil(dock.bar.start.isEnabled, timeout=PATIENCE_MS)
     # A folder that holds none: nothing is waited for any more.
