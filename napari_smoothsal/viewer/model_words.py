@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from textwrap import shorten
 
 from napari_smoothsal.viewer.offered import ModelDescribed
 
 MOST_NOTES, MOST_CLASSES = 200, 12
-"""Characters of notes in the line, and classes by name in the tooltip."""
+"""Characters of notes that are said at once, and classes that the tooltip names."""
 UNKNOWN = "not known"
 DECIDES = {"classification": "one decision per tile", "segmentation": "one decision per pixel"}
 
@@ -23,10 +22,8 @@ def said_of(model: ModelDescribed) -> str:
     if model.licence:
         said.append(f"Licence: {model.licence}.")
     if model.notes:
-        notes = shorten(model.notes, MOST_NOTES, placeholder=" ...")
-        said.append(notes)
-        if notes.endswith(" ..."):
-            said.append("(All of it: point at the model's name.)")
+        long = len(model.notes) > MOST_NOTES
+        said.append("Point at its name for its notes." if long else model.notes)
     return " ".join(said)
 
 
