@@ -148,7 +148,7 @@ def test_a_network_that_returns_logits_is_the_one_given() -> None:
 @pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 224), ("efficientnet_b0", 64)])
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_attention_and_gates_are_left_alone(name: str, size: int) -> None:
-    timm = pytest.importorskip("timm")
+    import timm
     torch.manual_seed(0)
     bare = timm.create_model(name, num_classes=3).eval()
     images = torch.randn(2, 3, size, size)
@@ -164,7 +164,7 @@ def test_attention_and_gates_are_left_alone(name: str, size: int) -> None:
 )
 @pytest.mark.filterwarnings("ignore:Implicit dimension")
 def test_activations_of_segmentation_models_pytorch(activation, classes: int, removed) -> None:
-    smp = pytest.importorskip("segmentation_models_pytorch")
+    import segmentation_models_pytorch as smp
 
     def unet(activation: str | None) -> nn.Module:
         torch.manual_seed(0)
@@ -299,7 +299,7 @@ def test_a_model_that_fails_says_so_where_it_is_used() -> None:
 
 
 def test_monais_single_logit_of_four_axes() -> None:
-    nets = pytest.importorskip("monai.networks.nets")
+    import monai.networks.nets as nets
     net = nets.TorchVisionFCModel(
         "resnet18", num_classes=1, use_conv=True, pool=("avg", {"kernel_size": 2})
     )
