@@ -44,7 +44,7 @@ REGION = (1500, 700, 2600, 2000)
 def one_tile() -> None:
     """Explain one tile and print seconds and peak memory as JSON."""
     model = ss.load_model("demo-segmenter")
-    specs = [ss.SaliencySpec(layer=layer, samples=SAMPLES) for layer in LAYERS]
+    specs = [ss.SaliencySpec(layer=layer, method="gradient", samples=SAMPLES) for layer in LAYERS]
     explainer = Explainer(model, specs, ss.Compute(), scope="slide")
     with sample_slide_path() as path, ss.open_slide(path) as slide:
         pixels = slide.read_box(Box(*CORNER, TILE_PX, TILE_PX), (TILE_PX, TILE_PX))

@@ -25,7 +25,7 @@ from napari_smoothsal.slides.sample import sample_slide_path
 
 REGION = (1800, 800, 1600, 1400)
 SPECS = [
-    ss.SaliencySpec(layer=layer, denoising="backward_hook", samples=20)
+    ss.SaliencySpec(layer=layer, method="gradient", denoising="backward_hook", samples=20)
     for layer in ("layer1", "layer2", "layer3")
 ]
 

@@ -53,7 +53,7 @@ MAPS = """
 import sys
 import napari_smoothsal as ss
 from napari_smoothsal.viewer.map_picture import pictures_of
-specs = [ss.SaliencySpec(layer=f"layer{i}", samples=0) for i in (1, 2, 3)]
+specs = [ss.SaliencySpec(layer=f"layer{i}", method="gradient", samples=0) for i in (1, 2, 3)]
 model = ss.load_model("demo-classifier")
 run = ss.explain_slide(sys.argv[1], model, specs, sys.argv[2], progress=False)
 for picture in pictures_of(run):

@@ -91,7 +91,9 @@ def grad_cams() -> list[ss.SaliencySpec]:
 def what_is_left(model: ss.Model, tiles: Rendered, seeds: int) -> dict[str, Any]:
     """How much a copy without anything learned looks at its tiles, of what the model does."""
     images = tiles.images(range(len(tiles)))
-    spec = ss.SaliencySpec(layer="input", denoising="original", samples=0, target=1)
+    spec = ss.SaliencySpec(
+        layer="input", method="gradient", denoising="original", samples=0, target=1
+    )
 
     def measured(of: ss.Model) -> tuple[float, float]:
         explainer = Explainer(of, [spec], COMPUTE, "tiles", warn=False)

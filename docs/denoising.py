@@ -194,7 +194,13 @@ def _likenesses(model: ss.Model) -> pd.DataFrame:
             denoising: ss.explain_tiles(
                 model,
                 images,
-                ss.SaliencySpec(layer=layer, denoising=denoising, samples=10, target="tumour"),
+                ss.SaliencySpec(
+                    layer=layer,
+                    method="gradient",
+                    denoising=denoising,
+                    samples=10,
+                    target="tumour",
+                ),
                 EXACT,
             ).reduced.numpy()
             for denoising in ("backward_hook", "forward_hook", "centred_hook")

@@ -19,7 +19,7 @@ from napari_smoothsal.models.targets import Scope
 PERCENTILE = 99.9
 """Of the magnitudes on normal tissue. What lies above is seen there in 1 pixel of 1000."""
 SAMPLES = 2
-"""The percentile of so many noise samples is that of 20 within 15 %, with jitter within 30 %."""
+"""The percentile of so many noise samples is that of 20 within 15 %, with jitter within 35 %."""
 
 _KNOWN: WeakKeyDictionary[Model, dict[str, float]] = WeakKeyDictionary()
 

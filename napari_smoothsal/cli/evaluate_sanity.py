@@ -53,7 +53,7 @@ def evaluate_sanity(
     check_apart(data, out)
     compute = settings_from(Compute, given)
     how = SanityCheck(orders=tuple(order or ORDERS), copies=copies)
-    given = {"method": ["gradient"]} | given
+    given = {"method": [SaliencySpec.model_fields["method"].default]} | given
     from rich.console import Console
     from rich.progress import Progress
 

@@ -198,9 +198,10 @@ def _summary(run: Run) -> int:
         for key, run_map in run.maps.items():
             for words in said_of(run_map):
                 typer.echo(f"{key}: {words}")
-        for key, far in _displaced(run).items():
+        for key, far, fine in _displaced(run):
+            also = f", fine structure up to {fine:.3g} um" if fine else ""
             typer.echo(
-                f"{key}: coarse structure lies up to {far:.3g} um beside what it shows; "
+                f"{key}: coarse structure lies up to {far:.3g} um beside what it shows{also}; "
                 "centred_hook moves nothing"
             )
         for key, delta in _missed(run).items():
@@ -214,9 +215,10 @@ def _summary(run: Run) -> int:
     return failures(run)
 
 
-def _displaced(run: Run) -> dict[str, float]:
-    """How far maps may lie beside what they show, in um, where the placement could not mend it."""
-    return {key: one.displaced_um for key, one in run.maps.items() if one.displaced_um}
+def _displaced(run: Run) -> list[tuple[str, float, float]]:
+    """How far maps, and their fine structure, may lie beside what they show, as placed, in um."""
+    maps = run.maps.items()
+    return [(k, one.displaced_um, one.fine_displaced_um) for k, one in maps if one.displaced_um]
 
 
 _ROUNDING = 1e-4

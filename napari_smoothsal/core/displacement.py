@@ -41,9 +41,13 @@ class Displacement:
     @property
     def left_px(self) -> float:
         """How far any structure may lie beside where it belongs, as the map is placed."""
-        ends = ((self.near_px, self.near_spread_px), (self.far_px, self.far_spread_px))
-        return max(
-            abs(px - placed) + spread
-            for end, spread in ends
-            for px, placed in zip(end, self.placed_px, strict=True)
-        )
+        return max(self.fine_left_px, self._left(self.far_px, self.far_spread_px))
+
+    @property
+    def fine_left_px(self) -> float:
+        """How far the finest structure may lie beside where it belongs, as the map is placed."""
+        return self._left(self.near_px, self.near_spread_px)
+
+    def _left(self, end: Pair, spread: float) -> float:
+        pairs = zip(end, self.placed_px, strict=True)
+        return max(abs(px - placed) for px, placed in pairs) + spread

@@ -45,7 +45,7 @@ class SaliencySpec(Settings):
         "`gaussian_blur` blurs the finished map, for comparison; `original` leaves it as it is.",
     )
     method: str = Field(
-        "gradient",
+        "activation_x_gradient",
         min_length=1,
         description="How the attribution is computed at the layer: `gradient` says what more "
         "activity there would do to the score, `activation_x_gradient` what the activity there "

@@ -68,7 +68,13 @@ def _part(
     """One row per tile."""
     denoising = "original" if model.surrogate is None else "bilinear_surrogate"
     maps = [
-        SaliencySpec(layer=layer, samples=_SAMPLES, denoising=denoising, target="auto")
+        SaliencySpec(
+            layer=layer,
+            method="gradient",  # as in Table 4
+            samples=_SAMPLES,
+            denoising=denoising,
+            target="auto",
+        )
         for layer in layers
     ]
     places = [(first + i,) for i in range(len(images))]

@@ -58,8 +58,8 @@ class RunMap:
         where there is none.
     calibration
         Limits below which the map shows nothing; None where they were not measured.
-    displaced_um
-        How far the map may lie beside what it shows, as it is placed.
+    displaced_um, fine_displaced_um
+        How far the map, and its finest structure, may lie beside what it shows, as it is placed.
     scale_um, translate_um
         (y, x) of level 0, in micrometres; translate is the centre of pixel (0, 0).
     """
@@ -95,6 +95,7 @@ class RunMap:
         self.translate_um: Pair = tuple(translation["translation"])
         um_per_tile_px = max(np.divide(self.scale_um, own["stride_px"]))
         self.displaced_um = float(self.displacement.left_px * um_per_tile_px)
+        self.fine_displaced_um = float(self.displacement.fine_left_px * um_per_tile_px)
 
     def __repr__(self) -> str:
         return f"RunMap({self.key!r}, {self.shape})"

@@ -27,6 +27,7 @@ def reading_of(run: Run, model: Model) -> Reading:
         samples=_mean(good[f"samples_{key}"]) or 0.0,
         counted=_counted(METHODS[shown.spec.method]),
         displaced_um=shown.displaced_um,
+        fine_displaced_um=shown.fine_displaced_um,
         probabilities={
             name: mean
             for name in model.card.class_names

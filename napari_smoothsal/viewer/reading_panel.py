@@ -79,9 +79,11 @@ def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]
         samples = f"{reading.samples:.0f} {reading.counted}"
         lines.append(f"Error from {samples}: {100 * reading.standard_error:.0f} %")
     if reading.displaced_um:
+        fine = reading.fine_displaced_um
+        also = f", its fine structure up to {fine:.1f} \u00b5m" if fine else ""
         lines.append(
             f"The map's coarse structure lies up to {reading.displaced_um:.1f} \u00b5m beside what "
-            "it shows; centred hook moves nothing."
+            f"it shows{also}; centred hook moves nothing."
         )
     lines.append("Mean probability of a tile, and tiles predicted:")
     for name, mean in reading.probabilities.items():

@@ -95,8 +95,9 @@ class Reading(Message):
         was.
     samples, counted
         How many so far, of a tile, and of what.
-    displaced_um
-        How far the map may lie beside what it shows, because of its denoising.
+    displaced_um, fine_displaced_um
+        How far the map, and its finest structure, may lie beside what it shows, because of its
+        denoising.
     probabilities, predicted
         Mean probability of each class, and how many tiles are predicted as it.
     weak, otherwise
@@ -117,6 +118,7 @@ class Reading(Message):
     predicted: dict[str, int]
     weak: int = 0
     otherwise: int = 0
+    fine_displaced_um: float = 0.0
 
 
 class Grown(Message):

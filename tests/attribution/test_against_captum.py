@@ -68,7 +68,7 @@ def test_original_maps_equal_captums(name: str, layer: str, method: str) -> None
 def test_without_noise_the_tile_itself_is_explained() -> None:
     model = MODELS["resnet"]
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
-    spec = SaliencySpec(layer="layer2", denoising="original", samples=0)
+    spec = SaliencySpec(layer="layer2", method="gradient", denoising="original", samples=0)
     ours = explain_tiles(model, images, spec, FP64)
     expected = captum_mean(model, images, spec, ours.target)
     assert torch.allclose(ours.maps.double(), expected, atol=1e-6 * float(expected.abs().max()))

@@ -70,6 +70,17 @@ def test_closed_forms_of_gradient_and_activation_at_a_layer_that_is_overwritten(
             assert torch.allclose(maps, expected, atol=1e-6), (denoising, method)
 
 
+def test_of_the_image_the_default_method_weighs_how_far_colours_are_from_the_mean() -> None:
+    model, image = wrapped(Linear(), "a", "b"), tiles(1, 32)
+    plain = SaliencySpec(layer="input", denoising="original", samples=0)
+    slope = explain_tiles(model, image, plain.model_copy(update={"method": "gradient"}), FP64).maps
+    mean, std = (torch.tensor(x).reshape(1, 3, 1, 1) for x in (model.card.mean, model.card.std))
+    normalised = (image - mean) / std
+    found = explain_tiles(model, image, plain, FP64).maps
+    assert slope.abs().max() > 0
+    assert torch.allclose(found, slope * normalised, atol=1e-5)
+
+
 @pytest.mark.parametrize("denoising", ["original", "backward_hook"])
 def test_any_batch_size_gives_the_same_maps(resnet, denoising: str) -> None:
     images = tiles(5)
@@ -152,7 +163,7 @@ def test_reductions(resnet, reduction: str, formula) -> None:
 
 @pytest.mark.parametrize("denoising", ["centred_hook", "gaussian_blur"])
 def test_one_channel_is_that_of_the_whole_map(resnet, denoising: str) -> None:
-    spec = SaliencySpec(layer="layer3", samples=5, denoising=denoising)
+    spec = SaliencySpec(layer="layer3", method="gradient", samples=5, denoising=denoising)
     whole = explain_tiles(resnet, tiles(2), spec, FP64)
     chosen = spec.model_copy(update={"reduction": "channel", "channel": 7})
     one = explain_tiles(resnet, tiles(2), chosen, FP64)

@@ -39,11 +39,19 @@ def test_it_is_the_percentile_over_all_tiles(model: Model) -> None:
     assert found[1] != found[0] != found[2]
 
 
-@pytest.mark.parametrize(("jitter", "within"), [(False, 0.15), (True, 0.3)])
+@pytest.mark.parametrize(
+    ("method", "jitter", "within"),
+    [
+        ("gradient", False, 0.15),
+        ("gradient", True, 0.3),
+        ("activation_x_gradient", False, 0.15),
+        ("activation_x_gradient", True, 0.35),
+    ],
+)
 def test_few_samples_stand_for_many(
-    jitter: bool, within: float, monkeypatch: pytest.MonkeyPatch
+    method: str, jitter: bool, within: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = SaliencySpec(layer="layer1", samples=20, target="tumour", jitter=jitter)
+    spec = SaliencySpec(layer="layer1", method=method, samples=20, target="tumour", jitter=jitter)
     model = load_model("demo-classifier")
     (few,) = normal_magnitudes(model, [spec], Compute(), "slide")
     monkeypatch.setattr(full_colour, "SAMPLES", 20)

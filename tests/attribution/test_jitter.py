@@ -123,8 +123,9 @@ def test_a_dense_model_is_asked_about_the_same_pixels() -> None:
     wide = tiles(1, 64 + 2 * jitter.margin)
     inner = wide[..., jitter.margin : -jitter.margin, jitter.margin : -jitter.margin]
     spec = SaliencySpec(
-        layer="stem", denoising="original", samples=4, sigma=0, jitter=True, target="n"
-    )
+        layer="stem", method="gradient", denoising="original", samples=4, sigma=0, jitter=True,
+        target="n",
+    )  # fmt: skip
     ours = explain_tiles(model, wide, spec, FP64, margin=jitter.margin)
     network = copy.deepcopy(model.module).double()
     asked = (network((inner - 0.5) / 0.25).argmax(1) == 1).double()
@@ -159,8 +160,9 @@ def test_it_averages_a_checkerboard_out() -> None:
     maps = {}
     for jitter in (False, True):
         spec = SaliencySpec(
-            layer="0", denoising="original", samples=4, sigma=0, jitter=jitter, target=0
-        )
+            layer="0", method="gradient", denoising="original", samples=4, sigma=0, jitter=jitter,
+            target=0,
+        )  # fmt: skip
         maps[jitter] = explain_tiles(model, tiles(1, 32), spec, FP64).maps[..., 4:-4, 4:-4]
     assert maps[True].std((2, 3)).max() < 1e-8 < 0.1 * maps[False].std((2, 3)).max()
 

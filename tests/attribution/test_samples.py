@@ -162,7 +162,9 @@ def test_samples_are_drawn_until_the_error_is_small(resnet) -> None:
 
 def test_a_spec_that_is_sure_ignores_the_samples_that_others_need(resnet) -> None:
     specs = [
-        SaliencySpec(layer="layer1", samples="auto", max_standard_error=e, sigma=0.5)
+        SaliencySpec(
+            layer="layer1", method="gradient", samples="auto", max_standard_error=e, sigma=0.5
+        )
         for e in (0.25, 0.25)
     ]
     specs[1] = specs[1].model_copy(update={"layer": "layer4", "method": "activation_x_gradient"})
@@ -230,7 +232,9 @@ def test_noise_at_the_layer_is_nowhere_else(resnet, target: str) -> None:
 def test_a_hidden_unit_is_explained() -> None:
     model = every_model()["resnet"]
     images = tiles(2)
-    spec = SaliencySpec(layer="layer1", denoising="original", target="unit:layer3:2", samples=0)
+    spec = SaliencySpec(
+        layer="layer1", method="gradient", denoising="original", target="unit:layer3:2", samples=0
+    )
     ours = explain_tiles(model, images, spec, FP64)
     network = model.module.double()
     kept = {}

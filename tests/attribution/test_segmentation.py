@@ -48,6 +48,7 @@ def test_it_agrees_with_captum_on_the_masked_sum(layer: str, pixels: str) -> Non
     expected = oracle.attribute(normalised(images)).float()
     spec = SaliencySpec(
         layer=layer,
+        method="gradient",
         samples=0,
         target="t",
         denoising="original",
@@ -71,7 +72,9 @@ def test_tiles_of_any_size_are_padded_and_cropped_back() -> None:
     padded.requires_grad_()
     score = (network(padded)[:, 2, :61, :61] * (output.argmax(1) == 2)).sum()
     (expected,) = torch.autograd.grad(score, padded)
-    spec = SaliencySpec(layer="input", samples=0, target="t", denoising="original")
+    spec = SaliencySpec(
+        layer="input", method="gradient", samples=0, target="t", denoising="original"
+    )
     result = explain_tiles(model, images, spec, FP64, dense=True)
     assert result.maps.shape == (2, 3, 61, 61)
     expected = expected[:, :, :61, :61].float()

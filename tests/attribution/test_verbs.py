@@ -24,6 +24,7 @@ CPU = ss.Compute(device="cpu", precision="fp32")
         ({"reduction": "absolute"}, ("raises or lowers", "")),
         ({"reduction": "positive"}, ("raises", "")),
         ({"aggregate": "square"}, ("raises or lowers", "")),
+        ({"method": "activation_x_gradient"}, ("supports", "speaks against")),
         ({"aggregate": "variance"}, ("raises or lowers", "")),
         ({"method": "grad_cam"}, ("supports", "speaks against")),
         ({"method": "grad_cam", "method_options": {"relu": True}}, ("supports", "")),
@@ -40,7 +41,9 @@ def test_a_map_without_values_below_zero_has_no_word_for_them(
 ) -> None:
     masks = verbs[0] == "decides"
     layer, samples = ("input", 0) if masks else ("layer2", 3)
-    spec = ss.SaliencySpec(layer=layer, samples=samples, denoising="original", target="a")
+    spec = ss.SaliencySpec(
+        layer=layer, method="gradient", samples=samples, denoising="original", target="a"
+    )
     spec = spec.model_copy(update=changes)
     assert verbs_of(spec) == verbs
     tiles = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -29,7 +29,7 @@ def calibrated(tmp_path_factory) -> Path:
     assert done.exit_code == 0, done.output
     assert "8 tiles of normal tissue, 1 randomised copies" in done.output
     assert (
-        "layer1 | centred_hook | gradient: calibrated: shown only above the strongest"
+        "layer1 | centred_hook | activation_x_gradient: calibrated: shown only above the strongest"
         in done.output
     )
     assert "of tiles of tumour, " in done.output
@@ -57,10 +57,11 @@ def test_a_run_says_why_a_file_has_no_limits_of_its_maps(calibrated: Path, tmp_p
     for layer in ("layer1", "layer2"):
         assert (
             f"no limits of {layer} | centred_hook | deeplift, which is shown without any; it has "
-            "method = 'deeplift' (measured: 'gradient'), samples = 0 (measured: 'some')"
+            "method = 'deeplift' (measured: 'activation_x_gradient'), samples = 0 "
+            "(measured: 'some')"
         ) in done.output
     done = smoothsal("run", tmp_path / "none.tif", "--layer", "layer1", "--samples", 0)
-    told = "calibration: no limits of layer1 | centred_hook | gradient, which is shown without any"
+    told = "calibration: no limits of layer1 | centred_hook | activation_x_gradient, which is shown"
     assert told in done.output and "warning" not in done.output
 
 
@@ -125,7 +126,9 @@ def test_the_outcome_comes_first_and_is_the_exit_code(tmp_path: Path) -> None:
     said = bad.output.splitlines()
     outcome = said.index("not calibrated: limits of 1 of 1 map are not used by runs")
     assert bad.exit_code == 1 and "calibrated" not in "".join(said[:outcome])
-    assert said[outcome + 1].startswith("layer1 | centred_hook | gradient: not used: above its ")
+    assert said[outcome + 1].startswith(
+        "layer1 | centred_hook | activation_x_gradient: not used: above its "
+    )
     assert "shown only" not in bad.output and "warning" not in bad.output
     short = ("calibrate", "--model", "demo-classifier", *SPEC, *QUICK)
     good = smoothsal(*short, "--out", tmp_path / "good", "--layer", "layer2")

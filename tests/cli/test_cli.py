@@ -101,7 +101,7 @@ def test_one_channel_is_named_by_its_map_and_read_back(
     result = smoothsal("run", slide, "--model", model, *chosen, "--channel", 5, *place)
     assert result.exit_code == 0, result.output
     ((key, run_map),) = open_run(out).maps.items()
-    assert key == "layer2+channel5.centred_hook.gradient.tumour"
+    assert key == "layer2+channel5.centred_hook.activation_x_gradient.tumour"
     assert (run_map.spec.reduction, run_map.spec.channel) == ("channel", 5)
     assert map_title(run_map).startswith("layer2 channel 5 | centred hook | ")
     assert "layer2 channel 5" in result.output
@@ -171,7 +171,9 @@ def test_weak_predictions_and_those_of_another_class_are_counted(
         (other, "predicted as another class than 'tumour'"),
     ):
         assert (f"{count} of them are {words}" in result.output) == bool(count)
-    assert "layer4.centred_hook.gradient.tumour: equal to the original's" in result.output
+    assert (
+        "layer4.centred_hook.activation_x_gradient.tumour: equal to the original's" in result.output
+    )
     shutil.copy(slide, tmp_path / "other.tif")
     several = smoothsal(*given[:2], tmp_path / "other.tif", *given[2:], "--out", tmp_path / "b")
     assert several.output.count(f"{weak} weakly predicted") == (2 if weak else 0)

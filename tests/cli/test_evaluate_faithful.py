@@ -56,7 +56,8 @@ def test_sanity_block_by_block(
     assert result.exit_code == 0, result.output
     curves = pd.read_csv(tmp_path / "sanity_curves.csv")
     assert set(curves["order"]) == {"cascading", "independent"} and (curves["depth"] > 0).all()
-    assert set(curves["layer"]) == {"layer3"} and set(curves["method"]) == {"gradient"}
+    assert set(curves["layer"]) == {"layer3"}
+    assert set(curves["method"]) == {"activation_x_gradient"}
     verdicts = pd.read_csv(tmp_path / "sanity.csv")
     assert (verdicts["copies"] == 2).all() and len(verdicts) == 4
     inside = verdicts.dropna(subset=["similarity"])

@@ -125,7 +125,7 @@ def test_a_run_with_it_says_whose_weights_it_used(trained: Path, tmp_path: Path)
     assert done.exit_code == 0, done.output
     run = open_run(tmp_path / "s.zarr")
     assert len(run.provenance["surrogate"]) == 64
-    assert "layer2.bilinear_surrogate.gradient.tumour" in run.maps
+    assert "layer2.bilinear_surrogate.activation_x_gradient.tumour" in run.maps
 
 
 def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) -> None:

@@ -94,13 +94,13 @@ def test_a_value_that_is_of_none_of_several_types_is_told_of_once() -> None:
     assert str(error.value) == "Compute: batch_size = 'many': give a whole number, or 'auto'"
 
 
-def test_the_defaults_are_those_of_the_design() -> None:
+def test_the_defaults_are_those_of_the_architecture() -> None:
     spec = SaliencySpec(layer="layer1")
     assert spec.model_dump() == {
         "schema_version": 1,
         "layer": "layer1",
         "denoising": "centred_hook",
-        "method": "gradient",
+        "method": "activation_x_gradient",
         "samples": 20,
         "max_standard_error": 0.1,
         "sigma": 0.2,

@@ -86,7 +86,7 @@ def test_residual_networks_agree_and_are_compensated() -> None:
     # first of them comes before any non-linearity.
     moved = displacement(model, "layer1", "backward_hook")
     assert (moved.near_px, moved.far_px, moved.far_spread_px) == ((2, 2), (14, 14), 0)
-    assert moved.placed_px == moved.near_px and moved.left_px == 12
+    assert moved.placed_px == moved.near_px and (moved.left_px, moved.fine_left_px) == (12, 0)
     # Behind layer1.0 there is one first.
     inside = displacement(model, "layer1.0", "backward_hook")
     assert (inside.near_px, inside.far_px, inside.compensated) == ((0, 0), (14, 14), False)
@@ -95,7 +95,8 @@ def test_residual_networks_agree_and_are_compensated() -> None:
     for denoising in ("centred_hook", "forward_hook"):
         assert displacement(model, "layer1", denoising) == Displacement()
     for changes in ({"compensate": False}, {"moves": False}):
-        assert displacement(model, "layer1", "backward_hook", **changes).left_px == 14
+        stays = displacement(model, "layer1", "backward_hook", **changes)
+        assert (stays.left_px, stays.fine_left_px) == (14, 2)
     assert displacement(model, "layer4", "backward_hook") == Displacement()
 
 
@@ -115,7 +116,7 @@ def test_paths_that_disagree_have_a_spread_and_stay() -> None:
 
 def test_what_is_left_is_of_the_path_that_is_worst() -> None:
     found = Displacement((1.0, 1.0), (7.0, 7.0), near_spread_px=1.0, far_spread_px=7.0)
-    assert found.left_px == 14
+    assert (found.left_px, found.fine_left_px) == (14, 2)
     ends_apart = Displacement((1.0, 1.0), (14.0, 14.0), near_spread_px=1.0)
     assert ends_apart.left_px == 14
 
@@ -149,7 +150,9 @@ def test_laid_back_a_trained_networks_map_lies_on_the_centred_one(layer: str) ->
         denoising: explain_tiles(
             model,
             images,
-            SaliencySpec(layer=layer, denoising=denoising, samples=8, target="tumour"),
+            SaliencySpec(
+                layer=layer, method="gradient", denoising=denoising, samples=8, target="tumour"
+            ),
             Compute(device="cpu", precision="fp32"),
         )
         for denoising in ("backward_hook", "centred_hook")

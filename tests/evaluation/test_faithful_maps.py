@@ -14,7 +14,7 @@ from napari_smoothsal.evaluation.sanity_verdict import DEPENDS, DOES_NOT
 from napari_smoothsal.evaluation.some_tiles import InMemory, Some, drawn
 
 CPU = Compute(device="cpu", precision="fp32")
-GRADIENT = SaliencySpec(layer="input", denoising="original", samples=0)
+GRADIENT = SaliencySpec(layer="input", method="gradient", denoising="original", samples=0)
 
 
 class Everywhere:

@@ -20,7 +20,7 @@ from napari_smoothsal.sample_data.tiles import render_tiles
 
 CPU = Compute(device="cpu", precision="fp32")
 MEASURES = list(Similarity._fields)
-GRADIENT = SaliencySpec(layer="input", denoising="original", samples=0)
+GRADIENT = SaliencySpec(layer="input", method="gradient", denoising="original", samples=0)
 SIDE, TILES = 64, 48
 
 

@@ -45,7 +45,9 @@ def test_maps_are_of_the_label_and_lie_where_they_belong() -> None:
         (layer, denoising) for layer in wanted.layers for denoising in wanted.denoisings
     ]
     at = {(p.layer, p.denoising): p for p in found[2].panels}
-    spec = SaliencySpec(layer="layer1", denoising="backward_hook", samples=2, target=1)
+    spec = SaliencySpec(
+        layer="layer1", method="gradient", denoising="backward_hook", samples=2, target=1
+    )
     alone = explain_tiles(model, tiles.images([0, 1, 2]), spec, COMPUTE)
     panel, info = at["layer1", "backward_hook"], model.layer("layer1")
     assert np.allclose(panel.values, alone.maps[2].sum(0), rtol=1e-3, atol=1e-7)
@@ -76,7 +78,7 @@ def test_of_a_single_logit_the_other_outcome_has_the_negative() -> None:
     layer = model.layers()[1].name
     wanted = Wanted((layer,), ("gradient",), ("original",), samples=0)
     first, second = panels(model, tiles, wanted, COMPUTE, 2)
-    spec = SaliencySpec(layer=layer, denoising="original", samples=0, target=0)
+    spec = SaliencySpec(layer=layer, method="gradient", denoising="original", samples=0, target=0)
     alone = explain_tiles(model, tiles.images([0, 1]), spec, COMPUTE)
     assert np.allclose(first.panels[0].values, alone.maps[0].sum(0), atol=1e-7)
     assert np.allclose(second.panels[0].values, -alone.maps[1].sum(0), atol=1e-7)

@@ -108,7 +108,9 @@ def test_roughness_is_of_maps_of_the_label() -> None:
     frame = paper.roughness(model, tiles, wanted, COMPUTE)
     assert len(frame) == 3 * 4
     row = frame[(frame["tile"] == "folder/tile2") & (frame["denoising"] == "centred_hook")].iloc[0]
-    spec = SaliencySpec(layer="layer1", denoising="centred_hook", samples=2, target=1)
+    spec = SaliencySpec(
+        layer="layer1", method="gradient", denoising="centred_hook", samples=2, target=1
+    )
     alone = explain_tiles(model, tiles.images([0, 1, 2]), spec, COMPUTE)
     assert row["tv"] == pytest.approx(float(total_variation(alone.maps)[2]), rel=1e-4)
 

@@ -149,7 +149,9 @@ def test_maps_explain_the_main_class_where_the_model_sees_it(blocks: Tiles) -> N
     rough = paper.roughness(model, tiles, WANTED, COMPUTE)
     assert set(rough["tile"]) == {"tile0"}  # of the second, nothing is predicted red
     row = rough[rough["denoising"] == "centred_hook"].iloc[0]
-    spec = SaliencySpec(layer="0", denoising="centred_hook", samples=0, target="red")
+    spec = SaliencySpec(
+        layer="0", method="gradient", denoising="centred_hook", samples=0, target="red"
+    )
     alone = explain_tiles(model, blocks.images([0]), spec, COMPUTE)
     assert row["tv"] == pytest.approx(float(total_variation(alone.maps)[0]), rel=1e-4)
     black = Tiles(np.zeros((1, 16, 16, 3), np.uint8), [blocks.mask(1)])

@@ -26,7 +26,7 @@ from napari_smoothsal.models import Model
 
 CPU = Compute(device="cpu", precision="fp32")
 MEASURES = list(Similarity._fields)
-GRADIENT = SaliencySpec(layer="input", denoising="original", samples=0)
+GRADIENT = SaliencySpec(layer="input", method="gradient", denoising="original", samples=0)
 
 
 def resnet() -> Model:

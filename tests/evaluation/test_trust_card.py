@@ -32,7 +32,7 @@ from napari_smoothsal.evaluation.trust_tests import (
 from napari_smoothsal.render.trust_figure import trust_figure, write_trust
 
 CPU = ss.Compute(device="cpu", precision="fp32")
-GRADIENT = ss.SaliencySpec(layer="input", denoising="original", samples=0)
+GRADIENT = ss.SaliencySpec(layer="input", method="gradient", denoising="original", samples=0)
 
 QUICK = TrustCheck(random_orders=1, copies=1, draws=2)
 

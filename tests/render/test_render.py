@@ -40,7 +40,7 @@ def slide() -> ArraySlide:
 @pytest.fixture
 def run(slide: ArraySlide, classifier: Model, tmp_path: Path) -> Run:
     specs = [
-        SaliencySpec(layer="layer1", samples=2, denoising="original"),
+        SaliencySpec(layer="layer1", method="gradient", samples=2, denoising="original"),
         SaliencySpec(layer="layer2", samples=0, method="activation_x_gradient", target="auto"),
     ]
     return explain_slide(
@@ -174,7 +174,7 @@ def test_a_map_without_a_negative_side_has_a_bar_without_one() -> None:
 def test_what_a_map_has_no_values_for_is_not_in_its_name(
     slide: ArraySlide, classifier: Model, tmp_path: Path
 ) -> None:
-    spec = SaliencySpec(layer="layer2", samples=0, reduction="absolute")
+    spec = SaliencySpec(layer="layer2", method="gradient", samples=0, reduction="absolute")
     run = explain_slide(slide, classifier, [spec], tmp_path / "s.zarr", progress=False)
     (run_map,) = run.maps.values()
     assert legend(run_map) == ("raises or lowers tumour", "")
@@ -202,8 +202,8 @@ def test_no_map_is_missing_from_the_table_whatever_the_maps_differ_in(
     table = total_variation_table(run)
     assert [column.header for column in table.columns] == [
         "layer",
-        "centred hook\ngradient, tumour",
-        "centred hook strength=0.5\ngradient, tumour",
+        "centred hook\nactivation x gradient, tumour",
+        "centred hook strength=0.5\nactivation x gradient, tumour",
     ]
     counts = [next(iter(column.cells)).count("+-") for column in table.columns]
     assert counts == [0, 2, 1]

@@ -16,8 +16,8 @@ ALL = Tiling(tissue="all")
 
 
 SPECS = [
-    SaliencySpec(layer="layer1", denoising="original", samples=2),
-    SaliencySpec(layer="layer2", samples=2),
+    SaliencySpec(layer="layer1", method="gradient", denoising="original", samples=2),
+    SaliencySpec(layer="layer2", method="gradient", samples=2),
     SaliencySpec(layer="layer2", samples=2, method="activation_x_gradient"),
 ]
 

@@ -21,10 +21,10 @@ def keys_of(*fields: dict[str, Any], **same: Any) -> list[str]:
 
 def test_a_spec_alone_or_beside_others_is_named_by_what_it_is_of() -> None:
     told = {"method_options": {"masks": 500}, "denoising_options": {"strength": 0.5}, "seed": 3}
-    assert keys_of(told) == ["layer1.centred_hook.gradient.tumour"]
+    assert keys_of(told) == ["layer1.centred_hook.activation_x_gradient.tumour"]
     assert keys_of({"method": "rise", **told}, {"layer": "layer2", **told}) == [
         "layer1.centred_hook.rise.tumour",
-        "layer2.centred_hook.gradient.tumour",
+        "layer2.centred_hook.activation_x_gradient.tumour",
     ]
 
 
@@ -36,19 +36,19 @@ def test_specs_that_differ_in_options_or_settings_say_in_which() -> None:
     ]
     strengths = [{}, {"strength": 0.5}]
     assert keys_of(*({"denoising_options": one} for one in strengths), jitter=True) == [
-        "layer1.centred_hook+jitter.gradient.tumour",
-        "layer1.centred_hook+strength=0.5+jitter.gradient.tumour",
+        "layer1.centred_hook+jitter.activation_x_gradient.tumour",
+        "layer1.centred_hook+strength=0.5+jitter.activation_x_gradient.tumour",
     ]
     assert keys_of({"samples": 5}, {"samples": 5, "reduction": "mean"}, {"samples": 9}) == [
-        "layer1.centred_hook.gradient.tumour+samples=5+reduction=sum",
-        "layer1.centred_hook.gradient.tumour+samples=5+reduction=mean",
-        "layer1.centred_hook.gradient.tumour+samples=9+reduction=sum",
+        "layer1.centred_hook.activation_x_gradient.tumour+samples=5+reduction=sum",
+        "layer1.centred_hook.activation_x_gradient.tumour+samples=5+reduction=mean",
+        "layer1.centred_hook.activation_x_gradient.tumour+samples=9+reduction=sum",
     ]
 
 
 def test_equal_specs_and_values_that_look_alike_are_counted() -> None:
     assert keys_of({}, {}, {}) == [
-        f"layer1.centred_hook.gradient.tumour{n}" for n in ("", "~2", "~3")
+        f"layer1.centred_hook.activation_x_gradient.tumour{n}" for n in ("", "~2", "~3")
     ]
     fills = [{"method_options": {"fill": fill}} for fill in ("a b", "a_b", "a/b")]
     keys = keys_of(*fills)
@@ -71,8 +71,8 @@ def test_a_run_names_its_maps_and_goes_on_with_them(
     compute = Compute(batch_size=3, device="cpu")
     whole = explained(noisy, classifier, tmp_path / "whole.zarr", specs, compute=compute)
     assert [key.split(".", 1)[1] for key in whole.maps] == [
-        "centred_hook+strength=1.0.gradient.tumour",
-        "centred_hook+strength=0.25.gradient.tumour",
+        "centred_hook+strength=1.0.activation_x_gradient.tumour",
+        "centred_hook+strength=0.25.activation_x_gradient.tumour",
     ]
     assert {f"tv_{key}" for key in whole.maps} <= set(whole.tiles.columns)
     path = tmp_path / "part.zarr"
@@ -90,7 +90,7 @@ def test_a_store_of_before_options_were_named_keeps_its_names(
     path = tmp_path / "old.zarr"
     stop = iter((False, True)).__next__
     explained(noisy, classifier, path, specs, compute=compute, stop=stop)
-    base = "layer2.centred_hook.gradient.tumour"
+    base = "layer2.centred_hook.activation_x_gradient.tumour"
     old = dict(zip(open_run(path).maps, (base, f"{base}~2"), strict=True))
     for new, name in old.items():
         (path / "maps" / new).rename(path / "maps" / name)

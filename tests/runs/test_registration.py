@@ -176,6 +176,7 @@ def test_a_displaced_gradient_is_laid_where_it_belongs(positive, noisy, tmp_path
     assert [d.far_px for d in said] == [(1.5, 1.5)] * 3
     assert [d.compensated for d in said] == [True, False, False]
     assert [m.displaced_um for m in run.maps.values()] == pytest.approx([0.5, 0.75, 0.75])
+    assert [m.fine_displaced_um for m in run.maps.values()] == pytest.approx([0, 0.25, 0.25])
 
 
 def test_jitter_sees_what_lies_around_a_tile(positive, noisy, tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_jitter_sees_what_lies_around_a_tile(positive, noisy, tmp_path: Path) ->
         progress=False,
     )
     (key,) = run.maps
-    assert key == "stem.original+jitter.gradient.b"
+    assert key == "stem.original+jitter.activation_x_gradient.b"
     values = run.maps[key].levels[0][:]
     margin = 2
     side = 64 + 2 * margin

@@ -115,6 +115,10 @@ def test_the_reading_says_which_colour_is_which_class(qtbot: Any, tmp_path: Path
     assert "coarse structure lies up to 7.0 \u00b5m beside what it shows" in panel.text
     assert "2 tiles weakly predicted</b> (below 0.8)" in panel.text
     assert "1 tile</b> predicted as another class than the explained tumour: hatched" in panel.text
+    assert "fine structure" not in panel.text
+    fine = reading.model_copy(update={"fine_displaced_um": 1.0})
+    panel.show_reading("This slide", fine)
+    assert "beside what it shows, its fine structure up to 1.0 \u00b5m;" in panel.text
     update = {"displaced_um": 0.0, "weak": 0, "otherwise": 0}
     panel.show_reading("This slide", reading.model_copy(update=update))
     assert not any(word in panel.text for word in ("beside", "weakly", "hatched"))

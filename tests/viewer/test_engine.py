@@ -53,7 +53,9 @@ def test_explains_a_region_and_reads_it_out(
     assert done.status == "complete" and done.classes is None and done.reading.empty == 0
     (picture,) = done.pictures
     assert picture.scale_um == (2.0, 2.0)
-    assert picture.title.startswith("layer1 | centred hook | gradient | raises tumour")
+    assert picture.title.startswith(
+        "layer1 | centred hook | activation x gradient | supports tumour"
+    )
     assert done.reading.tiles == sum(done.reading.predicted.values()) > 0
     tiles = open_run(out).tiles
     weak = tiles[["p_normal", "p_tumour"]].max(axis=1) < 0.8

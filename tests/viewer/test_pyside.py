@@ -27,7 +27,7 @@ def test_the_docks_open_explain_and_close_on_pyside6(
     told = json.loads(output)  # and no traceback beside it
     assert told["qt"] == "pyside6"
     assert told["layers"][1:] == [
-        "layer2 | centred hook | gradient | raises tumour / lowers (view)"
+        "layer2 | centred hook | activation x gradient | supports tumour / speaks against (view)"
     ]
     explained, measured, predicted = told["said"]
     assert explained.startswith("Done.")

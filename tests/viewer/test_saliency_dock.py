@@ -61,7 +61,9 @@ def test_explain_view_shows_a_map_on_the_view_and_reads_it_out(
     assert ready.busy
     finish(ready, qtbot)
     (_, layer) = viewer.layers
-    assert layer.name == "layer2 | centred hook | gradient | raises tumour / lowers (view)"
+    assert layer.name == (
+        "layer2 | centred hook | activation x gradient | supports tumour / speaks against (view)"
+    )
     assert np.isfinite(np.asarray(layer.data)).any()
     low, high = layer.extent.world
     # The view is 150 x 100 um around (100, 100); a layer pixel is 4 um.
@@ -69,7 +71,7 @@ def test_explain_view_shows_a_map_on_the_view_and_reads_it_out(
     np.testing.assert_allclose(high, (150, 175), atol=4.5)
     assert layer.contrast_limits[0] == -layer.contrast_limits[1] < 0
     assert "Total variation" in ready.reading.text and "tumour" in ready.reading.text
-    assert "lowers tumour" in ready.colours.text
+    assert "speaks against tumour" in ready.colours.text
     # Again, elsewhere, with the same settings: the same layer.
     viewer.scene.camera.center = (0.0, 120.0, 200.0)
     ready.explain_view()

@@ -139,7 +139,10 @@ def test_a_method_of_the_image_chooses_it_and_gives_the_layer_back(
     layer.value = "layer1"
     assert layer.value == "input" and "layer1" in form.layer_note
     form.restore({})
-    assert (layer.value, method.value) == ("layer2", "gradient") and form.layer_note == ""
+    assert (layer.value, method.value) == (
+        "layer2",
+        "activation_x_gradient",
+    ) and form.layer_note == ""
     # Chosen by the user it stays.
     layer.value = "input"
     method.value = "rise"
