@@ -29,12 +29,13 @@ class LayerCost:
         Its name.
     seconds
         Of one tile, with the spec's samples.
-    samples, tile_px, device, precision
+    method, samples, tile_px, device, precision
         Under which conditions.
     """
 
     layer: str
     seconds: float
+    method: str
     samples: int
     tile_px: int
     device: str
@@ -88,6 +89,7 @@ def layer_costs(
             LayerCost(
                 layer,
                 few + each * (spec.samples - FEW),
+                spec.method,
                 spec.samples,
                 side,
                 str(device.device),

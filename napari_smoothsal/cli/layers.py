@@ -165,7 +165,7 @@ def _print_notes(model: Model, suggested: list[str], costs: dict[str, LayerCost]
     if costs:
         one = next(iter(costs.values()))
         typer.echo(
-            f"s per tile: gradient with {one.samples} noise samples, one layer and one tile of "
+            f"s per tile: {one.method} with {one.samples} noise samples, one layer and one tile of "
             f"{one.tile_px} px at a time,\non {one.device} in {one.precision}; reckoned from "
             "measured passes of 1 and of 5 samples."
         )

@@ -149,6 +149,7 @@ def test_a_network_that_returns_logits_is_the_one_given() -> None:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_attention_and_gates_are_left_alone(name: str, size: int) -> None:
     import timm
+
     torch.manual_seed(0)
     bare = timm.create_model(name, num_classes=3).eval()
     images = torch.randn(2, 3, size, size)
@@ -300,6 +301,7 @@ def test_a_model_that_fails_says_so_where_it_is_used() -> None:
 
 def test_monais_single_logit_of_four_axes() -> None:
     import monai.networks.nets as nets
+
     net = nets.TorchVisionFCModel(
         "resnet18", num_classes=1, use_conv=True, pool=("avg", {"kernel_size": 2})
     )
