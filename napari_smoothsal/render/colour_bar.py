@@ -6,8 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.text import Text
 
 from napari_smoothsal.render.colours import AMBER_TEAL, Palette, bar_stops
+
+_GAP = 0.03
+"""Between captions, of the bar's width."""
 
 
 def draw_colour_bar(
@@ -45,4 +49,16 @@ def draw_colour_bar(
     # Inwards, so that long names of targets stay on the picture.
     names[0].set_horizontalalignment("left")
     names[-1].set_horizontalalignment("right")
+    _shrink_to_fit(names, axis, fontsize)
     return bar
+
+
+def _shrink_to_fit(names: list[Text], axis: Axes, fontsize: float) -> None:
+    """Make captions smaller where they would meet: those of the ends reach inwards."""
+    widths = [name.get_window_extent().width for name in names]
+    half = len(names) == 3  # the middle one is centred, and the longer end meets it first
+    needed = 2 * max(widths[0], widths[-1]) + widths[1] if half else sum(widths)
+    room = axis.get_window_extent().width * (1 - _GAP)
+    if needed > room:
+        for name in names:
+            name.set_fontsize(fontsize * room / needed)

@@ -1,6 +1,7 @@
 """Folders of other projects: the logits are those of the library that made them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,17 @@ from timm.models import save_for_hf
 from torch import nn
 from torchvision import transforms
 
-from napari_smoothsal import Compute, Model, SaliencySpec, explain_tiles, load_model
+from napari_smoothsal import (
+    Compute,
+    Model,
+    SaliencySpec,
+    explain_slide,
+    explain_tiles,
+    load_model,
+    open_slide,
+)
 from napari_smoothsal.core.errors import ModelError, SettingError, UnknownNameError
+from napari_smoothsal.slides.sample import sample_slide_path
 
 
 def logits(model: Model, picture: Image.Image) -> torch.Tensor:
@@ -180,3 +190,60 @@ def test_torchscript_predicts_where_it_is_asked_for(tmp_path: Path, resnet34: nn
     assert model.card.class_names == ("notumor", "tumor")
     with pytest.raises(ModelError, match="hidden layers"):
         model.layers()
+
+
+BOMBS = {
+    "nested": "[" * 100_000,
+    "deep": '{"a":' * 500 + "1" + "}" * 500,
+    "digits": '{"num_classes": ' + "9" * 100_000 + "}",
+    "large": '{"a": "' + "x" * (2 << 20) + '"}',
+    "not finite": '{"spacing_um_px": 1e999}',
+    "a list": "[1, 2]",
+    "not text": "\x00\x01",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("file", ["card.json", "config.json", "configs/metadata.json"])
+def test_a_description_that_is_a_bomb_is_refused(tmp_path: Path, bomb: str, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(BOMBS[bomb])
+    with pytest.raises(ModelError, match=re.escape(Path(file).name)):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input_size": "large"},
+        {"mean": 0.5},
+        {"pretrained_cfg": [1]},
+        {"model_args": [1]},
+        {"architecture": 3},
+        {"label_names": 3},
+        {"num_classes": "two"},
+    ],
+)
+def test_a_config_of_other_kinds_of_values_is_refused(tmp_path: Path, fields: dict) -> None:
+    save_for_hf(timm.create_model("resnet18", num_classes=2), tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config |= config.pop("pretrained_cfg")  # the older layout: all at the top
+    path.write_text(json.dumps({**config, **fields}))
+    with pytest.raises((ModelError, SettingError)):
+        load_model(tmp_path)
+
+
+def test_the_licence_goes_into_the_store(tmp_path: Path, resnet34: nn.Module) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    wsinfer(folder, resnet34)
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-sa-4.0\n---\n")
+    with sample_slide_path() as path, open_slide(path, mpp=0.25) as slide:
+        run = explain_slide(
+            *(slide, load_model(folder), []),
+            out=tmp_path / "case.smoothsal.zarr",
+            region=(1000, 1200, 400, 400),
+            progress=False,
+        )
+    assert "cc-by-nc-sa-4.0" in json.dumps(run.provenance)

@@ -1,5 +1,6 @@
 """Pictures and words: colours at known values, maps sampled where they lie, legends by method."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,18 @@ def test_tiles_that_overlap_are_hatched_once() -> None:
     assert 0.02 < hatched[60:100, 60:300].mean() < 0.3
     assert not hatched[290:].any() and not hatched[:50].any()
     assert (drawn((2000, 500, 100, 100)) == 255).all()
+
+
+@pytest.mark.parametrize("target", ["tumour", "the predicted class", "invasive carcinoma, grade 3"])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_captions_of_a_bar_do_not_meet(target: str, sides: int) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 1), dpi=150)
+    canvas = FigureCanvasAgg(figure)
+    ends = (f"supports {target}", f"speaks against {target}" if sides == 2 else "")
+    bar = draw_colour_bar(figure.add_axes((0.1, 0.5, 0.8, 0.3)), ends, "no influence").ax
+    canvas.draw()
+    spans = [name.get_window_extent() for name in bar.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(spans))

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
-from napari_smoothsal.models.formats.base import (
-    SAFETENSORS,
-    Format,
-    name_of,
-    settings_in,
-)
+from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.models.formats.base import SAFETENSORS, Format, name_of, settings_in
 from napari_smoothsal.models.formats.licence import licence_in
 from napari_smoothsal.models.libraries.base import NAMELESS, class_names
+
+
+class HubConfig(Settings):
+    """What is needed of ``config.json``; older folders have the preprocessing at its top."""
+
+    architecture: str
+    num_classes: int = 0
+    label_names: tuple[str, ...] | None = None
+    model_args: dict[str, Any] = Field(default_factory=dict)
+    input_size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    license: str | None = None
 
 
 class HubFolder(Format):
@@ -33,33 +45,31 @@ class HubFolder(Format):
         timm's own transforms crop and scale a picture to the tile's side; a tile is read at that
         side, and only normalised.
         """
-        settings = settings_in(folder)
-        # Older folders have the preprocessing at the top.
-        images = {**settings, **settings.get("pretrained_cfg", {})}
-        name = name_of(folder)
-        classes = settings.get("num_classes", images.get("num_classes", 0))
-        if not classes:
+        settings, name = settings_in(folder), name_of(folder)
+        images = settings.get("pretrained_cfg", {})
+        if not isinstance(images, dict):
+            raise ModelError(f"model {name!r}: pretrained_cfg in config.json is no object")
+        told = {**images, **{k: v for k, v in settings.items() if v is not None}}
+        config = HubConfig(**{k: v for k, v in told.items() if k in HubConfig.model_fields})
+        if not config.num_classes:
             raise ModelError(
                 f"model {name!r} is an encoder: it has no classes, so there is no decision to "
                 "explain. Put a trained head on it, and use ss.Model(module, card)"
             )
-        names = class_names(classes, settings.get("label_names") or images.get("label_names") or ())
-        arguments = {**settings.get("model_args", {}), "num_classes": classes}
-        try:
-            return ModelCard(
-                name=name,
-                kind="classification",
-                class_names=names,
-                input_size=images["input_size"][-1],
-                mean=tuple(images["mean"]),
-                std=tuple(images["std"]),
-                architecture={
-                    "library": "timm",
-                    "name": settings["architecture"],
-                    **arguments,
-                },
-                licence=images.get("license") or licence_in(folder),
-                notes=NAMELESS if names[0] == "class 0" else None,
-            )
-        except (KeyError, TypeError, IndexError) as error:
-            raise ModelError(f"model {name!r}: its config.json has no usable {error}") from error
+        names = class_names(config.num_classes, config.label_names or ())
+        return ModelCard(
+            name=name,
+            kind="classification",
+            class_names=names,
+            input_size=config.input_size[-1],
+            mean=config.mean,
+            std=config.std,
+            architecture={
+                "library": "timm",
+                "name": config.architecture,
+                **config.model_args,
+                "num_classes": config.num_classes,
+            },
+            licence=config.license or licence_in(folder),
+            notes=NAMELESS if names[0] == "class 0" else None,
+        )
