@@ -105,6 +105,8 @@ def _answered(card: ModelCard, name: str) -> ModelCard:
 
 
 def _changed(card: ModelCard, name: str, value: Any) -> ModelCard:
+    from napari_smoothsal.models.libraries.base import NAMELESS
+
     fields = {**card.model_dump(), name: value}
     if name == "class_names":
         if len(value) != len(card.class_names):
@@ -114,7 +116,7 @@ def _changed(card: ModelCard, name: str, value: Any) -> ModelCard:
         for other in ("default_target", "background"):
             if fields[other] not in value:
                 fields[other] = None
-        fields["notes"] = None if card.class_names[0] == "class 0" else card.notes
+        fields["notes"] = (card.notes or "").replace(NAMELESS, "").strip() or None
     return ModelCard(**fields)
 
 

@@ -12,8 +12,8 @@ from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models import surrogate as surrogates
 from napari_smoothsal.models.calibration_file import calibrations_beside, load_calibrations
 from napari_smoothsal.models.formats import format_of
-from napari_smoothsal.models.formats.base import TORCHSCRIPT
-from napari_smoothsal.models.formats.card_folder import check_hash
+from napari_smoothsal.models.formats.base import SAFETENSORS, TORCHSCRIPT
+from napari_smoothsal.models.formats.hashes import check_hash
 from napari_smoothsal.models.libraries import LIBRARIES, NamedWeights, network_of
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
@@ -108,7 +108,9 @@ def _from_folder(
 ) -> Model:
     kind = format_of(folder)
     card = _changed(kind.card(folder), fields)
-    model = Model(network_of(card, read_sharded(kind.weights(folder, card))), card)
+    weights = kind.weights(folder, card)
+    check_hash(weights, card)
+    model = Model(network_of(card, read_sharded(weights)), card)
     model.normal_tissue = load_normal_tissue(folder, card)
     if surrogate is not None:
         model.surrogate = load_surrogate(Path(surrogate), model)
@@ -133,13 +135,15 @@ def _from_file(library: str, rest: str, fields: Mapping[str, Any] | None) -> Mod
         )
     content = read_sharded(file)
     card = _changed(LIBRARIES[library].described(NamedWeights(name, content, file)), fields)
+    check_hash(file, card)
     return Model(network_of(card, content), card)
 
 
 def _scripted(path: Path, fields: Mapping[str, Any] | None) -> Model:
     file = path / TORCHSCRIPT if path.is_dir() else path
     card = _changed(format_of(file.parent).card(file.parent), fields)
-    check_hash(file, card)
+    if not (file.parent / SAFETENSORS).is_file():  # else the hash is of those weights
+        check_hash(file, card)
     return load_torchscript(file, card)
 
 

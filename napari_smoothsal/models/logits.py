@@ -95,7 +95,13 @@ def logits_of(module: nn.Module, card: ModelCard) -> Logits:
 def _probed(module: nn.Module, card: ModelCard) -> Logits:
     found = first_pass(module, card)
     if found is None:
-        return Logits(module)
+        return Logits(
+            module,
+            said=(
+                "it failed on every probe tile, so whether it ends in a softmax or sigmoid is not "
+                "known",
+            ),
+        )
     watching, returned, images = found
     place = place_of(returned, card)
     raw = place.of(returned)
@@ -132,12 +138,19 @@ def _adapted(module: nn.Module, place: Place, head: Head | None, kind: str | Non
 
 def first_pass(module: nn.Module, card: ModelCard) -> tuple[Watching, Any, torch.Tensor] | None:
     """What the network returns for the noise tiles of the first size that it takes."""
-    for side in probe_sides(card):
-        images = like_parameters(noise_tiles(len(card.mean), side), module)
+    tiles = (
+        noise_tiles(len(card.mean), side)[:number]
+        for number in (2, 1)  # some take one image at a time
+        for side in probe_sides(card)
+    )
+    for some in tiles:
+        images = like_parameters(some, module)
         watching = Watching()
         try:
             # A copy: some networks write into what they are given.
             return watching, watching.run(module, images.clone()), images
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:  # a network may assert or index whatever it likes
             wants, got = watching.channels or (0, 0)
             if wants != got == len(card.mean):

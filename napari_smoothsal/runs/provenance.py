@@ -117,6 +117,8 @@ def versions() -> dict[str, str]:
         "numpy",
         "pillow",
         "torchstain",
+        "timm",
+        "segmentation-models-pytorch",
     ):
         try:
             found[package] = version(package)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.core.errors import TileReadError
+from napari_smoothsal.core.errors import SlideError
+from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.slides import Box, Slide
@@ -52,7 +53,7 @@ def _of_stain(slide: Slide, model: Model, plan: RunPlan) -> str | None:
     if wanted is None:
         return None
     side = min(plan.grid.tile_px, _PLACE_PX)
-    stain = measured_stain(list(_places(slide, plan, plan.grid.scale, side)))
+    stain = measured_stain(list(_places(slide, plan, plan.grid.scale, side, plan.resampling)))
     outside = [] if stain is None else wanted.outside(stain)
     if not outside:
         return None
@@ -87,7 +88,11 @@ def _of_nuclei(slide: Slide, plan: RunPlan) -> str | None:
 
 
 def _places(
-    slide: Slide, plan: RunPlan, scale: tuple[float, float], side: int
+    slide: Slide,
+    plan: RunPlan,
+    scale: tuple[float, float],
+    side: int,
+    resampling: Resampling = "area",
 ) -> Iterator[NDArray[np.uint8]]:
     """Middles of tiles all over the plan, (side, side, 3), at so many level-0 px per px (y, x)."""
     h, w = side * scale[0], side * scale[1]
@@ -96,6 +101,6 @@ def _places(
         box = plan.grid.box(index)
         around = Box(box.x + (box.w - w) / 2, box.y + (box.h - h) / 2, w, h)
         try:
-            yield slide.read_box(around, (side, side), plan.resampling)
-        except TileReadError:  # told by the run, where it is computed
+            yield slide.read_box(around, (side, side), resampling)
+        except SlideError:  # told by the run, where it is computed
             continue

@@ -78,7 +78,7 @@ def settings_in(folder: Path, file: str = "config.json") -> dict[str, Any]:
     path = folder / file
     if not path.is_file():
         return {}
-    return json_object(path, f"model folder {folder.name!r}", MOST_JSON_BYTES)
+    return json_object(path, f"model folder {name_of(folder)!r}", MOST_JSON_BYTES)
 
 
 def name_of(folder: Path) -> str:

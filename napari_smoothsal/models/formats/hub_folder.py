@@ -12,6 +12,7 @@ from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.models.formats.base import SAFETENSORS, Format, name_of, settings_in
 from napari_smoothsal.models.formats.licence import licence_in
+from napari_smoothsal.models.libraries import LIBRARIES
 from napari_smoothsal.models.libraries.base import NAMELESS, class_names
 
 
@@ -21,6 +22,7 @@ class HubConfig(Settings):
     architecture: str
     num_classes: int = 0
     label_names: tuple[str, ...] | None = None
+    global_pool: str | None = None
     model_args: dict[str, Any] = Field(default_factory=dict)
     input_size: tuple[int, int, int]
     mean: tuple[float, ...]
@@ -56,6 +58,9 @@ class HubFolder(Format):
                 f"model {name!r} is an encoder: it has no classes, so there is no decision to "
                 "explain. Put a trained head on it, and use ss.Model(module, card)"
             )
+        arguments = {**config.model_args, "num_classes": config.num_classes}
+        if config.global_pool is not None:
+            arguments.setdefault("global_pool", config.global_pool)
         names = class_names(config.num_classes, config.label_names or ())
         return ModelCard(
             name=name,
@@ -64,12 +69,7 @@ class HubFolder(Format):
             input_size=config.input_size[-1],
             mean=config.mean,
             std=config.std,
-            architecture={
-                "library": "timm",
-                "name": config.architecture,
-                **config.model_args,
-                "num_classes": config.num_classes,
-            },
+            architecture=LIBRARIES["timm"].architecture(config.architecture, arguments),
             licence=config.license or licence_in(folder),
             notes=NAMELESS if names[0] == "class 0" else None,
         )

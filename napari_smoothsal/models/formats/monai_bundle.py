@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
+
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
-from napari_smoothsal.models.formats.base import Format, settings_in
+from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.models.formats.base import Format, name_of, settings_in
 from napari_smoothsal.models.formats.licence import licence_in
+from napari_smoothsal.models.libraries import LIBRARIES
 from napari_smoothsal.models.libraries.base import class_names
 from napari_smoothsal.models.libraries.monai_networks import TARGET
 
@@ -22,7 +26,10 @@ _HARMLESS = {
     *("AsChannelFirstd", "AsChannelFirst"),
 }
 _SCALING = ("ScaleIntensityRanged", "ScaleIntensityRange")
+_FIELDS = ("a_min", "a_max", "b_min", "b_max", "clip", "keys")
 _REFERENCES = 8
+_WHITE = 255
+"""A MONAI image has values from 0 to 255."""
 
 
 class MonaiBundle(Format):
@@ -39,7 +46,7 @@ class MonaiBundle(Format):
     def card(self, folder: Path) -> ModelCard:
         """As described by `Format.card`; bundles do not say a resolution."""
         metadata = settings_in(folder, _METADATA)
-        name = str(metadata.get("name") or folder.name)
+        name = str(metadata.get("name") or name_of(folder))
         config = next((c for c in (settings_in(folder, f) for f in _CONFIGS) if c), None)
         if config is None:
             raise ModelError(f"bundle {name!r}: {_CONFIGS[0]} is missing; it says the network")
@@ -47,7 +54,9 @@ class MonaiBundle(Format):
         target, arguments = _known(network, name)
         channels, side = _input(metadata, name)
         mean, std = _normalisation(config, channels, name)
-        classes = int(arguments.get("num_classes", 1))
+        classes = arguments.get("num_classes", 1)
+        if not isinstance(classes, int):
+            raise ModelError(f"bundle {name!r}: num_classes = {classes!r} is no number")
         return ModelCard(
             name=name,
             kind="classification",
@@ -55,7 +64,7 @@ class MonaiBundle(Format):
             input_size=side,
             mean=mean,
             std=std,
-            architecture={"library": "monai", "name": target, **arguments},
+            architecture=LIBRARIES["monai"].architecture(target, arguments),
             licence=licence_in(folder),
             training_data=metadata.get("data_source"),
             intended_use=metadata.get("intended_use"),
@@ -67,14 +76,17 @@ def _resolved(value: Any, config: Mapping[str, Any], name: str, depth: int = 0) 
     """A value with plain references (``@other``) followed; expressions are refused."""
     if isinstance(value, str) and value[:1] in ("$", "%"):
         raise ModelError(
-            f"bundle {name!r}: {value!r} is an expression, which is not evaluated here; write the "
-            "value into a copy of the bundle's configuration"
+            f"bundle {name!r}: {value[:80]!r} is an expression, which is not evaluated here; write "
+            "the value into a copy of the bundle's configuration"
         )
     if isinstance(value, str) and value.startswith("@"):
-        key = value[1:]
-        if key not in config or depth >= _REFERENCES:
-            raise ModelError(f"bundle {name!r}: {value!r} refers to nothing in its configuration")
-        return _resolved(config[key], config, name, depth + 1)
+        found = config.get(value[1:])
+        # To plain values alone: a reference to many others to many others has no end.
+        if isinstance(found, Mapping | list) or value[1:] not in config or depth >= _REFERENCES:
+            raise ModelError(
+                f"bundle {name!r}: {value[:80]!r} refers to no plain value in its configuration"
+            )
+        return _resolved(found, config, name, depth + 1)
     if isinstance(value, Mapping):
         return {k: _resolved(v, config, name, depth) for k, v in value.items()}
     if isinstance(value, list):
@@ -91,7 +103,6 @@ def _known(network: Any, name: str) -> tuple[str, dict[str, Any]]:
             "from a bundle. Build it with MONAI and use ss.Model(module, card) in Python"
         )
     arguments = {k: v for k, v in network.items() if not k.startswith("_")}
-    arguments.pop("pretrained", None)
     return short, arguments
 
 
@@ -124,34 +135,56 @@ def _classes(metadata: Mapping[str, Any]) -> list[str]:
 Numbers = tuple[float, ...]
 
 
+class Scaling(Settings):
+    """MONAI's ``ScaleIntensityRange``: from [a_min, a_max] to [b_min, b_max]."""
+
+    a_min: float
+    a_max: float
+    b_min: float
+    b_max: float
+    clip: bool = False
+    keys: str | list[str] = "image"
+
+    @model_validator(mode="after")
+    def _of_images(self) -> Scaling:
+        if self.a_max <= self.a_min or self.b_max <= self.b_min:
+            raise ValueError("a_min, a_max, b_min and b_max are no ranges")
+        if self.clip and (self.a_min > 0 or self.a_max < _WHITE):
+            raise ValueError("clip = True cuts values off that images have")
+        if self.keys not in ("image", ["image"]):
+            raise ValueError(f"keys = {self.keys!r} are not those of the image")
+        return self
+
+
 def _normalisation(config: Mapping[str, Any], channels: int, name: str) -> tuple[Numbers, Numbers]:
     """Mean and std, of values from 0 to 1, that the preprocessing amounts to."""
-    steps = _transforms(config)
-    if steps is None:
+    found = config.get("preprocessing")
+    steps = found.get("transforms", [found]) if isinstance(found, Mapping) else found
+    if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
         raise ModelError(
             f"bundle {name!r}: its configuration has no preprocessing, so nobody knows how images "
             "are scaled"
         )
-    mean, std = 0.0, 1 / 255  # a MONAI image has values from 0 to 255
+    scalings = []
     for step in steps:
         kind = str(step.get("_target_", "")).rpartition(".")[2]
-        if kind in _SCALING:
-            a_min, a_max, b_min, b_max = (
-                float(_resolved(step[key], config, name))
-                for key in ("a_min", "a_max", "b_min", "b_max")
+        if step.get("_disabled_", False) is not False:
+            raise ModelError(
+                f"bundle {name!r}: {kind} may be switched off (_disabled_); write what is done "
+                "into a copy of the bundle's configuration"
             )
-            std = (a_max - a_min) / (b_max - b_min) / 255
-            mean = a_min / 255 - b_min * std
+        if kind in _SCALING:
+            fields = {k: _resolved(v, config, name) for k, v in step.items() if k in _FIELDS}
+            scalings.append(Scaling(**fields))
         elif kind not in _HARMLESS:
             raise ModelError(
                 f"bundle {name!r}: its preprocessing has {kind!r}, which is not known here. Build "
                 "the network with MONAI and use ss.Model(module, card) in Python"
             )
+    black, white = 0.0, float(_WHITE)  # as the image has them, and each scaling makes them
+    for one in scalings:
+        factor = (one.b_max - one.b_min) / (one.a_max - one.a_min)
+        black, white = (one.b_min + (value - one.a_min) * factor for value in (black, white))
+    std = 1 / (white - black)
+    mean = -black * std
     return (mean,) * channels, (std,) * channels
-
-
-def _transforms(config: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
-    found = config.get("preprocessing")
-    if isinstance(found, Mapping):
-        found = found.get("transforms", [found])
-    return found if isinstance(found, list) else None

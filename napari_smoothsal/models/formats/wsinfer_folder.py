@@ -17,9 +17,30 @@ from napari_smoothsal.models.formats.base import (
     settings_in,
 )
 from napari_smoothsal.models.formats.licence import licence_in
+from napari_smoothsal.models.libraries import LIBRARIES
 
-_NAMES = {"inceptionv4": "inception_v4", "inception_v4nobn": "inception_v4"}
+_NAMES = {"inceptionv4": "inception_v4"}
 """Architectures that the zoo calls otherwise than timm."""
+
+
+class Resize(Settings):
+    """To one side, in px."""
+
+    size: int = Field(ge=1)
+
+
+class Normalize(Settings):
+    """Of values from 0 to 1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class Transform(Settings):
+    """One of those that version 1.0 has."""
+
+    name: Literal["Resize", "ToTensor", "Normalize"]
+    arguments: dict[str, Any] | None = None
 
 
 class WsinferConfig(Settings):
@@ -31,7 +52,7 @@ class WsinferConfig(Settings):
     patch_size_pixels: int = Field(ge=1)
     spacing_um_px: float = Field(gt=0)
     class_names: tuple[str, ...]
-    transform: tuple[dict[str, Any], ...]
+    transform: tuple[Transform, ...]
 
 
 class WsinferFolder(Format):
@@ -60,7 +81,7 @@ class WsinferFolder(Format):
                 f"model {name!r}: config.json names {len(config.class_names)} classes and says "
                 f"there are {config.num_classes}"
             )
-        side, mean, std = _preprocessing(config, name)
+        side, mean, std = _preprocessing(config)
         resized = side != config.patch_size_pixels
         return ModelCard(
             name=name,
@@ -71,11 +92,10 @@ class WsinferFolder(Format):
             resampling="bilinear" if resized else "area",
             mean=mean,
             std=std,
-            architecture={
-                "library": "timm",
-                "name": _NAMES.get(config.architecture, config.architecture),
-                "num_classes": config.num_classes,
-            },
+            architecture=LIBRARIES["timm"].architecture(
+                _NAMES.get(config.architecture, config.architecture),
+                {"num_classes": config.num_classes},
+            ),
             licence=licence_in(folder),
         )
 
@@ -83,31 +103,23 @@ class WsinferFolder(Format):
 Numbers = tuple[float, ...]
 
 
-def _preprocessing(config: WsinferConfig, name: str) -> tuple[int, Numbers, Numbers]:
+def _preprocessing(config: WsinferConfig) -> tuple[int, Numbers, Numbers]:
     """Side, mean and std that the transforms amount to."""
-    side, mean, std = config.patch_size_pixels, (0.0,) * 3, (1.0,) * 3
+    side = config.patch_size_pixels
+    mean: Numbers = (0.0,) * 3
+    std: Numbers = (1.0,) * 3
     for step in config.transform:
-        arguments = step.get("arguments") or {}
-        match step.get("name"):
-            case "Resize":
-                side = _side(arguments, name)
-            case "ToTensor":
-                pass
-            case "Normalize":
-                mean, std = tuple(arguments["mean"]), tuple(arguments["std"])
-            case other:
-                raise ModelError(
-                    f"model {name!r}: config.json has a transform {other!r}; version 1.0 has "
-                    "Resize, ToTensor and Normalize"
-                )
+        arguments = step.arguments or {}
+        if step.name == "Resize":
+            side = Resize(size=_side(arguments.get("size"))).size
+        elif step.name == "Normalize":
+            normalize = Normalize(**arguments)
+            mean, std = normalize.mean, normalize.std
     return side, mean, std
 
 
-def _side(arguments: dict[str, Any], name: str) -> int:
-    size = arguments.get("size")
-    sides = {size} if isinstance(size, int) else set(size or ())
-    if len(sides) != 1 or not isinstance(next(iter(sides)), int):
-        raise ModelError(
-            f"model {name!r}: config.json resizes patches to {size!r}; give one side in px"
-        )
-    return int(sides.pop())
+def _side(size: Any) -> Any:
+    """Of a square that is given by both its sides."""
+    if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
+        return size[0]
+    return size

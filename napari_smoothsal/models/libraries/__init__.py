@@ -35,8 +35,10 @@ for _library in (
     LIBRARIES.register(_library())
 
 _LARGEST_NUMBER = 1 << 20
-"""In an architecture's arguments. No network has so many channels, blocks or pixels, and one that
-claims so would fill the memory before its weights are seen not to fit."""
+_LONGEST = 256
+_OF_PLACES = ":/\\"
+"""In an architecture's arguments: no network has so many channels or so many stages, and where a
+library takes a name with such characters it goes to a model hub or to a path."""
 
 
 def network_of(card: ModelCard, content: Mapping[str, Any]) -> nn.Module:
@@ -70,7 +72,9 @@ def network_of(card: ModelCard, content: Mapping[str, Any]) -> nn.Module:
             "ss.Model(module, card) in Python for a network of your own"
         )
     source = LIBRARIES[library]
-    _check_numbers(arguments, whose)
+    arguments = source.architecture(name, arguments)
+    del arguments["library"], arguments["name"]
+    _check_plain(card.architecture, whose)  # with what is left out: it goes into stores
     try:
         return filled(lambda: source.build(name, arguments), source.state(content, whose), whose)
     except SmoothsalError:
@@ -81,11 +85,19 @@ def network_of(card: ModelCard, content: Mapping[str, Any]) -> nn.Module:
         ) from error
 
 
-def _check_numbers(value: Any, whose: str) -> None:
+def _check_plain(value: Any, whose: str) -> None:
+    """Refuse what no architecture needs, before a library is asked to build it."""
     if isinstance(value, Mapping):
-        value = list(value.values())
+        value = [*value, *value.values()]
     if isinstance(value, list | tuple):
+        if len(value) > _LONGEST:
+            raise ModelError(f"{whose}: a list of {len(value)} values in its architecture")
         for one in value:
-            _check_numbers(one, whose)
+            _check_plain(one, whose)
+    elif isinstance(value, str) and any(c in value for c in _OF_PLACES):
+        raise ModelError(
+            f"{whose}: its architecture names a place ({value[:60]!r}); give the name of a network "
+            "alone, and the weights as a file"
+        )
     elif isinstance(value, int | float) and abs(value) > _LARGEST_NUMBER:
         raise ModelError(f"{whose}: {value!r} in its architecture is larger than any network needs")

@@ -44,10 +44,13 @@ class Library(ABC):
         As cards name it: ``{"library": name, "name": ..., ...}``.
     how
         The source that names one of its networks and a file, ``library:NAME:FILE``.
+    fetching
+        Arguments by which it would fetch weights; they are never handed on.
     """
 
     name: ClassVar[str]
     how: ClassVar[str]
+    fetching: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def build(self, name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -58,13 +61,18 @@ class Library(ABC):
         name
             Of the architecture.
         arguments
-            Further ones of the card; whatever would fetch weights is overridden.
+            Further ones of the card, without those that are `fetching`.
 
         Raises
         ------
         UnknownNameError
             If the library has no such network.
         """
+
+    def architecture(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """As a card names a network of this library."""
+        kept = {n: value for n, value in arguments.items() if n not in self.fetching}
+        return {"library": self.name, "name": name, **kept}
 
     def state(self, content: Mapping[str, Any], whose: str) -> dict[str, torch.Tensor]:
         """The parameters by name, from what a file of weights holds.
@@ -87,12 +95,6 @@ class Library(ABC):
             If the weights are of another one, or alone do not say what the network is.
         """
         raise ModelError(f"{weights.file.name!r} alone does not say what it is of; give {self.how}")
-
-
-def without(arguments: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Arguments without those by which a library would fetch weights."""
-    left_out = set(names)
-    return {name: value for name, value in arguments.items() if name not in left_out}
 
 
 def classes_of(module: nn.Module, state: Mapping[str, torch.Tensor], whose: str) -> int:
@@ -126,6 +128,9 @@ def class_names(number: int, known: Iterable[str] = ()) -> tuple[str, ...]:
     names = tuple(known)
     return names if len(names) == number else tuple(f"class {i}" for i in range(number))
 
+
+ASSUMED = "Its normalisation is not in the file: that of the library's own weights was taken."
+"""Note of a card whose mean and std are a library's defaults."""
 
 NAMELESS = "The names of its classes are not known: the file does not hold them."
 """Note of a card whose class names are numbers."""

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision import models
 
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
-from napari_smoothsal.models.libraries.base import Library, without
+from napari_smoothsal.models.libraries.base import Library
 
 TARGET = "TorchVisionFCModel"
 
@@ -20,7 +20,6 @@ _POOLINGS = {
     "adaptiveavg": nn.AdaptiveAvgPool2d,
     "adaptivemax": nn.AdaptiveMaxPool2d,
 }
-_FETCHING = ("pretrained", "weights", "progress")
 
 
 class MonaiNetworks(Library):
@@ -28,12 +27,13 @@ class MonaiNetworks(Library):
 
     name = "monai"
     how = "a MONAI bundle's folder"
+    fetching = ("pretrained", "weights", "progress")
 
     def build(self, name: str, arguments: Mapping[str, Any]) -> nn.Module:
-        """As described by `Library.build`; ``pretrained``, which downloads, is overridden."""
+        """As described by `Library.build`."""
         if name != TARGET:
             raise UnknownNameError("network of MONAI that can be built", name, [TARGET])
-        return HeadOnTorchvision(**without(arguments, _FETCHING))
+        return HeadOnTorchvision(**arguments)
 
 
 class HeadOnTorchvision(nn.Module):

@@ -16,7 +16,13 @@ from torchvision import models
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
-from napari_smoothsal.models.libraries.base import NAMELESS, Library, NamedWeights, class_names
+from napari_smoothsal.models.libraries.base import (
+    NAMELESS,
+    Library,
+    NamedWeights,
+    class_names,
+    classes_of,
+)
 from napari_smoothsal.models.weights import state_dict_in
 
 _NAMES = (
@@ -46,7 +52,8 @@ class RobustNetworks(Library):
     def state(self, content: Mapping[str, Any], whose: str) -> dict[str, torch.Tensor]:
         """The network's own, without normaliser and attacker."""
         state = _wrapped(content, whose)
-        return {k.removeprefix(_NETWORK): v for k, v in state.items() if k.startswith(_NETWORK)}
+        own = {k.removeprefix(_NETWORK): v for k, v in state.items() if k.startswith(_NETWORK)}
+        return own or state  # the network alone, as `save_model` writes it
 
     def described(self, weights: NamedWeights) -> ModelCard:
         """Normalisation as the checkpoint has it; a thousand classes are ImageNet's."""
@@ -60,8 +67,10 @@ class RobustNetworks(Library):
                 f"normaliser. If it is of a network of torchvision, give torchvision:{name}:FILE"
             ) from error
         state = self.state(weights.content, weights.file.name)
-        last = next(v for k, v in reversed(state.items()) if k.endswith("weight") and v.ndim > 1)
-        names = class_names(len(last), models.ResNet50_Weights.DEFAULT.meta["categories"])
+        with torch.device("meta"):
+            module = self.build(name, {})
+        classes = classes_of(module, state, f"the robustness library's {name!r}")
+        names = class_names(classes, models.ResNet50_Weights.DEFAULT.meta["categories"])
         return ModelCard(
             name=f"robust {name}",
             kind="classification",
@@ -69,7 +78,7 @@ class RobustNetworks(Library):
             input_size=224,
             mean=tuple(mean.tolist()),
             std=tuple(std.tolist()),
-            architecture={"library": self.name, "name": name, "num_classes": len(last)},
+            architecture=self.architecture(name, {"num_classes": classes}),
             notes=NAMELESS if names[0] == "class 0" else None,
         )
 

@@ -10,22 +10,22 @@ from torch import nn
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models.libraries.base import (
+    ASSUMED,
     NAMELESS,
     Library,
     NamedWeights,
     class_names,
-    without,
 )
 
 TILE_PX = 512
 """Side of a tile where nobody says one: any multiple of the encoder's stride will do."""
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_ENCODER = "resnet34"
+"""The library's default."""
+_TIMM = "tu-"
+"""Before names of timm's networks."""
 
-ASSUMED = (
-    "Its folder says neither resolution nor normalisation; that of the encoder's published weights "
-    "was taken."
-)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 Numbers = tuple[float, ...]
 
@@ -35,9 +35,10 @@ class SmpNetworks(Library):
 
     name = "smp"
     how = "smp:DECODER:ENCODER:FILE"
+    fetching = ("encoder_weights",)
 
     def build(self, name: str, arguments: Mapping[str, Any]) -> nn.Module:
-        """As described by `Library.build`; ``encoder_weights`` is always None."""
+        """As described by `Library.build`."""
         import segmentation_models_pytorch as smp
 
         known = sorted(
@@ -45,8 +46,8 @@ class SmpNetworks(Library):
         )
         if name not in known:
             raise UnknownNameError("network of segmentation_models_pytorch", name, known)
-        given = without(arguments, ("encoder_weights",))
-        module: nn.Module = getattr(smp, name)(encoder_weights=None, **given)
+        _check_encoder(str(arguments.get("encoder_name", _ENCODER)))
+        module: nn.Module = getattr(smp, name)(encoder_weights=None, **arguments)
         return module
 
     def described(self, weights: NamedWeights) -> ModelCard:
@@ -75,9 +76,16 @@ def smp_card(name: str, decoder: str, arguments: Mapping[str, Any]) -> ModelCard
         The class.
     arguments
         Of its constructor.
+
+    Raises
+    ------
+    ModelError
+        If they do not say how many classes there are.
     """
-    mean, std = _normalisation(str(arguments.get("encoder_name", "resnet34")))
-    classes = int(arguments.get("classes", 1))
+    mean, std = _normalisation(str(arguments.get("encoder_name", _ENCODER)))
+    classes = arguments.get("classes", 1)
+    if not isinstance(classes, int):
+        raise ModelError(f"model {name!r}: classes = {classes!r} in its configuration is no number")
     return ModelCard(
         name=name,
         kind="segmentation",
@@ -85,13 +93,19 @@ def smp_card(name: str, decoder: str, arguments: Mapping[str, Any]) -> ModelCard
         input_size=TILE_PX,
         mean=mean,
         std=std,
-        architecture={
-            "library": SmpNetworks.name,
-            "name": decoder,
-            **without(arguments, ("encoder_weights",)),
-        },
+        architecture=SmpNetworks().architecture(decoder, arguments),
         notes=f"{NAMELESS} {ASSUMED}",
     )
+
+
+def _check_encoder(name: str) -> None:
+    """Only those that are built here: of others the library would ask a model hub, or a path."""
+    import segmentation_models_pytorch as smp
+    import timm
+
+    known = smp.encoders.get_encoder_names()
+    if name not in known and not (name.startswith(_TIMM) and timm.is_model(name[len(_TIMM) :])):
+        raise UnknownNameError("encoder of segmentation_models_pytorch", name, known)
 
 
 def _normalisation(encoder: str) -> tuple[Numbers, Numbers]:
@@ -99,10 +113,10 @@ def _normalisation(encoder: str) -> tuple[Numbers, Numbers]:
 
     The library itself would look them up on a model hub.
     """
-    if encoder.startswith("tu-"):
+    if encoder.startswith(_TIMM):
         import timm
 
-        settings = timm.models.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        settings = timm.models.get_pretrained_cfg(encoder.removeprefix(_TIMM))
         return (tuple(settings.mean), tuple(settings.std)) if settings else IMAGENET
     if encoder.startswith(("inception", "xception")):
         return (0.5,) * 3, (0.5,) * 3

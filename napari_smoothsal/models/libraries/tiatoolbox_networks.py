@@ -86,7 +86,7 @@ class TiatoolboxNetworks(Library):
             "mean": (0.0,) * 3,
             "std": (1.0,) * 3,
             **known,
-            "architecture": {"library": self.name, "name": backbone, "num_classes": len(names)},
+            "architecture": self.architecture(backbone, {"num_classes": len(names)}),
         }
         return ModelCard(name=name, kind="classification", **fields)
 

@@ -11,22 +11,12 @@ from torch import nn
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import UnknownNameError
 from napari_smoothsal.models.libraries.base import (
+    ASSUMED,
     NAMELESS,
     Library,
     NamedWeights,
     class_names,
     classes_of,
-    without,
-)
-
-_FETCHING = (
-    "pretrained",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-    "pretrained_model_args",
-    "checkpoint_path",
-    "cache_dir",
-    "model_name",
 )
 
 
@@ -35,6 +25,15 @@ class TimmNetworks(Library):
 
     name = "timm"
     how = "timm:NAME:FILE"
+    fetching = (
+        "pretrained",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "pretrained_model_args",
+        "checkpoint_path",
+        "cache_dir",
+        "model_name",
+    )
 
     def build(self, name: str, arguments: Mapping[str, Any]) -> nn.Module:
         """As described by `Library.build`.
@@ -45,7 +44,7 @@ class TimmNetworks(Library):
 
         if not timm.is_model(name):
             raise UnknownNameError("network of timm", name, timm.list_models())
-        return timm.create_model(name, pretrained=False, **without(arguments, _FETCHING))
+        return timm.create_model(name, pretrained=False, **arguments)
 
     def described(self, weights: NamedWeights) -> ModelCard:
         """Normalisation and tile side are timm's own of the network."""
@@ -63,6 +62,6 @@ class TimmNetworks(Library):
             input_size=settings["input_size"][-1],
             mean=tuple(settings["mean"]),
             std=tuple(settings["std"]),
-            architecture={"library": self.name, "name": name, "num_classes": classes},
-            notes=NAMELESS,
+            architecture=self.architecture(name, {"num_classes": classes}),
+            notes=f"{NAMELESS} {ASSUMED}",
         )

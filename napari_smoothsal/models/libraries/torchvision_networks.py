@@ -12,17 +12,17 @@ from torchvision import models
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import UnknownNameError
 from napari_smoothsal.models.libraries.base import (
+    ASSUMED,
     NAMELESS,
     Library,
     NamedWeights,
     class_names,
     classes_of,
-    without,
 )
 from napari_smoothsal.models.libraries.old_names import renamed_densenet
 from napari_smoothsal.models.weights import state_dict_in
 
-_FETCHING = ("weights", "weights_backbone", "pretrained", "pretrained_backbone", "progress")
+_IMAGENET = 1000
 _WITH_INPUT_TRANSFORM = ("googlenet", "inception_v3")
 """torchvision's weights of these were trained on images scaled otherwise; it adds the scaling to
 the network when it loads its own weights."""
@@ -33,6 +33,7 @@ class TorchvisionNetworks(Library):
 
     name = "torchvision"
     how = "torchvision:NAME:FILE"
+    fetching = ("weights", "weights_backbone", "pretrained", "pretrained_backbone", "progress")
 
     def build(self, name: str, arguments: Mapping[str, Any]) -> nn.Module:
         """As described by `Library.build`; auxiliary heads are left out."""
@@ -40,7 +41,7 @@ class TorchvisionNetworks(Library):
         known = [*models.list_models(module=models), *dense]
         if name not in known:
             raise UnknownNameError("network of torchvision", name, known)
-        given = without(arguments, _FETCHING)
+        given = dict(arguments)
         if name in dense:
             given |= {"weights_backbone": None, "aux_loss": False}
         if name in _WITH_INPUT_TRANSFORM:
@@ -66,12 +67,15 @@ class TorchvisionNetworks(Library):
         classes = classes_of(
             module, self.state(weights.content, weights.file.name), f"torchvision's {name!r}"
         )
-        names = class_names(classes, entry.meta["categories"])
-        architecture: dict[str, Any] = {"library": self.name, "name": name}
+        # A thousand classes are ImageNet's as good as always; other numbers may be anybody's.
+        of_imagenet = classes == _IMAGENET and name not in _segmenters()
+        known = entry.meta["categories"] if published or of_imagenet else ()
+        names = class_names(classes, known)
+        arguments: dict[str, Any] = {}
         if classes != len(entry.meta["categories"]):
-            architecture["num_classes"] = classes
-        if name in _WITH_INPUT_TRANSFORM and published is not None:
-            architecture["transform_input"] = True
+            arguments["num_classes"] = classes
+        if name in _WITH_INPUT_TRANSFORM:
+            arguments["transform_input"] = published is not None
         return ModelCard(
             name=name,
             kind="segmentation" if name in _segmenters() else "classification",
@@ -80,9 +84,9 @@ class TorchvisionNetworks(Library):
             input_size=getattr(preset, "crop_size", preset.resize_size)[0],
             mean=tuple(preset.mean),
             std=tuple(preset.std),
-            architecture=architecture,
+            architecture=self.architecture(name, arguments),
             training_data="ImageNet-1k, as torchvision says" if published else None,
-            notes=NAMELESS if names[0] == "class 0" else None,
+            notes=None if published else ASSUMED if known else f"{NAMELESS} {ASSUMED}",
         )
 
 

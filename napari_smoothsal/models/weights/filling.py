@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
 
 from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.models.weights.counting import at_most, most_modules
 
 _COUNTER = "num_batches_tracked"
 """Of BatchNorms; older checkpoints lack it, and no output depends on it."""
 
 _NAMES_TOLD = 4
+_MOST_BESIDE = 1 << 25
+"""Values that a network may hold beside its weights."""
 
 
 def filled(build: Callable[[], nn.Module], state: Mapping[str, Tensor], whose: str) -> nn.Module:
@@ -44,42 +47,68 @@ def filled(build: Callable[[], nn.Module], state: Mapping[str, Tensor], whose: s
         If names, shapes or kinds of numbers are not the network's; a missing count of batches
         (``num_batches_tracked``) is let pass.
     """
-    module = _built_on_meta(build)
-    on_meta = module is not None
-    if module is None:
-        with torch.random.fork_rng(devices=[]):
+    sketch = _sketched(build, most_modules(state))
+    if sketch is not None:
+        weights = _fitting(sketch.state_dict(), state, whose)  # before it takes any memory
+    on_meta = sketch is not None and _is_complete(sketch)
+    if on_meta:
+        assert sketch is not None
+        module = sketch
+    else:
+        if sketch is not None:
+            _refuse_bloat(sketch, state, whose)
+        with torch.random.fork_rng(devices=[]), at_most(most_modules(state), whose):
             module = build()
-    own = module.state_dict()
+        weights = _fitting(module.state_dict(), state, whose)
     owners = _owners(module)
-    weights = _fitting(own, state, whose)
     if on_meta:
         weights = _owned(weights, owners)
     try:
-        told = module.load_state_dict(weights, strict=False, assign=on_meta)
+        module.load_state_dict(weights, strict=True, assign=on_meta)
     except RuntimeError as error:
         raise ModelError(f"{whose}: the weights do not fit: {str(error)[:300]}") from error
-    _refuse_misfits(told.missing_keys, told.unexpected_keys, [], whose)
     if on_meta:
         _tie(module, owners)
     return module.eval()
 
 
-def _built_on_meta(build: Callable[[], nn.Module]) -> nn.Module | None:
-    """The network without memory; None where some of its values would be lost."""
-    module = None
+def _sketched(build: Callable[[], nn.Module], most: int) -> nn.Module | None:
+    """The network without memory; None where it cannot be built so."""
     # Looking at a value fails there, in many ways; a mistake in `build` shows up again without.
-    with suppress(Exception), torch.random.fork_rng(devices=[]), torch.device("meta"):
-        module = build()
-    if module is None:
-        return None
-    given = {id(value) for value in module.state_dict(keep_vars=True).values()}
+    with (
+        suppress(Exception),
+        torch.random.fork_rng(devices=[]),
+        torch.device("meta"),
+        at_most(most, "it"),
+    ):
+        return build()
+    return None
+
+
+def _is_complete(sketch: nn.Module) -> bool:
+    """Whether all of its values are in its state dict: others would be lost."""
+    given = {id(value) for value in sketch.state_dict(keep_vars=True).values()}
+    return all(id(value) in given for value in _values(sketch))
+
+
+def _values(module: nn.Module) -> Iterator[Tensor]:
+    """All tensors that a network holds."""
     for part in module.modules():
-        own = [*part._parameters.values(), *part._buffers.values()]
-        if any(value is not None and id(value) not in given for value in own):
-            return None
-        if any(isinstance(value, Tensor) for value in _attributes(part)):
-            return None
-    return module
+        for value in (*part._parameters.values(), *part._buffers.values(), *_attributes(part)):
+            if isinstance(value, Tensor):
+                yield value
+
+
+def _refuse_bloat(sketch: nn.Module, state: Mapping[str, Tensor], whose: str) -> None:
+    """Values beside the weights, such as masks of attention, are made whatever the file holds."""
+    given = {id(value) for value in sketch.state_dict(keep_vars=True).values()}
+    beside = sum(value.numel() for value in _values(sketch) if id(value) not in given)
+    held = sum(value.numel() for value in state.values())
+    if beside > _MOST_BESIDE + held:
+        raise ModelError(
+            f"{whose}: its architecture asks for {beside:,} values beside the {held:,} of its "
+            "weights; correct its arguments"
+        )
 
 
 def _attributes(part: nn.Module) -> Iterable[object]:
@@ -114,9 +143,8 @@ def _fitting(
             elif value.dtype != needed.dtype:
                 value = value.to(needed.dtype)
         weights[name] = value
-    if wrong:
-        missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        _refuse_misfits(missing, unexpected, wrong, whose)
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    _refuse_misfits(missing, unexpected, wrong, whose)
     for name in own:
         if name.rpartition(".")[2] == _COUNTER and name not in weights:
             weights[name] = torch.zeros((), dtype=torch.long)
