@@ -158,15 +158,17 @@ def _print_notes(model: Model, suggested: list[str], costs: dict[str, LayerCost]
     typer.echo("* suggested: the last layer at each resolution. sees: its receptive field.")
     if not any(model.layer(name).strided_convs_above for name in suggested):
         typer.echo(
-            "No strided convolution lies above the suggested layers: there is no checkerboard to "
-            "remove, and denoisings leave their maps as they are."
+            "No strided convolution lies above the suggested layers: there is no\n"
+            "checkerboard to remove, and denoisings leave their maps as they are."
         )
     if costs:
+        from napari_smoothsal.attribution.cost import FEW, MORE
+
         one = next(iter(costs.values()))
         typer.echo(
-            f"s per tile: gradient with {one.samples} noise samples, one layer and one tile of "
-            f"{one.tile_px} px at a time,\non {one.device} in {one.precision}; reckoned from "
-            "measured passes of 1 and of 5 samples."
+            f"s per tile: gradient with {one.samples} noise samples, one layer and one tile of\n"
+            f"{one.tile_px} px at a time, on {one.device} in {one.precision};\n"
+            f"reckoned from passes of {FEW} and of {MORE} samples that were measured."
         )
 
 
