@@ -180,7 +180,7 @@ def _print_check(info: LayerInfo, impulse: Impulse, wrong: list[str]) -> None:
         return
     sees = "the whole tile" if impulse.whole else f"{impulse.seen[0]} px"
     if not impulse.tight:
-        sees += " (less than reckoned, which is a bound)"
+        sees += f" (at most {info.receptive_field[0]:g})"
     elif not impulse.whole and impulse.seen[0] < info.receptive_field[0]:
-        sees += f" of {info.receptive_field[0]:g} within the tile"
+        sees += f" of {info.receptive_field[0]:g}: the tile ends"
     typer.echo(f"{info.name}: probe agrees: {measured}, sees {sees}")
