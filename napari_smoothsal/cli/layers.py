@@ -159,15 +159,17 @@ def _print_notes(model: Model, suggested: list[str], costs: dict[str, LayerCost]
     typer.echo("* suggested: the last layer at each resolution. sees: its receptive field.")
     if not any(model.layer(name).strided_convs_above for name in suggested):
         typer.echo(
-            "No strided convolution lies above the suggested layers: there is no checkerboard to "
-            "remove, and denoisings leave their maps as they are."
+            "No strided convolution lies above the suggested layers: there is no\n"
+            "checkerboard to remove, and denoisings leave their maps as they are."
         )
     if costs:
+        from napari_smoothsal.attribution.cost import FEW, MORE
+
         one = next(iter(costs.values()))
         typer.echo(
-            f"s per tile: {one.method} with {one.samples} noise samples, one layer and one tile of "
-            f"{one.tile_px} px at a time,\non {one.device} in {one.precision}; reckoned from "
-            "measured passes of 1 and of 5 samples."
+            f"s per tile: {one.method} with {one.samples} noise samples, one layer\n"
+            f"and one tile of {one.tile_px} px at a time, on {one.device} in {one.precision};\n"
+            f"reckoned from passes of {FEW} and of {MORE} samples that were measured."
         )
 
 
@@ -179,7 +181,7 @@ def _print_check(info: LayerInfo, impulse: Impulse, wrong: list[str]) -> None:
         return
     sees = "the whole tile" if impulse.whole else f"{impulse.seen[0]} px"
     if not impulse.tight:
-        sees += " (less than reckoned, which is a bound)"
+        sees += f" (at most {info.receptive_field[0]:g})"
     elif not impulse.whole and impulse.seen[0] < info.receptive_field[0]:
-        sees += f" of {info.receptive_field[0]:g} within the tile"
+        sees += f" of {info.receptive_field[0]:g}: the tile ends"
     typer.echo(f"{info.name}: probe agrees: {measured}, sees {sees}")

@@ -227,7 +227,9 @@ SLOW: dict[str, Family] = {
         _halving("stem", *(f"blocks.{i}" for i in range(4))),
     ),
     "UNet++, smp": Family(of_smp("UnetPlusPlus"), 128, ENCODER),
-    "MAnet, smp": Family(of_smp("MAnet"), 128, ENCODER),
+    "MAnet, smp": Family(
+        of_smp("MAnet"), 128, {**dict(list(ENCODER.items())[:-1]), "decoder.center": 32}
+    ),
     "DeepLabV3, torchvision": Family(
         of_torchvision_segmentation("deeplabv3_mobilenet_v3_large"),
         128,
