@@ -131,14 +131,17 @@ def test_a_folder_of_the_wsinfer_zoo(tmp_path: Path, resnet34: nn.Module) -> Non
     [
         ({"spec_version": "2.0"}, SettingError, "spec_version"),
         ({"num_classes": 3}, ModelError, "2 classes"),
-        ({"transform": [{"name": "RandomErasing"}]}, ModelError, "RandomErasing"),
+        ({"transform": [{"name": "RandomErasing"}]}, SettingError, "RandomErasing"),
         (
             {"transform": [{"name": "Resize", "arguments": {"size": [1, 2]}}]},
-            ModelError,
-            "one side",
+            SettingError,
+            "size",
         ),
         ({"architecture": "preactresnet34"}, UnknownNameError, "preactresnet34"),
-        ({"architecture": "hf-hub:someone/model"}, UnknownNameError, "hf-hub"),
+        ({"architecture": "hf-hub:someone/model"}, ModelError, "names a place"),
+        ({"transform": [{"name": "Normalize"}]}, SettingError, "mean"),
+        ({"transform": [{"name": "Resize", "arguments": {"size": 0}}]}, SettingError, "size"),
+        ({"transform": [{"name": "Resize", "arguments": [1]}]}, SettingError, "arguments"),
         ({"architecture": "resnet18"}, ModelError, "layer"),
     ],
 )

@@ -113,7 +113,7 @@ def test_a_reference_is_followed_and_an_expression_is_not(tmp_path: Path) -> Non
         load_model(folder)
     config["classes"] = "@classes"
     (folder / "configs" / "inference.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="refers to nothing"):
+    with pytest.raises(ModelError, match="no plain value"):
         load_model(folder)
     assert not canary.exists()
 
