@@ -87,7 +87,8 @@ def resized_box(
     # Rounding must not lead outside of what was read: Pillow refuses that.
     within = (*map(max, begin, (0, 0)), *map(min, end, source.shape[1::-1]))
     picture = Image.fromarray(np.ascontiguousarray(source))
-    return np.asarray(picture.resize(size, FILTERS[resampling], box=within))
+    # Pillow's own pixels are read-only.
+    return np.array(picture.resize(size, FILTERS[resampling], box=within))
 
 
 def _snapped(value: float) -> float:

@@ -60,3 +60,6 @@ def test_nothing_is_said_of_too_few() -> None:
     assert nuclear_size([whole] * (LEAST_PLACES - 1), 0.5) is None
     assert LEAST_NUCLEI > 200 / (1.7 * 18)
     assert nuclear_size([whole, *[few] * LEAST_PLACES], 0.5) is None
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (200, 200, 3), dtype=np.uint8) for _ in range(LEAST_PLACES)]
+    assert nuclear_size(noise, 0.5) is None
