@@ -311,3 +311,31 @@ def test_monais_single_logit_of_four_axes() -> None:
     headed = Model(nn.Sequential(net, nn.Sigmoid()), card(classes=1, size=64))
     assert torch.equal(headed.module(images), net(images))
     assert headed.readout.read(headed.module(images), 2).shape == (2, 1, 1, 1)
+
+
+class OneAtATime(nn.Module):
+    """A network that was exported for a batch of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AdaptiveAvgPool2d(1))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).view(1, -1)).softmax(1)
+
+
+def test_a_network_for_one_image_at_a_time_is_probed_with_one() -> None:
+    card = ModelCard(
+        name="m",
+        kind="classification",
+        class_names=("a", "b"),
+        input_size=32,
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+    )
+    given = OneAtATime().eval()
+    model = Model(given, card)
+    image = torch.rand(1, 3, 32, 32)
+    assert model.removed_head == "softmax"
+    assert torch.allclose(model.module(image).softmax(1), given(image))
