@@ -126,6 +126,7 @@ def model_flags(
 
         called.__signature__ = inspect.Signature(order)  # type: ignore[attr-defined]
         called.__annotations__ = {p.name: p.annotation for p in order}
+        called.needed = () if default or optional else ("model",)  # type: ignore[attr-defined]
         return called
 
     return decorate

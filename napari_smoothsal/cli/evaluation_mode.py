@@ -7,7 +7,7 @@ and is refused by name, so that nothing that was typed is silently left out.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -19,6 +19,8 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
 
 _GIVEN = "given"
+_IN_PLACE = {"model": "factory"}
+"""What may be given instead of an option that is needed."""
 
 
 class Fields(NamedTuple):
@@ -83,8 +85,17 @@ class Mode:
 
     @property
     def needs(self) -> list[str]:
-        """Options without a default."""
-        return [p.name for p in self.options if p.default is p.empty and p.name != self.name]
+        """Options that have to be given, or something in their place."""
+        also = getattr(self.run, "needed", ())
+        return [
+            p.name
+            for p in self.options
+            if (p.default is p.empty or p.name in also) and p.name != self.name
+        ]
+
+    def lacks(self, typed: Collection[str]) -> bool:
+        """Whether something that it needs was not typed."""
+        return any(n not in typed and _IN_PLACE.get(n) not in typed for n in self.needs)
 
     @property
     def chooser(self) -> inspect.Parameter:
@@ -110,7 +121,7 @@ class Mode:
         for name in typed:
             if name not in own | fields | {self.name}:
                 raise SettingError(f"{_shown(name)} has no use {self.refusal}")
-        if any(name not in typed for name in self.needs):
+        if self.lacks(typed):
             raise SettingError(f"{self.flag} needs {_listed(self.needs, 'and')}")
         values = {name: value for name, value in typed.items() if name in own}
         if self.settings:
@@ -161,7 +172,7 @@ def modes_flags(
                 raise SettingError(
                     f"choose one evaluation: {_listed([m.name for m in asked], 'or')}"
                 )
-            if not asked and any(name not in typed for name in default.needs):
+            if not asked and default.lacks(typed):
                 raise SettingError(
                     f"choose what to evaluate: {_listed([m.name for m in chosen_by], 'or')}, or "
                     f"give {_listed(default.needs, 'and')} for {default.title}"

@@ -165,7 +165,7 @@ class TracedNetwork:
         ModelError
             If the module exists and makes no feature map, or runs several times in a pass.
         """
-        layers = self._infos
+        layers = {info.name: info for info in self.layers()}
         if name in layers:
             return layers[name]
         if name == self._logits.no_layer:

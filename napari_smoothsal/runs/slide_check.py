@@ -41,7 +41,7 @@ def check_slide(slide: Slide, model: Model, plan: RunPlan) -> None:
     UserWarning
         Where the median stain lies outside the card's ``stain_range``, or nuclei look as they do
         where half or twice as many micrometres per pixel are stated as there are. Nothing is
-        said of too few of them.
+        said of too few of them, nor of those in a region of the slide.
     """
     for message in (_of_stain(slide, model, plan), _of_nuclei(slide, plan)):
         if message is not None:
@@ -70,7 +70,8 @@ def _of_stain(slide: Slide, model: Model, plan: RunPlan) -> str | None:
 
 def _of_nuclei(slide: Slide, plan: RunPlan) -> str | None:
     mpp = slide.require_mpp()
-    if max(mpp) > _COARSEST_MPP:
+    # A region may have been drawn around a tumour, whose nuclei are larger than a slide's are.
+    if max(mpp) > _COARSEST_MPP or plan.region != slide.bounds:
         return None
     scale = (MEASURED_MPP / mpp[0], MEASURED_MPP / mpp[1])
     size = nuclear_size(list(_places(slide, plan, scale, _PLACE_PX)), MEASURED_MPP)

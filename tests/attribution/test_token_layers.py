@@ -62,7 +62,7 @@ def test_the_gradient_at_tokens_is_the_closed_form(order: str, layer: str) -> No
     network = Weighing(order).eval()
     model = Model(network, card(24))
     images = torch.rand(2, 3, 24, 24)
-    spec = SaliencySpec(layer=layer, samples=0, target="b")
+    spec = SaliencySpec(method="gradient", layer=layer, samples=0, target="b")
     found = explain_tiles(model, images, spec, compute=FP64).maps
     expected = network.weights[1:].reshape(6, 6) * network.directions.weight[1][:, None, None]
     torch.testing.assert_close(found, expected.expand(2, -1, -1, -1).detach().float())

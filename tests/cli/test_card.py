@@ -39,7 +39,8 @@ def test_answers_become_a_card_and_the_folder_loads(source: str, tmp_path: Path)
     card = model.card
     assert (card.name, card.class_names) == ("mine", ("benign", "tumour"))
     assert (card.default_target, card.input_mpp, card.licence) == ("tumour", 0.5, "CC-BY-4.0")
-    assert card.weights_sha256 is not None and card.notes is None
+    assert card.weights_sha256 is not None
+    assert "normalisation" in str(card.notes) and "names" not in str(card.notes)
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(model.module(image), load_model(source).module(image))
 

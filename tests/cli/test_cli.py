@@ -296,7 +296,7 @@ def test_a_file_that_is_no_slide_and_a_model_that_is_a_pickle(
     assert result.exit_code == 2 and "card.json" in result.output
     (tmp_path / "model.pt").write_bytes(b"\x80\x02.")
     result = smoothsal("run", slide, "--model", tmp_path / "model.pt", "--layer", "layer1")
-    assert result.exit_code == 2 and "safetensors" in result.output
+    assert result.exit_code == 2 and "smoothsal card new" in result.output
 
 
 def test_a_cut_slide_never_looks_complete(real_slides: Path, model: Path, tmp_path: Path) -> None:

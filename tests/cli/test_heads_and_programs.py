@@ -43,6 +43,7 @@ def program(classifier: Model, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:slide 'case':UserWarning")  # it has no nuclei
 def test_a_program_predicts_what_its_network_does(
     slide: Path, program: Path, model_folder_of_classifier: Path, tmp_path: Path
 ) -> None:
@@ -67,6 +68,6 @@ def test_layers_say_what_was_left_out(
 ) -> None:
     assert "left out" not in smoothsal("layers", model_folder_of_classifier).output
     headed = Model(nn.Sequential(classifier.module, nn.Softmax(1)).eval(), classifier.card)
-    monkeypatch.setattr("napari_smoothsal.models.load_model", lambda *_: headed)
+    monkeypatch.setattr("napari_smoothsal.models.load_model", lambda *_, **__: headed)
     result = smoothsal("layers", "any")
     assert "softmax at its end is left out: scores and maps are of the logits" in result.output
