@@ -35,9 +35,13 @@ _CARD = Annotated[
     typer.Option(
         metavar="FIELD=VALUE",
         help="A field of the model's card that goes before what its files say, e.g. "
-        "input_mpp=0.5. May be given several times.",
+        "input_mpp=0.5 or class_names=normal,tumour. May be given several times.",
     ),
 ]
+
+
+_LISTS = ("class_names", "class_colours", "mean", "std", "input_mpp_range")
+"""Fields that may be typed with commas."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,8 @@ def _fields(typed: list[str]) -> dict[str, Any]:
             raise SettingError(f"--card {one!r} is not of the form FIELD=VALUE")
         try:
             fields[name] = json.loads(value)
-        except ValueError:  # text needs no quotes
-            fields[name] = value
+        except ValueError:  # text needs no quotes, and lists no brackets
+            fields[name] = value.split(",") if name in _LISTS else value
     return fields
 
 

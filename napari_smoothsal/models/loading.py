@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -15,11 +16,15 @@ from napari_smoothsal.models.formats import format_of
 from napari_smoothsal.models.formats.base import SAFETENSORS, TORCHSCRIPT
 from napari_smoothsal.models.formats.hashes import check_hash
 from napari_smoothsal.models.libraries import LIBRARIES, NamedWeights, network_of
+from napari_smoothsal.models.libraries.base import NAMELESS
 from napari_smoothsal.models.model import Model
 from napari_smoothsal.models.normal_tissue import load_normal_tissue
 from napari_smoothsal.models.surrogate import load_surrogate
 from napari_smoothsal.models.torchscript import load_torchscript
 from napari_smoothsal.models.weights import read_sharded
+
+_OF_TILES = ("input_size", "input_mpp", "mean", "std", "resampling", "stain_normalisation")
+"""Fields of a card that say what a network sees."""
 
 
 def builtin_models() -> list[str]:
@@ -107,7 +112,8 @@ def _from_folder(
     fields: Mapping[str, Any] | None,
 ) -> Model:
     kind = format_of(folder)
-    card = _changed(kind.card(folder), fields)
+    own = kind.card(folder)
+    card = _changed(own, fields)
     weights = kind.weights(folder, card)
     check_hash(weights, card)
     model = Model(network_of(card, read_sharded(weights)), card)
@@ -118,6 +124,13 @@ def _from_folder(
         model.surrogate = load_surrogate(folder, model)
     if calibration is not None:
         model.calibrations = load_calibrations(Path(calibration), model)
+    elif _sees_otherwise(card, own):
+        if calibrations_beside(folder, model):
+            warnings.warn(
+                f"model {card.name!r}: its limits were measured with the card in its folder, which "
+                "is changed here; they are left out",
+                stacklevel=4,
+            )
     else:
         model.calibrations = calibrations_beside(folder, model)
     return model
@@ -148,7 +161,17 @@ def _scripted(path: Path, fields: Mapping[str, Any] | None) -> Model:
 
 
 def _changed(card: ModelCard, fields: Mapping[str, Any] | None) -> ModelCard:
-    return ModelCard(**{**card.model_dump(), **fields}) if fields else card
+    if not fields:
+        return card
+    told = {**card.model_dump(), **fields}
+    if "class_names" in fields and "notes" not in fields:
+        told["notes"] = (card.notes or "").replace(NAMELESS, "").strip() or None
+    return ModelCard(**told)
+
+
+def _sees_otherwise(card: ModelCard, own: ModelCard) -> bool:
+    """Whether tiles come to the network in another way than by the folder's own card."""
+    return any(getattr(card, name) != getattr(own, name) for name in _OF_TILES)
 
 
 def _ways() -> str:

@@ -90,3 +90,13 @@ def test_a_card_may_name_its_schema(source: str, tmp_path: Path) -> None:
     path = tmp_path / "mine" / "card.json"
     path.write_text(json.dumps({"$schema": "x.json", **json.loads(path.read_text())}))
     assert load_model(tmp_path / "mine").card.name == "resnet18"
+
+
+def test_classes_that_the_network_does_not_have_are_refused(source: str, tmp_path: Path) -> None:
+    given = ("card", "new", source, "--no-ask", "--out", tmp_path / "mine")
+    result = smoothsal(*given, "--card", "class_names=a,b,c")
+    assert result.exit_code == 2 and "3 classes" in result.output
+    assert not (tmp_path / "mine").exists()
+    assert smoothsal(*given, "--card", "class_names=normal,tumour").exit_code == 0
+    card = load_model(tmp_path / "mine").card
+    assert card.class_names == ("normal", "tumour") and "names" not in str(card.notes)

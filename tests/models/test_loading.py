@@ -110,3 +110,9 @@ def test_torchscript_is_refused(classifier: Model) -> None:
     scripted = torch.jit.trace(classifier.module, torch.zeros(1, 3, 64, 64))
     with pytest.raises(ModelError, match="TorchScript"):
         Model(scripted, classifier.card)
+
+
+def test_limits_are_of_the_card_that_they_were_measured_with() -> None:
+    assert load_model("demo-classifier", card={"licence": "MIT"}).calibrations
+    with pytest.warns(UserWarning, match="limits were measured"):
+        assert not load_model("demo-classifier", card={"input_mpp": 0.25}).calibrations
