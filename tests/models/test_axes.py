@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from cards import model_of
 from torch import nn
 
-from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.axes import Digit, map_dimensions, reshaped
 
@@ -39,16 +39,8 @@ class Rearranged(nn.Module):
         return x.flatten(1)[:, :2]
 
 
-def model_of(function: object, size: int = 64) -> Model:
-    card = ModelCard(
-        name="m",
-        kind="classification",
-        class_names=("a", "b"),
-        input_size=size,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-    )
-    return Model(Rearranged(function).eval(), card)
+def rearranged(function: object, size: int = 64) -> Model:
+    return model_of(Rearranged(function), size)
 
 
 def windows(x: torch.Tensor) -> torch.Tensor:
@@ -96,7 +88,7 @@ def last(x: torch.Tensor) -> torch.Tensor:
 def test_places_follow(
     function: object, order: str, stride: float, centre: float, field: float
 ) -> None:
-    info = model_of(function).layer("there")
+    info = rearranged(function).layer("there")
     assert info.layout.order == order
     assert (info.stride, info.centre) == ((stride, stride), (centre, centre))
     assert info.receptive_field == (field, field)
@@ -113,4 +105,4 @@ def test_places_follow(
     ],
 )
 def test_what_has_lost_its_place_is_not_listed(function: object) -> None:
-    assert [info.name for info in model_of(function).layers()] == ["input", "stem"]
+    assert [info.name for info in rearranged(function).layers()] == ["input", "stem"]

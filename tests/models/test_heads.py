@@ -7,25 +7,14 @@ import warnings
 
 import pytest
 import torch
+from cards import small_card as card
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.architectures import NarrowResNet18
-
-
-def card(kind: str = "classification", classes: int = 2, size: int = 32) -> ModelCard:
-    return ModelCard(
-        name="m",
-        kind=kind,
-        class_names=tuple("abcdefgh"[:classes]),
-        input_size=size,
-        mean=(0.5, 0.4, 0.6),
-        std=(0.2, 0.3, 0.25),
-    )
 
 
 class Ended(nn.Module):
@@ -326,16 +315,8 @@ class OneAtATime(nn.Module):
 
 
 def test_a_network_for_one_image_at_a_time_is_probed_with_one() -> None:
-    card = ModelCard(
-        name="m",
-        kind="classification",
-        class_names=("a", "b"),
-        input_size=32,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-    )
     given = OneAtATime().eval()
-    model = Model(given, card)
+    model = Model(given, card())
     image = torch.rand(1, 3, 32, 32)
     assert model.removed_head == "softmax"
     assert torch.allclose(model.module(image).softmax(1), given(image))

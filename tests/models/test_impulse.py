@@ -7,10 +7,10 @@ from math import inf
 
 import pytest
 import torch
+from cards import model_of
 from families import QUICK, SLOW, Family
 from torch import nn
 
-from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.impulse import Impulse, Probe
@@ -48,18 +48,6 @@ def test_arithmetic_is_what_impulses_show(name: str) -> None:
 @pytest.mark.parametrize("name", SLOW)
 def test_arithmetic_is_what_impulses_show_of_large_networks(name: str) -> None:
     check(SLOW[name])
-
-
-def model_of(module: nn.Module, size: int = 64) -> Model:
-    card = ModelCard(
-        name="m",
-        kind="classification",
-        class_names=("a", "b"),
-        input_size=size,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-    )
-    return Model(module.eval(), card)
 
 
 class Decider(nn.Module):

@@ -3,24 +3,12 @@
 import pytest
 import torch
 import torchvision
+from cards import model_of
 from torch import nn
 
-from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.layers import start_layer
-
-
-def model_of(module: nn.Module, size: int = 64) -> Model:
-    card = ModelCard(
-        name="m",
-        kind="classification",
-        class_names=("a", "b"),
-        input_size=size,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-    )
-    return Model(module.eval(), card)
 
 
 def test_a_resnet_is_centred_on_multiples_of_its_stride() -> None:

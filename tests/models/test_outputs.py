@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from cards import small_card
 from torch import nn
 
 from napari_smoothsal.core.card import ModelCard
@@ -15,14 +16,7 @@ from napari_smoothsal.models import Model, Readout
 
 
 def card(kind: str = "segmentation", classes: int = 3, size: int = 64) -> ModelCard:
-    return ModelCard(
-        name="m",
-        kind=kind,
-        class_names=tuple("abcdefgh"[:classes]),
-        input_size=size,
-        mean=(0.5, 0.4, 0.6),
-        std=(0.2, 0.3, 0.25),
-    )
+    return small_card(kind, classes, size)
 
 
 class Returning(nn.Module):
