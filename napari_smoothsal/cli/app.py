@@ -87,6 +87,7 @@ def registered() -> typer.Typer:
     from napari_smoothsal.cli import (  # noqa: F401 - they register
         calibrate,
         card,
+        card_stain,
         demo,
         evaluate,
         info,

@@ -96,14 +96,27 @@ def _answered(card: ModelCard, name: str) -> ModelCard:
     field = ModelCard.model_fields[name]
     known = getattr(card, name)
     while True:
-        question = f"{name.replace('_', ' ')} ({(field.description or name).rstrip('.')})"
-        typed = typer.prompt(question, default=_shown(known), err=True)
+        question = f"{name}: {field.description}\n "
+        typed = _asked(question, _shown(known), name)
         if typed == _shown(known):
             return card
         try:
             return _changed(card, name, _value(known, typed))
         except SmoothsalError as error:
             complain("error", str(error))
+
+
+def _asked(question: str, known: str, name: str) -> str:
+    """What somebody types, or ``known`` where that is Enter."""
+    try:
+        return str(typer.prompt(question, default=known, err=True))
+    except typer.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            raise SettingError(
+                f"nobody answered for {name}; without a terminal give what you know as "
+                "--card FIELD=VALUE and leave the rest as it is with --no-ask"
+            ) from error
+        raise KeyboardInterrupt from error
 
 
 def _changed(card: ModelCard, name: str, value: Any) -> ModelCard:

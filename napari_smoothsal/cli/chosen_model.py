@@ -35,7 +35,8 @@ _CARD = Annotated[
     typer.Option(
         metavar="FIELD=VALUE",
         help="A field of the model's card that goes before what its files say, e.g. "
-        "input_mpp=0.5 or class_names=normal,tumour. May be given several times.",
+        "input_mpp=0.5 or class_names=normal,tumour; or a JSON file of such fields. May be given "
+        "several times.",
     ),
 ]
 
@@ -158,16 +159,27 @@ def _flags(command: Callable[..., Any], default: str | None) -> list[inspect.Par
 
 
 def _fields(typed: list[str]) -> dict[str, Any]:
-    fields = {}
+    fields: dict[str, Any] = {}
     for one in typed:
         name, equals, value = one.partition("=")
+        if not equals and Path(one).is_file():
+            fields |= _in_file(Path(one))
+            continue
         if not equals or not name:
-            raise SettingError(f"--card {one!r} is not of the form FIELD=VALUE")
+            raise SettingError(
+                f"--card {one!r} is neither of the form FIELD=VALUE nor a JSON file of fields"
+            )
         try:
             fields[name] = json.loads(value)
         except ValueError:  # text needs no quotes, and lists no brackets
             fields[name] = value.split(",") if name in _LISTS else value
     return fields
+
+
+def _in_file(path: Path) -> dict[str, Any]:
+    from napari_smoothsal.models.card_file import MOST_JSON_BYTES, json_object
+
+    return json_object(path, "--card", MOST_JSON_BYTES)
 
 
 def _made(factory: str, card: Mapping[str, Any]) -> Model:
@@ -200,4 +212,11 @@ def _made(factory: str, card: Mapping[str, Any]) -> Model:
             f"--factory {factory} returned {type(made).__name__}; return ss.Model(module, card), "
             "or a module and its card, or a module alone and give --card FIELD=VALUE"
         )
-    return Model(network, ModelCard(**{"name": function, **told, **card}))
+    try:
+        known = ModelCard(**{"name": function, **told, **card})
+    except SettingError as error:
+        raise SettingError(
+            f"--factory {factory} returned a module{' and a card' if told else ''}: {error}. "
+            "Return ss.Model(module, ss.ModelCard(...)), or give --card FIELD=VALUE"
+        ) from error
+    return Model(network, known)

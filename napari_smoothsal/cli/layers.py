@@ -40,6 +40,9 @@ def layers(
         bool,
         typer.Option("--cost", help="Measure what a map of one tile costs at suggested layers."),
     ] = False,
+    only_suggested: Annotated[
+        bool, typer.Option("--suggested", help="List the suggested layers only.")
+    ] = False,
 ) -> None:
     """List a model's layers with channels, stride, centre and what there is to denoise."""
     from napari_smoothsal.models.layers import main_layers
@@ -50,6 +53,8 @@ def layers(
     measured = _measured(loaded, suggested) if check else {}
     costs = _costs(loaded, suggested) if cost else {}
     wrong = {n: words for n, i in measured.items() if (words := i.contradictions(loaded.layer(n)))}
+    if only_suggested:
+        found = [info for info in found if info.name in suggested]
     if as_json:
         typer.echo(json.dumps(_listing(found, suggested, measured, wrong, costs), indent=2))
     else:
@@ -175,7 +180,11 @@ def _print_notes(model: Model, suggested: list[str], costs: dict[str, LayerCost]
 
 def _print_check(info: LayerInfo, impulse: Impulse, wrong: list[str]) -> None:
     centre = round(impulse.centre[0], 2) + 0.0  # never -0
-    measured = f"stride {impulse.stride[0]:.2f}, centre {centre:.2f} px"
+    within = impulse.tolerances(info)
+    measured = (
+        f"stride {impulse.stride[0]:.2f} (to {within.stride[0]:.2g}), "
+        f"centre {centre:.2f} (to {within.centre[0]:.2g}) px"
+    )
     if wrong:
         typer.echo(f"{info.name}: probe disagrees: {'; '.join(wrong)}")
         return

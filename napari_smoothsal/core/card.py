@@ -11,6 +11,13 @@ from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.core.stain import StainNormalisation, StainRange
 
+FINEST_MPP, COARSEST_MPP = 0.02, 16.0
+"""Resolutions of a tile that anybody has a use for: an oil immersion scan has 0.05 to 0.1, a
+thumbnail of a slide that fits a screen 10."""
+
+LARGEST_MOMENT = 4.0
+"""Mean and std of values from 0 to 1 are below 1; scalings to other ranges have up to 2."""
+
 
 class ModelCard(Settings):
     """What travels with the weights: classes, resolution, normalisation, provenance.
@@ -57,12 +64,18 @@ class ModelCard(Settings):
     architecture: dict[str, Any] | None = Field(
         None, description="Library, name and arguments from which the network is built."
     )
-    weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    licence: str | None = None
-    training_data: str | None = None
-    intended_use: str | None = None
+    weights_sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the file of weights; others are refused.",
+    )
+    licence: str | None = Field(
+        None, description="Under which the weights may be used, such as CC-BY-4.0."
+    )
+    training_data: str | None = Field(None, description="On which slides it was trained.")
+    intended_use: str | None = Field(None, description="What it is for, and what it is not for.")
     metrics: dict[str, Any] = Field(default_factory=dict, description="Measured figures.")
-    notes: str | None = None
+    notes: str | None = Field(None, description="What else its users should know.")
 
     @field_validator("class_colours")
     @classmethod
@@ -70,6 +83,26 @@ class ModelCard(Settings):
         for colour in value or ():
             if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
                 raise ValueError(f"{colour!r} is not of the form #rrggbb")
+        return value
+
+    @field_validator("input_mpp")
+    @classmethod
+    def _resolution(cls, value: float | None) -> float | None:
+        if value is not None and not FINEST_MPP <= value <= COARSEST_MPP:
+            raise ValueError(
+                f"{value:g} um per pixel is no resolution of a slide; give neither the "
+                "magnification nor nanometres (40x is about 0.25, 20x about 0.5)"
+            )
+        return value
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _of_unit_values(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if max(map(abs, value), default=0) > LARGEST_MOMENT:
+            raise ValueError(
+                f"{value} is of values from 0 to 255, and values from 0 to 1 are meant; divide it "
+                "by 255"
+            )
         return value
 
     @field_validator("std")

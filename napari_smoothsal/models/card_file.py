@@ -10,6 +10,9 @@ from typing import Any
 
 from napari_smoothsal.core.errors import ModelError
 
+MOST_JSON_BYTES = 1 << 20
+"""Of a model's card or configuration."""
+
 _MOST_DIGITS = 40
 _MOST_NESTED = 64
 

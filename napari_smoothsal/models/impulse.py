@@ -12,7 +12,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf, isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -35,6 +35,13 @@ _ASIDE = 0.1
 
 _MOST_UNITS = 32
 """Layer pixels in a row that are looked at together."""
+
+
+class Tolerances(NamedTuple):
+    """Of an impulse probe, in tile px, (y, x); that of strides is per layer px."""
+
+    stride: tuple[float, float]
+    centre: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -75,15 +82,13 @@ class Impulse:
 
         Its receptive field is a bound: seeing less is no contradiction, seeing more is.
         """
-        found = []
+        found, within = [], self.tolerances(info)
         for axis, name in enumerate("yx"):
             stride, expected = self.stride[axis], info.stride[axis]
-            # On maps of a few pixels, the tile's border draws the middles aside.
-            close = 0.2 * expected + 0.1 * info.centre_spread
-            if abs(stride - expected) > close:
+            if abs(stride - expected) > within.stride[axis]:
                 found.append(f"stride {name}: {expected:g} px reckoned, {stride:.2f} measured")
             centre, reckoned = self.centre[axis], info.centre[axis]
-            if abs(centre - reckoned) > info.centre_spread + 0.25 * max(1.0, expected):
+            if abs(centre - reckoned) > within.centre[axis]:
                 found.append(f"centre {name}: {reckoned:g} px reckoned, {centre:.2f} measured")
             if (
                 self.low[axis] < self.expected_low[axis]
@@ -95,6 +100,14 @@ class Impulse:
                     f"{self.high[axis]} measured"
                 )
         return found
+
+    @staticmethod
+    def tolerances(info: LayerInfo) -> Tolerances:
+        """How far what is measured may lie from what was reckoned, without contradicting it."""
+        # On maps of a few pixels, the tile's border draws the middles aside.
+        strides = [0.2 * stride + 0.1 * info.centre_spread for stride in info.stride]
+        centres = [info.centre_spread + 0.25 * max(1.0, stride) for stride in info.stride]
+        return Tolerances((strides[0], strides[1]), (centres[0], centres[1]))
 
     @property
     def tight(self) -> bool:

@@ -53,7 +53,7 @@ def _of_stain(slide: Slide, model: Model, plan: RunPlan) -> str | None:
     if wanted is None:
         return None
     side = min(plan.grid.tile_px, _PLACE_PX)
-    stain = measured_stain(list(_places(slide, plan, plan.grid.scale, side, plan.resampling)))
+    stain = measured_stain(_places(slide, plan, plan.grid.scale, side, plan.resampling))
     outside = [] if stain is None else wanted.outside(stain)
     if not outside:
         return None

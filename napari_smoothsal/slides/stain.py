@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def stain_of(tile: NDArray[np.uint8]) -> Stain | None:
     return Stain(float(haematoxylin), float(eosin), float(residual))
 
 
-def measured_stain(tiles: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Stain | None:
+def measured_stain(tiles: Iterable[NDArray[np.uint8]]) -> Stain | None:
     """The median over tiles of each density; None where none of them has tissue.
 
     Parameters
@@ -53,7 +53,7 @@ def measured_stain(tiles: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> St
     return Stain(*map(float, np.median(found, axis=0))) if found else None
 
 
-def stain_range_of(tiles: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> StainRange:
+def stain_range_of(tiles: Iterable[NDArray[np.uint8]]) -> StainRange:
     """A card's ``stain_range``, of tiles that a model was trained or validated on.
 
     Between the 2.5th and the 97.5th percentile of single tiles, with a tenth of the distance on
@@ -72,8 +72,8 @@ def stain_range_of(tiles: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> St
     found = [stain for tile in tiles if (stain := stain_of(tile)) is not None]
     if not found:
         raise SettingError(
-            f"none of {len(tiles)} tiles has tissue, so there is no stain to be measured; give "
-            "tiles of stained tissue"
+            "none of the tiles has tissue, so there is no stain to be measured; give tiles of "
+            "stained tissue"
         )
     low, high = np.percentile(found, _SPREAD, axis=0)
     spare = _MARGIN * (high - low)

@@ -9,12 +9,16 @@ import timm
 import torch
 from click.testing import Result
 from command_line import smoothsal
+from PIL import Image
+from tissue_pictures import tissue
 from typer.testing import CliRunner
 
 from napari_smoothsal import load_model
 from napari_smoothsal.cli import registered
 from napari_smoothsal.cli.card import ASKED, schema_text
 from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.models.stain_normalisation import stain_target_of
+from napari_smoothsal.slides.stain import stain_range_of
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,8 @@ def test_nothing_is_asked_where_all_is_given(source: str, tmp_path: Path) -> Non
 def test_a_card_that_is_left_half_way_writes_nothing(source: str, tmp_path: Path) -> None:
     arguments = ["card", "new", source, "--out", str(tmp_path / "mine")]
     result = CliRunner().invoke(registered(), arguments, input="mine\n")
-    assert result.exit_code != 0 and not (tmp_path / "mine").exists()
+    assert result.exit_code == 2 and not (tmp_path / "mine").exists()
+    assert "class_names" in result.stderr and "--no-ask" in result.stderr
 
 
 def test_the_published_schema_is_the_cards(source: str) -> None:
@@ -90,6 +95,29 @@ def test_a_card_may_name_its_schema(source: str, tmp_path: Path) -> None:
     path = tmp_path / "mine" / "card.json"
     path.write_text(json.dumps({"$schema": "x.json", **json.loads(path.read_text())}))
     assert load_model(tmp_path / "mine").card.name == "resnet18"
+
+
+def test_stain_measured_on_pictures_is_what_other_commands_take(
+    source: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tiles").mkdir()
+    for number in range(4):
+        Image.fromarray(tissue(64, 11, number)).save(tmp_path / "tiles" / f"{number}.png")
+    target = tmp_path / "tiles" / "2.png"
+    printed = smoothsal("card", "stain", tmp_path / "tiles", "--target", target).stdout
+    file = tmp_path / "stain.json"
+    file.write_text(printed)
+    told = json.loads(smoothsal("card", "show", source, "--card", file).stdout)
+    picture = torch.from_numpy(tissue(64, 11, 2)).permute(2, 0, 1)
+    card = ModelCard(**told)
+    assert card.stain_normalisation == stain_target_of(picture, "macenko")
+    assert card.stain_range == stain_range_of([tissue(64, 11, n) for n in range(4)])
+    only = smoothsal("card", "stain", "--target", target, "--method", "reinhard").stdout
+    assert list(json.loads(only)) == ["stain_normalisation"] and "lab_means" in only
+    nothing = smoothsal("card", "stain")
+    assert nothing.exit_code == 2 and "--target" in nothing.stderr
+    no_picture = smoothsal("card", "stain", file)
+    assert no_picture.exit_code == 2 and "stain.json" in no_picture.stderr
 
 
 def test_classes_that_the_network_does_not_have_are_refused(source: str, tmp_path: Path) -> None:

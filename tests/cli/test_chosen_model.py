@@ -1,5 +1,6 @@
 """--model, --factory and --card: whose code runs, and what goes before what."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def test_a_factory_makes_the_model_and_it_is_said_that_its_code_runs(
 def test_a_module_alone_needs_a_card(networks: str) -> None:
     alone = smoothsal("layers", "--factory", f"{networks}:network")
     assert alone.exit_code == 2 and "class_names has to be given" in alone.output
+    assert "returned a module: " in alone.output and "ss.Model(module" in alone.output
     fields = ["kind=classification", 'class_names=["a", "b"]', "input_size=64"]
     fields += ["mean=[0, 0, 0]", "std=[1, 1, 1]"]
     given = [word for one in fields for word in ("--card", one)]
@@ -78,6 +80,8 @@ def test_a_module_alone_needs_a_card(networks: str) -> None:
         ([], "--factory"),
         (["demo-classifier", "--card", "input_mpp"], "FIELD=VALUE"),
         (["demo-classifier", "--card", "input_mpp=-1"], "input_mpp"),
+        (["demo-classifier", "--card", "input_mpp=40"], "magnification"),
+        (["demo-classifier", "--card", "mean=123.7,116.3,103.5"], "divide it by 255"),
         (["demo-classifier", "--card", "magnification=20"], "magnification"),
     ],
 )
@@ -85,6 +89,17 @@ def test_what_cannot_be_chosen(networks: str, arguments: list[str], says: str) -
     result = smoothsal("layers", *(a.format(m=networks) for a in arguments))
     assert result.exit_code == 2 and says in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_file_of_fields_is_taken_in_its_turn(tmp_path: Path) -> None:
+    file = tmp_path / "fields.json"
+    file.write_text('{"licence": "filed", "name": "filed"}')
+    fields = ["--card", "licence=typed", "--card", file, "--card", "name=typed"]
+    shown = json.loads(smoothsal("card", "show", "demo-classifier", *fields).stdout)
+    assert (shown["licence"], shown["name"]) == ("filed", "typed")
+    file.write_text("[1]")
+    broken = smoothsal("card", "show", "demo-classifier", "--card", file)
+    assert broken.exit_code == 2 and "fields.json must be a JSON object" in broken.output
 
 
 def test_a_slide_is_run_by_a_model_of_ones_own(networks: str, tmp_path: Path) -> None:

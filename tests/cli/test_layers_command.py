@@ -25,12 +25,17 @@ def test_layers(model: Path) -> None:
     assert by_name["layer1"]["layout"] == {"order": "BCHW", "prefix": 0}
     marked = [line.split()[1] for line in result.output.splitlines() if line.startswith(" * ")]
     assert marked == suggested
+    short = json.loads(smoothsal("layers", model, "--json", "--suggested").output)
+    assert [info["name"] for info in short] == suggested
 
 
 def test_layers_measured(model: Path) -> None:
     result = smoothsal("layers", model, "--check", "--cost")
     assert result.exit_code == 0, result.output
-    assert "relu: probe agrees: stride 2.00, centre 0.00 px, sees 7 px\n" in result.output
+    assert (
+        "relu: probe agrees: stride 2.00 (to 0.4), centre 0.00 (to 0.5) px, sees 7 px\n"
+        in result.output
+    )
     assert "20 noise samples" in result.output and "on cpu" in result.output
     table = result.output[: result.output.index("relu: probe")].splitlines()
     assert [line for line in table if len(line) > 80] == []

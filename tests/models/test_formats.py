@@ -56,7 +56,11 @@ def test_a_folder_of_timm(tmp_path: Path, safe: bool) -> None:
     expected = network(transforms.functional.normalize(tensor, preset["mean"], preset["std"])[None])
     assert close(logits(model, shown), expected)
     assert model.card.class_names == ("benign", "tumour")
-    assert model.card.licence == preset["license"] and model.card.input_mpp is None
+    began_with = "weights that its training began with"
+    assert model.card.licence == f"{preset['license']} (of the {began_with})"
+    (tmp_path / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
+    assert load_model(tmp_path).card.licence == "cc0-1.0"
+    assert model.card.input_mpp is None
     assert (model.card.input_size, model.card.mean) == (224, tuple(preset["mean"]))
 
 
@@ -180,6 +184,11 @@ def test_what_a_source_does_not_say_can_be_given(tmp_path: Path, resnet34: nn.Mo
 
 def test_a_folder_of_nothing_known_names_what_is(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no model folder.*WSInfer.*MONAI.*card new"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18", "classes": 2}')
+    (tmp_path / "w.pt").touch()
+    said = r"it holds config\.json, w\.pt; config\.json says architecture, classes\. A known"
+    with pytest.raises(ModelError, match=said):
         load_model(tmp_path)
 
 

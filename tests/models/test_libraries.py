@@ -44,6 +44,24 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     return bool((found - expected.detach()).abs().max() <= 1e-5 * expected.abs().max())
 
 
+def test_a_training_module_that_holds_the_network_beside_its_loss(tmp_path: Path) -> None:
+    network = alive(timm.create_model("resnet18", num_classes=2))
+    state = {f"model.{k}": v for k, v in network.state_dict().items()}
+    file = tmp_path / "epoch=3.ckpt"
+    loss = {"criterion.weight": torch.ones(2)}
+    torch.save({"state_dict": state | loss, "pytorch-lightning_version": "2.5"}, file)
+    with pytest.warns(UserWarning, match=r"'model\.'; 1 others in the file .* criterion\.weight"):
+        model = load_model(f"timm:resnet18:{file}")
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(model.module(images), network(images))
+
+
+def test_the_weights_of_an_encoder_have_no_classes(tmp_path: Path) -> None:
+    file = saved(timm.create_model("vit_tiny_patch16_224", num_classes=0), tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=r"no head\..*encoder without classes.*ss\.Model"):
+        load_model(f"timm:vit_tiny_patch16_224:{file}")
+
+
 @pytest.mark.parametrize(
     ("name", "side"), [("densenet121", 64), ("googlenet", 64), ("inception_v3", 80)]
 )

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
-from napari_smoothsal.models.card_file import json_object
+from napari_smoothsal.models.card_file import MOST_JSON_BYTES, json_object
 
 SAFETENSORS = "model.safetensors"
 TORCHSCRIPT = "torchscript_model.pt"
-MOST_JSON_BYTES = 1 << 20
+CONFIG = "config.json"
 
 
 class Format(ABC):
@@ -73,7 +73,7 @@ class Format(ABC):
         )
 
 
-def settings_in(folder: Path, file: str = "config.json") -> dict[str, Any]:
+def settings_in(folder: Path, file: str = CONFIG) -> dict[str, Any]:
     """The JSON object that describes a folder; an empty one where there is no such file."""
     path = folder / file
     if not path.is_file():

@@ -70,6 +70,11 @@ class HubFolder(Format):
             mean=config.mean,
             std=config.std,
             architecture=LIBRARIES["timm"].architecture(config.architecture, arguments),
-            licence=config.license or licence_in(folder),
+            licence=licence_in(folder) or _of_pretrained(config.license),
             notes=NAMELESS if names[0] == "class 0" else None,
         )
+
+
+def _of_pretrained(licence: str | None) -> str | None:
+    # timm copies it from the weights that a training began with.
+    return licence and f"{licence} (of the weights that its training began with)"

@@ -28,6 +28,7 @@ _HARMLESS = {
 _SCALING = ("ScaleIntensityRanged", "ScaleIntensityRange")
 _FIELDS = ("a_min", "a_max", "b_min", "b_max", "clip", "keys")
 _REFERENCES = 8
+_WAY_OUT = "build the network with MONAI and use ss.Model(module, card), or --factory"
 _WHITE = 255
 """A MONAI image has values from 0 to 255."""
 
@@ -77,14 +78,15 @@ def _resolved(value: Any, config: Mapping[str, Any], name: str, depth: int = 0) 
     if isinstance(value, str) and value[:1] in ("$", "%"):
         raise ModelError(
             f"bundle {name!r}: {value[:80]!r} is an expression, which is not evaluated here; write "
-            "the value into a copy of the bundle's configuration"
+            f"the value into a copy of the bundle's configuration, or {_WAY_OUT}"
         )
     if isinstance(value, str) and value.startswith("@"):
         found = config.get(value[1:])
         # To plain values alone: a reference to many others to many others has no end.
         if isinstance(found, Mapping | list) or value[1:] not in config or depth >= _REFERENCES:
             raise ModelError(
-                f"bundle {name!r}: {value[:80]!r} refers to no plain value in its configuration"
+                f"bundle {name!r}: {value[:80]!r} refers to no plain value in its configuration; "
+                + _WAY_OUT
             )
         return _resolved(found, config, name, depth + 1)
     if isinstance(value, Mapping):
@@ -100,7 +102,7 @@ def _known(network: Any, name: str) -> tuple[str, dict[str, Any]]:
     if short != TARGET:
         raise ModelError(
             f"bundle {name!r}: its network is {target or network!r}, and only {TARGET} is built "
-            "from a bundle. Build it with MONAI and use ss.Model(module, card) in Python"
+            f"from a bundle; {_WAY_OUT}"
         )
     arguments = {k: v for k, v in network.items() if not k.startswith("_")}
     return short, arguments
@@ -114,7 +116,8 @@ def _input(metadata: Mapping[str, Any], name: str) -> tuple[int, int]:
         sides = {int(side) for side in shape}
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"bundle {name!r}: {_METADATA} does not say the image's num_channels and spatial_shape"
+            f"bundle {name!r}: {_METADATA} does not say the image's num_channels and "
+            f"spatial_shape; {_WAY_OUT}"
         ) from error
     if channels != 3 or len(shape) != 2 or len(sides) != 1:
         raise ModelError(
@@ -163,7 +166,7 @@ def _normalisation(config: Mapping[str, Any], channels: int, name: str) -> tuple
     if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
         raise ModelError(
             f"bundle {name!r}: its configuration has no preprocessing, so nobody knows how images "
-            "are scaled"
+            f"are scaled; {_WAY_OUT}"
         )
     scalings = []
     for step in steps:
@@ -178,8 +181,8 @@ def _normalisation(config: Mapping[str, Any], channels: int, name: str) -> tuple
             scalings.append(Scaling(**fields))
         elif kind not in _HARMLESS:
             raise ModelError(
-                f"bundle {name!r}: its preprocessing has {kind!r}, which is not known here. Build "
-                "the network with MONAI and use ss.Model(module, card) in Python"
+                f"bundle {name!r}: its preprocessing has {kind!r}, which is not known here; "
+                + _WAY_OUT
             )
     black, white = 0.0, float(_WHITE)  # as the image has them, and each scaling makes them
     for one in scalings:

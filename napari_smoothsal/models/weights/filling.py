@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.weights.counting import at_most, most_modules
-
-_COUNTER = "num_batches_tracked"
-"""Of BatchNorms; older checkpoints lack it, and no output depends on it."""
+from napari_smoothsal.models.weights.state_dict import COUNTER, part_of
 
 _NAMES_TOLD = 4
 _MOST_BESIDE = 1 << 25
@@ -31,8 +29,9 @@ def filled(build: Callable[[], nn.Module], state: Mapping[str, Tensor], whose: s
     build
         Makes the network.
     state
-        Weights by name. They belong to the network afterwards; it does not depend on the file that
-        they are from. Of another precision than the network's they are converted.
+        Weights by name, its own or those of a training module that holds it (`part_of`). They
+        belong to the network afterwards; it does not depend on the file that they are from. Of
+        another precision than the network's they are converted.
     whose
         For the messages.
 
@@ -127,6 +126,7 @@ def _fitting(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], whose: str
 ) -> dict[str, Tensor]:
     """The weights in the network's precision; raises ModelError where they are of another shape."""
+    state = part_of(state, own, whose)
     weights: dict[str, Tensor] = {}
     wrong = []
     for name, value in state.items():
@@ -146,7 +146,7 @@ def _fitting(
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     _refuse_misfits(missing, unexpected, wrong, whose)
     for name in own:
-        if name.rpartition(".")[2] == _COUNTER and name not in weights:
+        if name.rpartition(".")[2] == COUNTER and name not in weights:
             weights[name] = torch.zeros((), dtype=torch.long)
     return weights
 
@@ -163,7 +163,7 @@ def _refuse_misfits(
     found = [
         _told(names, what)
         for names, what in (
-            ([n for n in missing if n.rpartition(".")[2] != _COUNTER], "missing"),
+            ([n for n in missing if n.rpartition(".")[2] != COUNTER], "missing"),
             (list(unexpected), "not of the network"),
             (list(wrong), "of another shape or kind"),
         )

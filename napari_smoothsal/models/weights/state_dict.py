@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +22,9 @@ _NESTS = (
     "params",
 )
 """Names under which training scripts keep a state dict, the commonest first."""
+
+COUNTER = "num_batches_tracked"
+"""Of BatchNorms; older checkpoints lack it, and no output depends on it."""
 
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 """Prefixes of `torch.nn.DataParallel`, `torch.compile`, and Lightning modules."""
@@ -108,6 +112,62 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if prefix is None:
             return state
         state = {k.removeprefix(prefix): v for k, v in state.items()}
+
+
+def part_of(state: Mapping[str, Tensor], names: Collection[str], whose: str) -> dict[str, Tensor]:
+    """What is a network's own where a training module holds it beside losses and metrics.
+
+    Parameters
+    ----------
+    state
+        Of the training module, or of the network itself.
+    names
+        Of the network's parameters and buffers.
+    whose
+        For the messages.
+
+    Returns
+    -------
+    dict
+        All that lies under the one prefix under which all names are, the prefix taken off; where
+        there is no such prefix, the state as it is.
+
+    Warns
+    -----
+    UserWarning
+        Of what is left out.
+
+    Raises
+    ------
+    ModelError
+        If there are several prefixes: copies of the network, such as averages of its weights.
+    """
+    needed = [name for name in names if name.rpartition(".")[2] != COUNTER]
+    if not needed or needed[0] in state:
+        return dict(state)
+    prefixes = [
+        key.removesuffix(needed[0])
+        for key in state
+        if key.endswith(f".{needed[0]}")
+        and all(key.removesuffix(needed[0]) + name in state for name in needed)
+    ]
+    if not prefixes:
+        return dict(state)
+    if len(prefixes) > 1:
+        raise ModelError(
+            f"{whose}: the file holds {len(prefixes)} such networks, under "
+            f"{', '.join(map(repr, prefixes))}; save the state dict of one of them alone"
+        )
+    prefix = prefixes[0]
+    others = [key for key in state if not key.startswith(prefix)]
+    if others:
+        some = ", ".join(key[:80] for key in others[:3]) + (", ..." if len(others) > 3 else "")
+        warnings.warn(
+            f"{whose}: its weights are those under {prefix!r}; {len(others)} others in the file "
+            f"are left out: {some}",
+            stacklevel=2,
+        )
+    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
 def _told(content: Mapping[Any, Any]) -> str:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_smoothsal.core.errors import ModelError, SmoothsalError
-from napari_smoothsal.models.weights import inside, read_weights, sha256_of, state_dict_in
+from napari_smoothsal.models.weights import inside, part_of, read_weights, sha256_of, state_dict_in
 
 Writer = Callable[[Any, Path], None]
 
@@ -170,6 +170,22 @@ def test_a_state_dict_is_found_where_trainings_put_it(nest, state) -> None:
 def test_a_prefix_stays_unless_all_names_have_it(state) -> None:
     state = {f"module.{k}": v for k, v in state.items()} | {"head": torch.ones(1)}
     assert same(state_dict_in(state, "m"), state)
+
+
+def test_the_network_in_a_training_module_is_found(state) -> None:
+    within = {f"net.{k}": v for k, v in state.items()}
+    beside = {"criterion.weight": torch.ones(2)}
+    with pytest.warns(UserWarning, match=r"under 'net\.'; 1 others .* criterion\.weight"):
+        assert same(part_of(within | beside, state, "m"), state)
+    assert same(part_of(within, state, "m"), state)  # nothing is left out, nothing is said
+    counted = [*state, "bn.num_batches_tracked"]  # which older files lack
+    assert same(part_of(within, counted, "m"), state)
+    assert same(part_of(state | beside, state, "m"), state | beside)  # told as not the network's
+    _, *others = within
+    some = {name: within[name] for name in others}
+    assert same(part_of(some, state, "m"), some)
+    with pytest.raises(ModelError, match=r"2 such networks, under 'net\.', 'ema\.'"):
+        part_of(within | {f"ema.{k}": v for k, v in state.items()}, state, "m")
 
 
 @pytest.mark.parametrize(
