@@ -15,6 +15,10 @@ from torch.nn import functional as F
 Pair = tuple[float, float]
 
 
+COMMON_UNIT = 64
+"""A multiple of the coarsest stride of the usual encoders."""
+
+
 def fitting_size(size: int, unit: int) -> int:
     """The smallest multiple of ``unit`` that is at least ``size``."""
     return -(-size // unit) * unit

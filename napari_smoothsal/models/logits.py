@@ -15,7 +15,7 @@ from torch import nn
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
-from napari_smoothsal.models.fitting import fitting_size
+from napari_smoothsal.models.fitting import COMMON_UNIT, fitting_size
 from napari_smoothsal.models.head import (
     Head,
     Watching,
@@ -28,9 +28,6 @@ from napari_smoothsal.models.scripted import ScriptedNetwork
 
 _LARGEST_PX = 256
 """Side of a probe tile of a network that takes any."""
-
-_COMMON_UNIT = 64
-"""A multiple of the coarsest stride of the usual encoders."""
 
 
 _SATURATED = 0.99
@@ -167,8 +164,8 @@ def probe_sides(card: ModelCard) -> list[int]:
     whole = card.input_size
     if card.kind == "classification":
         return [whole]
-    small = fitting_size(min(whole, _LARGEST_PX), _COMMON_UNIT)
-    return list(dict.fromkeys((small, whole, fitting_size(whole, _COMMON_UNIT))))
+    small = fitting_size(min(whole, _LARGEST_PX), COMMON_UNIT)
+    return list(dict.fromkeys((small, whole, fitting_size(whole, COMMON_UNIT))))
 
 
 def like_parameters(images: torch.Tensor, module: nn.Module) -> torch.Tensor:

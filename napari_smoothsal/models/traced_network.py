@@ -11,7 +11,7 @@ from torch import nn
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, UnknownNameError
-from napari_smoothsal.models.fitting import fitting_size, kept_pixels
+from napari_smoothsal.models.fitting import COMMON_UNIT, fitting_size, kept_pixels
 from napari_smoothsal.models.layers import LayerInfo, layers_of
 from napari_smoothsal.models.logits import Logits, logits_of
 from napari_smoothsal.models.reach import Reach
@@ -22,8 +22,6 @@ from napari_smoothsal.models.tracing import Trace, trace
 OUTPUT = "(output)"
 """Name of the dense output where it stands beside layers; no module can be called so."""
 
-_COMMON_UNIT = 64
-"""A multiple of the coarsest stride of the usual encoders."""
 _SCRIPTED_VALUES_PER_PX = 600.0
 """A ResNet-50's; what a program makes cannot be seen."""
 
@@ -99,13 +97,13 @@ class TracedNetwork:
             return 1
         if self.predicts_only:
             # Its strides cannot be seen; what it takes is made of this, and usually enough.
-            return math.gcd(self.card.input_size, _COMMON_UNIT)
+            return math.gcd(self.card.input_size, COMMON_UNIT)
         # Large enough for a bottleneck of several pixels: a map of one has no stride.
-        size = max(self.card.input_size, 2 * _COMMON_UNIT)
+        size = max(self.card.input_size, 2 * COMMON_UNIT)
         try:
             traced = self._trace_at(size)
         except ModelError:
-            traced = self._trace_at(fitting_size(size, _COMMON_UNIT))
+            traced = self._trace_at(fitting_size(size, COMMON_UNIT))
         # A pooling to so many pixels divides tiles of any size.
         fixed = [layer.geometry for layer in traced.layers if not layer.geometry.relative]
         return max(round(s) for geometry in fixed for s in geometry.stride)

@@ -145,6 +145,10 @@ def check_same(recorded: Mapping[str, Any], wanted: Mapping[str, Any], store: st
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = old.get("name"), new.get("name")
+        if path and None not in names and names[0] != names[1]:
+            # Of another model or slide everything differs, and its name says why.
+            return [f"{path} was {_short(names[0])}, is {_short(names[1])}"]
         found = []
         for name in sorted({*old, *new}):
             inner = f"{path}.{name}" if path else str(name)

@@ -6,7 +6,8 @@ A few places are read; what they show is told as warnings and changes no result.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,27 @@ from numpy.typing import NDArray
 from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.models import Model
-from napari_smoothsal.runs.plan import RunPlan
+from napari_smoothsal.runs.plan import Pair, RunPlan
 from napari_smoothsal.slides import Box, Slide
-from napari_smoothsal.slides.nuclear_size import MEASURED_MPP, PLAUSIBLE_UM, nuclear_size
+from napari_smoothsal.slides.nuclear_size import (
+    MEASURED_MPP,
+    PLAUSIBLE_UM,
+    NuclearSize,
+    nuclear_size,
+)
 from napari_smoothsal.slides.stain import measured_stain
+from napari_smoothsal.slides.tissue import find_tissue
 
 PLACES = 16
 _PLACE_PX = 224
 """Side of a place, at the resolution it is measured at."""
+_LEAST_TISSUE = 0.5
+"""Share of such a place."""
 _COARSEST_MPP = 1.1
 """Of a slide whose nuclei are measured: in coarser pixels they are two or three across."""
+
+_NUCLEI: WeakKeyDictionary[Slide, NuclearSize | None] = WeakKeyDictionary()
+"""Kept as tissue is: each view of a slide is a run, and looking takes half a second."""
 
 
 def check_slide(slide: Slide, model: Model, plan: RunPlan) -> None:
@@ -34,16 +46,17 @@ def check_slide(slide: Slide, model: Model, plan: RunPlan) -> None:
     slide, model
         Of the run.
     plan
-        Places are the middles of some of its tiles.
+        Stain is measured in the middles of some of its tiles, nuclei all over the slide's tissue:
+        a region may have been drawn around a tumour, whose nuclei are larger than a slide's are.
 
     Warns
     -----
     UserWarning
         Where the median stain lies outside the card's ``stain_range``, or nuclei look as they do
         where half or twice as many micrometres per pixel are stated as there are. Nothing is
-        said of too few of them, nor of those in a region of the slide.
+        said of too few of them.
     """
-    for message in (_of_stain(slide, model, plan), _of_nuclei(slide, plan)):
+    for message in (_of_stain(slide, model, plan), _of_nuclei(slide)):
         if message is not None:
             warnings.warn(message, stacklevel=3)
 
@@ -53,7 +66,8 @@ def _of_stain(slide: Slide, model: Model, plan: RunPlan) -> str | None:
     if wanted is None:
         return None
     side = min(plan.grid.tile_px, _PLACE_PX)
-    stain = measured_stain(_places(slide, plan, plan.grid.scale, side, plan.resampling))
+    boxes = (_middle(plan.grid.box(i), plan.grid.scale, side) for i in _some(len(plan)))
+    stain = measured_stain(_pixels(slide, boxes, side, plan.resampling))
     outside = [] if stain is None else wanted.outside(stain)
     if not outside:
         return None
@@ -68,13 +82,14 @@ def _of_stain(slide: Slide, model: Model, plan: RunPlan) -> str | None:
     )
 
 
-def _of_nuclei(slide: Slide, plan: RunPlan) -> str | None:
+def _of_nuclei(slide: Slide) -> str | None:
     mpp = slide.require_mpp()
-    # A region may have been drawn around a tumour, whose nuclei are larger than a slide's are.
-    if max(mpp) > _COARSEST_MPP or plan.region != slide.bounds:
+    if max(mpp) > _COARSEST_MPP:
         return None
-    scale = (MEASURED_MPP / mpp[0], MEASURED_MPP / mpp[1])
-    size = nuclear_size(list(_places(slide, plan, scale, _PLACE_PX)), MEASURED_MPP)
+    if slide not in _NUCLEI:
+        boxes = _on_tissue(slide, (MEASURED_MPP / mpp[0], MEASURED_MPP / mpp[1]))
+        _NUCLEI[slide] = nuclear_size(list(_pixels(slide, boxes, _PLACE_PX)), MEASURED_MPP)
+    size = _NUCLEI[slide]
     low, high = PLAUSIBLE_UM
     if size is None or low <= size.diameter_um <= high:
         return None
@@ -88,20 +103,42 @@ def _of_nuclei(slide: Slide, plan: RunPlan) -> str | None:
     )
 
 
-def _places(
-    slide: Slide,
-    plan: RunPlan,
-    scale: tuple[float, float],
-    side: int,
-    resampling: Resampling = "area",
-) -> Iterator[NDArray[np.uint8]]:
-    """Middles of tiles all over the plan, (side, side, 3), at so many level-0 px per px (y, x)."""
+def _on_tissue(slide: Slide, scale: Pair) -> Iterator[Box]:
+    """Places all over a slide's tissue, at so many level-0 px per px (y, x)."""
+    height, width = _PLACE_PX * scale[0], _PLACE_PX * scale[1]
+    x0, y0, w, h = slide.bounds
+    # Overlapping by half: small slides have few places.
+    y, x = np.meshgrid(
+        np.arange(y0, y0 + h - height + 1, height / 2),
+        np.arange(x0, x0 + w - width + 1, width / 2),
+        indexing="ij",
+    )
+    tissue = find_tissue(slide).fractions(x, y, width, height)
+    there = np.argwhere(tissue >= _LEAST_TISSUE)
+    for i in _some(len(there)):
+        at = tuple(there[i])
+        yield Box(float(x[at]), float(y[at]), width, height)
+
+
+def _middle(tile: Box, scale: Pair, side: int) -> Box:
+    """So many px in the middle of a tile, at so many level-0 px per px (y, x)."""
     h, w = side * scale[0], side * scale[1]
-    # By chance, always the same: evenly, they would fall into few columns of the grid.
-    for index in np.random.default_rng(0).permutation(len(plan))[:PLACES].tolist():
-        box = plan.grid.box(index)
-        around = Box(box.x + (box.w - w) / 2, box.y + (box.h - h) / 2, w, h)
+    return Box(tile.x + (tile.w - w) / 2, tile.y + (tile.h - h) / 2, w, h)
+
+
+def _some(count: int) -> list[int]:
+    """Of so many places, `PLACES` by chance, always the same."""
+    # Evenly chosen, they would fall into few columns of a grid.
+    chosen: list[int] = np.random.default_rng(0).permutation(count)[:PLACES].tolist()
+    return chosen
+
+
+def _pixels(
+    slide: Slide, boxes: Iterable[Box], side: int, resampling: Resampling = "area"
+) -> Iterator[NDArray[np.uint8]]:
+    """(side, side, 3) of each box that can be read."""
+    for box in boxes:
         try:
-            yield slide.read_box(around, (side, side), resampling)
+            yield slide.read_box(box, (side, side), resampling)
         except SlideError:  # told by the run, where it is computed
             continue

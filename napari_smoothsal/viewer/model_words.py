@@ -48,7 +48,10 @@ def folders_in_words(formats: Sequence[str]) -> str:
     if not formats:
         return "A built-in model, or the folder of another one."
     listed = "".join(f"<li>{escape(says)}</li>" for says in formats)
-    return f"A built-in model, or a folder with<ul>{listed}</ul>"
+    return (
+        f"A built-in model, or a folder with<ul>{listed}</ul>"
+        "Of weights alone, <code>smoothsal card new</code> makes such a folder."
+    )
 
 
 def _listed(classes: tuple[str, ...]) -> str:

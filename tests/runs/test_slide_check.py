@@ -1,9 +1,11 @@
 """A slide that is not what the card or its own resolution say is told, before a run."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tissue_pictures import tissue
 
 from napari_smoothsal import Tiling, load_model, open_slide, plan_tiles
@@ -19,17 +21,23 @@ from napari_smoothsal.slides.stain import stain_range_of
 ALL = Tiling(tissue="all", upsample=True)
 
 
-def told(slide, model: Model, tiling: Tiling = ALL) -> list[str]:
+def told(slide, model: Model, tiling: Tiling = ALL, region=None) -> list[str]:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        plan = plan_tiles(slide, model, tiling)
+        plan = plan_tiles(slide, model, tiling, region=region)
         found.clear()
         check_slide(slide, model, plan)
     return [str(w.message) for w in found]
 
 
+@cache
+def nine_times(side: int, diameter_px: float, strength=(1.0, 1.0)) -> NDArray[np.uint8]:
+    return np.tile(tissue(side, diameter_px, 0, strength), (3, 3, 1))
+
+
 def slide_of(mpp: float, strength=(1.0, 1.0)) -> ArraySlide:
-    return ArraySlide([tissue(500, 11, 0, strength)], mpp=(mpp, mpp), name="made up")
+    pixels = nine_times(370, 11, strength)
+    return ArraySlide([pixels], mpp=(mpp, mpp), name="made up")
 
 
 def with_card(model: Model, **fields) -> Model:
@@ -42,12 +50,23 @@ def test_a_resolution_that_is_wrong_by_two_is_told(classifier: Model) -> None:
     assert "'made up'" in large and "1 um per pixel" in large and "too large" in large
     (small,) = told(slide_of(0.25), classifier)
     assert "too small" in small and "--mpp" in small
+    # Of a region of a tile's size as of the whole: it is the slide that is judged.
+    assert told(slide_of(0.5), classifier, region=(0, 0, 80, 80)) == []
+    assert told(slide_of(1.0), classifier, region=(0, 0, 80, 80)) == [large]
+
+
+def test_large_nuclei_in_a_drawn_region_are_not_the_slides(classifier: Model) -> None:
+    large = ArraySlide([nine_times(300, 24)], mpp=(0.5, 0.5))
+    assert len(told(large, classifier)) == 1
+    pixels = nine_times(300, 11).copy()
+    pixels[:300, :300] = nine_times(300, 24)[:300, :300]
+    slide = ArraySlide([pixels], mpp=(0.5, 0.5), name="with a tumour")
+    assert told(slide, classifier, region=(0, 0, 300, 300)) == []
 
 
 def test_few_places_and_coarse_slides_are_not_judged(classifier: Model) -> None:
-    side = classifier.card.input_size
-    few = ArraySlide([tissue(2 * side, 24)], mpp=(0.5, 0.5))
-    assert len(plan_tiles(few, classifier, ALL)) < LEAST_PLACES
+    few = ArraySlide([tissue(340, 24)], mpp=(0.5, 0.5))  # 2 x 2 places of 224 px
+    assert LEAST_PLACES > 4
     assert told(few, classifier) == []
     assert told(slide_of(2.0), with_card(classifier, input_mpp=2.0)) == []
 
