@@ -126,7 +126,7 @@ def explain_slide(
             check_same(own["identity"], wanted, path.name)
             if own["status"] in FINISHED:
                 return Run(path)
-        check_slide(slide, model, plan)
+        check_slide(slide, model)
         if own is not None:
             images = stitched_images(plan, explainer, keys=own["maps"])
             writer = reopen_store(path, images)

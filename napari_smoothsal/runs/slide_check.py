@@ -6,7 +6,7 @@ A few places are read; what they show is told as warnings and changes no result.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.core.resampling import Resampling
+from napari_smoothsal.core.stain import Pair, Stain
 from napari_smoothsal.models import Model
-from napari_smoothsal.runs.plan import Pair, RunPlan
 from napari_smoothsal.slides import Box, Slide
+from napari_smoothsal.slides.grid import model_scale
 from napari_smoothsal.slides.nuclear_size import (
     MEASURED_MPP,
     PLAUSIBLE_UM,
@@ -35,19 +36,18 @@ _COARSEST_MPP = 1.1
 """Of a slide whose nuclei are measured: in coarser pixels they are two or three across."""
 
 _NUCLEI: WeakKeyDictionary[Slide, NuclearSize | None] = WeakKeyDictionary()
-"""Kept as tissue is: each view of a slide is a run, and looking takes half a second."""
+_STAIN: WeakKeyDictionary[Slide, dict[tuple[Pair, Resampling], Stain | None]] = WeakKeyDictionary()
+"""Kept as tissue is: each view of a slide asks anew, and looking takes half a second."""
 
 
-def check_slide(slide: Slide, model: Model, plan: RunPlan) -> None:
+def check_slide(slide: Slide, model: Model) -> None:
     """Warn where stain or nuclei of a slide contradict the model's card or the slide's resolution.
 
     Parameters
     ----------
     slide, model
-        Of the run.
-    plan
-        Stain is measured in the middles of some of its tiles, nuclei all over the slide's tissue:
-        a region may have been drawn around a tumour, whose nuclei are larger than a slide's are.
+        Of a run, whatever its region: one may have been drawn around a tumour, whose nuclei are
+        larger, and whose stain is darker, than a slide's are.
 
     Warns
     -----
@@ -56,18 +56,20 @@ def check_slide(slide: Slide, model: Model, plan: RunPlan) -> None:
         where half or twice as many micrometres per pixel are stated as there are. Nothing is
         said of too few of them.
     """
-    for message in (_of_stain(slide, model, plan), _of_nuclei(slide)):
+    for message in (_of_stain(slide, model), _of_nuclei(slide)):
         if message is not None:
             warnings.warn(message, stacklevel=3)
 
 
-def _of_stain(slide: Slide, model: Model, plan: RunPlan) -> str | None:
+def _of_stain(slide: Slide, model: Model) -> str | None:
     wanted = model.card.stain_range
     if wanted is None:
         return None
-    side = min(plan.grid.tile_px, _PLACE_PX)
-    boxes = (_middle(plan.grid.box(i), plan.grid.scale, side) for i in _some(len(plan)))
-    stain = measured_stain(_pixels(slide, boxes, side, plan.resampling))
+    scale = model_scale(slide, model.card.input_mpp, upsample=True)
+    kept, key = _STAIN.setdefault(slide, {}), (scale, model.card.resampling)
+    if key not in kept:
+        kept[key] = measured_stain(_places(slide, *key))
+    stain = kept[key]
     outside = [] if stain is None else wanted.outside(stain)
     if not outside:
         return None
@@ -87,8 +89,8 @@ def _of_nuclei(slide: Slide) -> str | None:
     if max(mpp) > _COARSEST_MPP:
         return None
     if slide not in _NUCLEI:
-        boxes = _on_tissue(slide, (MEASURED_MPP / mpp[0], MEASURED_MPP / mpp[1]))
-        _NUCLEI[slide] = nuclear_size(list(_pixels(slide, boxes, _PLACE_PX)), MEASURED_MPP)
+        scale = (MEASURED_MPP / mpp[0], MEASURED_MPP / mpp[1])
+        _NUCLEI[slide] = nuclear_size(list(_places(slide, scale)), MEASURED_MPP)
     size = _NUCLEI[slide]
     low, high = PLAUSIBLE_UM
     if size is None or low <= size.diameter_um <= high:
@@ -103,8 +105,10 @@ def _of_nuclei(slide: Slide) -> str | None:
     )
 
 
-def _on_tissue(slide: Slide, scale: Pair) -> Iterator[Box]:
-    """Places all over a slide's tissue, at so many level-0 px per px (y, x)."""
+def _places(
+    slide: Slide, scale: Pair, resampling: Resampling = "area"
+) -> Iterator[NDArray[np.uint8]]:
+    """Some places of a slide's tissue, (H, W, 3), at so many level-0 px per px (y, x)."""
     height, width = _PLACE_PX * scale[0], _PLACE_PX * scale[1]
     x0, y0, w, h = slide.bounds
     # Overlapping by half: small slides have few places.
@@ -115,30 +119,10 @@ def _on_tissue(slide: Slide, scale: Pair) -> Iterator[Box]:
     )
     tissue = find_tissue(slide).fractions(x, y, width, height)
     there = np.argwhere(tissue >= _LEAST_TISSUE)
-    for i in _some(len(there)):
-        at = tuple(there[i])
-        yield Box(float(x[at]), float(y[at]), width, height)
-
-
-def _middle(tile: Box, scale: Pair, side: int) -> Box:
-    """So many px in the middle of a tile, at so many level-0 px per px (y, x)."""
-    h, w = side * scale[0], side * scale[1]
-    return Box(tile.x + (tile.w - w) / 2, tile.y + (tile.h - h) / 2, w, h)
-
-
-def _some(count: int) -> list[int]:
-    """Of so many places, `PLACES` by chance, always the same."""
-    # Evenly chosen, they would fall into few columns of a grid.
-    chosen: list[int] = np.random.default_rng(0).permutation(count)[:PLACES].tolist()
-    return chosen
-
-
-def _pixels(
-    slide: Slide, boxes: Iterable[Box], side: int, resampling: Resampling = "area"
-) -> Iterator[NDArray[np.uint8]]:
-    """(side, side, 3) of each box that can be read."""
-    for box in boxes:
+    # By chance, always the same: evenly, they would fall into few columns of the grid.
+    for row, column in np.random.default_rng(0).permutation(there)[:PLACES]:
+        box = Box(float(x[row, column]), float(y[row, column]), width, height)
         try:
-            yield slide.read_box(box, (side, side), resampling)
+            yield slide.read_box(box, (_PLACE_PX, _PLACE_PX), resampling)
         except SlideError:  # told by the run, where it is computed
             continue

@@ -27,6 +27,7 @@ from napari_smoothsal.runs import (
     refine_region,
 )
 from napari_smoothsal.runs.layout import FINISHED
+from napari_smoothsal.runs.slide_check import check_slide
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.asked import (
     Describe,
@@ -157,6 +158,9 @@ class Engine:
             slide = self._opened(request, stack)
             if request.view:
                 run = self._refined(request, slide, model)
+                # After its maps, which need not wait; what is on a napari layer is no slide.
+                if run is not None and isinstance(request.slide, SlideFile):
+                    check_slide(slide, model)
             else:
                 run = explain_slide(
                     slide,

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from tissue_pictures import tissue
 
-from napari_smoothsal import Tiling, load_model, open_slide, plan_tiles
+from napari_smoothsal import load_model, open_slide
 from napari_smoothsal.core.errors import TileReadError
 from napari_smoothsal.core.stain import StainRange
 from napari_smoothsal.models import Model
@@ -18,15 +18,11 @@ from napari_smoothsal.slides.nuclear_size import LEAST_PLACES
 from napari_smoothsal.slides.sample import sample_slide_path
 from napari_smoothsal.slides.stain import stain_range_of
 
-ALL = Tiling(tissue="all", upsample=True)
 
-
-def told(slide, model: Model, tiling: Tiling = ALL, region=None) -> list[str]:
+def told(slide, model: Model) -> list[str]:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        plan = plan_tiles(slide, model, tiling, region=region)
-        found.clear()
-        check_slide(slide, model, plan)
+        check_slide(slide, model)
     return [str(w.message) for w in found]
 
 
@@ -50,18 +46,15 @@ def test_a_resolution_that_is_wrong_by_two_is_told(classifier: Model) -> None:
     assert "'made up'" in large and "1 um per pixel" in large and "too large" in large
     (small,) = told(slide_of(0.25), classifier)
     assert "too small" in small and "--mpp" in small
-    # Of a region of a tile's size as of the whole: it is the slide that is judged.
-    assert told(slide_of(0.5), classifier, region=(0, 0, 80, 80)) == []
-    assert told(slide_of(1.0), classifier, region=(0, 0, 80, 80)) == [large]
 
 
-def test_large_nuclei_in_a_drawn_region_are_not_the_slides(classifier: Model) -> None:
+def test_the_large_nuclei_of_one_place_are_not_the_slides(classifier: Model) -> None:
     large = ArraySlide([nine_times(300, 24)], mpp=(0.5, 0.5))
     assert len(told(large, classifier)) == 1
     pixels = nine_times(300, 11).copy()
     pixels[:300, :300] = nine_times(300, 24)[:300, :300]
     slide = ArraySlide([pixels], mpp=(0.5, 0.5), name="with a tumour")
-    assert told(slide, classifier, region=(0, 0, 300, 300)) == []
+    assert told(slide, classifier) == []
 
 
 def test_few_places_and_coarse_slides_are_not_judged(classifier: Model) -> None:
@@ -83,7 +76,7 @@ def test_stain_outside_the_cards_range_is_told_with_both(classifier: Model) -> N
 def test_the_sample_slide_at_its_resolution_and_at_wrong_ones(factor: float) -> None:
     model = load_model("demo-classifier")
     with sample_slide_path() as path, open_slide(path, mpp=0.5 * factor) as slide:
-        assert len(told(slide, model, Tiling(upsample=True))) == (factor != 1)
+        assert len(told(slide, model)) == (factor != 1)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -93,9 +86,9 @@ def test_a_real_slide_at_its_resolution_and_at_wrong_ones(factor: float, real_sl
     model = with_card(model, stain_range=usual)
     path = real_slides / "CMU-1-Small-Region.svs"
     with open_slide(path, mpp=0.499 * factor) as slide:
-        assert len(told(slide, model, Tiling(upsample=True))) == (factor != 1)
+        assert len(told(slide, model)) == (factor != 1)
         dark = with_card(model, stain_range=StainRange(haematoxylin=(0.8, 1), eosin=(0, 1)))
-        assert "haematoxylin" in told(slide, dark, Tiling(upsample=True))[0]
+        assert "haematoxylin" in told(slide, dark)[0]
 
 
 def test_of_glass_nothing_is_said(classifier: Model) -> None:

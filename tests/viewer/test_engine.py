@@ -16,6 +16,7 @@ from viewer_listening import Listener
 
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.runs import open_run
+from napari_smoothsal.slides.sample import sample_slide_path
 from napari_smoothsal.viewer.asked import Describe, DescribeModel, Explain, SlideFile
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.told import Failed, Finished, Grown, Progressed, Ready, Stopped
@@ -118,6 +119,19 @@ def test_a_view_with_too_many_tiles_is_refused_with_their_number(
     failed = listener.wait_for(Failed)
     assert failed.kind == "ViewTooLargeError"
     assert "at most 3" in failed.message and "zoom in" in failed.message.lower()
+
+
+def test_a_view_of_a_slide_that_states_a_wrong_resolution_is_told(
+    engine: Any, listener: Listener, tmp_path: Path
+) -> None:
+    with sample_slide_path() as path:
+        for number, mpp in enumerate((0.5, 0.25)):
+            slide = SlideFile(path=str(path), mpp=(mpp, mpp))
+            changes = {"region": (1000, 1200, 600, 600), "view": True}
+            out = tmp_path / f"{number}.smoothsal.zarr"
+            asked = engine.ask(request(slide, Path("demo-classifier"), out, **changes))
+            told = " ".join(listener.wait_for(Finished, lambda f, n=asked: f.id == n).warnings)
+            assert ("too small, and the model" in told) == (mpp != 0.5)
 
 
 def test_cancel_stops_and_the_store_is_resumed(
