@@ -93,6 +93,11 @@ def explain_drawn(viewer: Any, dock: Any, shape: str, height: float, width: floa
     wait(lambda: dock.bar.status.startswith("Done"))
 
 
+def by_deeplift(dock: Any) -> None:
+    """Of the model's calibrated limits, those of this method leave most to be seen."""
+    pick(dock.form.controls["method"].native, "deeplift")
+
+
 def region(viewer: Any, dock: Any) -> None:
     """A drawn ellipse, explained."""
     explain_drawn(viewer, dock, "ellipse", 90, 130)
@@ -107,6 +112,7 @@ def estimate(viewer: Any, dock: Any) -> None:
 
 def whole_slide(viewer: Any, dock: Any) -> None:
     """The whole slide, explained."""
+    by_deeplift(dock)
     fill_in(dock.form.controls["samples"].native, "4")
     estimate(viewer, dock)
     click(dock.bar.start)
@@ -116,6 +122,7 @@ def whole_slide(viewer: Any, dock: Any) -> None:
 
 def contour_lines(_viewer: Any, dock: Any) -> None:
     """A view as contour lines."""
+    by_deeplift(dock)
     click(dock.bar.explain_view)
     wait(lambda: dock.bar.status.startswith("Done"))
     pick(dock.colours.way, "contour lines")
@@ -123,6 +130,7 @@ def contour_lines(_viewer: Any, dock: Any) -> None:
 
 def spotlight(_viewer: Any, dock: Any) -> None:
     """A view under a spotlight."""
+    by_deeplift(dock)
     click(dock.bar.explain_view)
     wait(lambda: dock.bar.status.startswith("Done"))
     pick(dock.colours.way, "spotlight")
