@@ -57,7 +57,7 @@ def new(
     described = _with_card(loaded, card)
     # What cannot be explained is told before it is written.
     layers = described.layers()
-    _check_output(described)
+    described.check_output()
     from napari_smoothsal.models.saving import save_model
 
     written = save_model(described, out)
@@ -147,16 +147,6 @@ def _value(known: Any, typed: str) -> Any:
     if isinstance(known, tuple):
         return tuple(part.strip() for part in typed.split(","))
     return typed.strip()
-
-
-def _check_output(model: Model) -> None:
-    """Its classes are those of the card."""
-    import torch
-
-    side = model.probe_px
-    with torch.no_grad():
-        output = model.module(torch.zeros(1, len(model.card.mean), side, side))
-    model.readout.read(output, 1)
 
 
 def _with_card(model: Model, card: ModelCard) -> Model:

@@ -18,27 +18,33 @@ def stain(
     tiles: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Tiles that the model was trained or validated on, or folders of them: their "
-            "`stain_range`."
+            exists=True,
+            help="Tiles that the model was trained or validated on, or folders of them, as they "
+            "were scanned, before any stain normalisation: their `stain_range`.",
         ),
     ] = None,
     target: Annotated[
         Path | None,
         typer.Option(
             metavar="PICTURE",
+            exists=True,
+            dir_okay=False,
             help="A picture filled with tissue, to whose stain every tile is brought: its "
             "`stain_normalisation`. Take the one that the model was trained with.",
         ),
     ] = None,
     method: Annotated[
-        Literal["macenko", "reinhard"], typer.Option(help="How tiles are brought to that stain.")
-    ] = "macenko",
+        Literal["macenko", "reinhard"] | None,
+        typer.Option(help="How tiles are brought to that stain. Unset: macenko."),
+    ] = None,
 ) -> None:
     """Print a card's fields about stain, as JSON.
 
     Redirect it into a file, and give that as --card FILE to other commands, or put the fields
     into card.json.
     """
+    if method is not None and target is None:
+        raise SettingError(f"--method {method} is of a --target; give that as well")
     fields = {}
     if target is not None:
         import torch
@@ -47,7 +53,7 @@ def stain(
         from napari_smoothsal.slides.labelled import read_picture
 
         picture = torch.from_numpy(read_picture(target).copy()).permute(2, 0, 1)
-        found = stain_target_of(picture, method)
+        found = stain_target_of(picture, method or "macenko")
         fields["stain_normalisation"] = found.model_dump(mode="json", exclude_none=True)
     if tiles:
         from napari_smoothsal.slides.labelled import read_picture

@@ -161,13 +161,13 @@ def _flags(command: Callable[..., Any], default: str | None) -> list[inspect.Par
 def _fields(typed: list[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for one in typed:
-        name, equals, value = one.partition("=")
-        if not equals and Path(one).is_file():
+        name, _, value = one.partition("=")
+        if one.endswith(".json") and not name.isidentifier():
             fields |= _in_file(Path(one))
             continue
-        if not equals or not name:
+        if "=" not in one or not name.isidentifier():
             raise SettingError(
-                f"--card {one!r} is neither of the form FIELD=VALUE nor a JSON file of fields"
+                f"--card {one!r} is neither of the form FIELD=VALUE nor the name of a .json file"
             )
         try:
             fields[name] = json.loads(value)
@@ -177,9 +177,9 @@ def _fields(typed: list[str]) -> dict[str, Any]:
 
 
 def _in_file(path: Path) -> dict[str, Any]:
-    from napari_smoothsal.models.card_file import MOST_JSON_BYTES, json_object
+    from napari_smoothsal.models.card_file import card_fields
 
-    return json_object(path, "--card", MOST_JSON_BYTES)
+    return card_fields(path, "--card")
 
 
 def _made(factory: str, card: Mapping[str, Any]) -> Model:
@@ -216,7 +216,7 @@ def _made(factory: str, card: Mapping[str, Any]) -> Model:
         known = ModelCard(**{"name": function, **told, **card})
     except SettingError as error:
         raise SettingError(
-            f"--factory {factory} returned a module{' and a card' if told else ''}: {error}. "
-            "Return ss.Model(module, ss.ModelCard(...)), or give --card FIELD=VALUE"
+            f"--factory {factory} made a module whose card, with what --card says, cannot work: "
+            f"{error}. Return ss.Model(module, ss.ModelCard(...)), or give --card FIELD=VALUE"
         ) from error
     return Model(network, known)

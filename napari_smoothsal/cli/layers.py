@@ -49,6 +49,7 @@ def layers(
 
     loaded = model.load()
     found = loaded.layers()
+    loaded.check_output()
     suggested = main_layers(found)
     measured = _measured(loaded, suggested) if check else {}
     costs = _costs(loaded, suggested) if cost else {}
@@ -192,5 +193,5 @@ def _print_check(info: LayerInfo, impulse: Impulse, wrong: list[str]) -> None:
     if not impulse.tight:
         sees += f" (at most {info.receptive_field[0]:g})"
     elif not impulse.whole and impulse.seen[0] < info.receptive_field[0]:
-        sees += f" of {info.receptive_field[0]:g}: the tile ends"
+        sees += f" of {info.receptive_field[0]:g}, as the tile ends there"
     typer.echo(f"{info.name}: probe agrees: {measured}, sees {sees}")

@@ -167,8 +167,8 @@ def _summary(run: Run) -> int:
     typer.echo(f"store: {run.path}")
     if tiles.empty:
         typer.echo(
-            "no tissue was found, so the store is complete and its maps are empty; "
-            "`smoothsal info SLIDE --picture tissue.png` shows the mask"
+            "no tissue was found where it was looked for, so the store is complete and its maps "
+            "are empty; `smoothsal info SLIDE --picture tissue.png` shows the mask"
         )
         return DONE
     failed = tiles[tiles.status == "failed"]
@@ -181,9 +181,10 @@ def _summary(run: Run) -> int:
             f"in {count} of them no pixel is predicted as {target!r}: its maps are zero there"
         )
     if weak := len(run.weakly_predicted):
+        hardly = "a decision that is hardly one"
+        whose = f"their maps are of {hardly}" if len(run.maps) else hardly
         typer.echo(
-            f"{weak} of them are {UNSURE}, with a probability below {LEAST_PROBABILITY:g}: their "
-            "maps are of a decision that is hardly one"
+            f"{weak} of them are {UNSURE}, with a probability below {LEAST_PROBABILITY:g}: {whose}"
         )
     for target, count in _predicted_otherwise(run).items():
         typer.echo(

@@ -90,8 +90,8 @@ class ModelCard(Settings):
     def _resolution(cls, value: float | None) -> float | None:
         if value is not None and not FINEST_MPP <= value <= COARSEST_MPP:
             raise ValueError(
-                f"{value:g} um per pixel is no resolution of a slide; give neither the "
-                "magnification nor nanometres (40x is about 0.25, 20x about 0.5)"
+                f"tiles are looked at with {FINEST_MPP:g} to {COARSEST_MPP:g} um per pixel; give "
+                "neither the magnification nor nanometres (40x is about 0.25, 20x about 0.5)"
             )
         return value
 
@@ -100,8 +100,8 @@ class ModelCard(Settings):
     def _of_unit_values(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if max(map(abs, value), default=0) > LARGEST_MOMENT:
             raise ValueError(
-                f"{value} is of values from 0 to 255, and values from 0 to 1 are meant; divide it "
-                "by 255"
+                "that looks to be of values from 0 to 255, and values from 0 to 1 are meant; "
+                "divide it by 255"
             )
         return value
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,7 +27,8 @@ class Settings(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise SettingError(_in_words(type(self).__name__, error)) from error
+            known = type(self).model_fields
+            raise SettingError(_in_words(type(self).__name__, error, known)) from error
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -53,13 +55,15 @@ class Problem(NamedTuple):
         return f"{self.field} = {self.value!r}: {self.remedy}" if self.field else self.remedy
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """What is wrong, field by field."""
+def problems_of(error: ValidationError, known: Iterable[str] = ()) -> list[Problem]:
+    """What is wrong, field by field; of a field that there is not, which of the known is meant."""
     found: dict[str, Problem] = {}
     for told in error.errors():
         # Behind the field stand places in a list, and which of several types was tried.
         field = ".".join(str(p) for i, p in enumerate(told["loc"]) if not i or isinstance(p, int))
         remedy = _remedy(told)
+        if told["type"] == "extra_forbidden" and (near := get_close_matches(field, known, n=1)):
+            remedy += f"; did you mean {near[0]}?"
         if told["type"] == "missing":
             found[field] = Problem("", None, f"{field} {remedy}")
         elif field in found:
@@ -115,6 +119,7 @@ _REMEDIES = {
     **dict.fromkeys(("float_type", "float_parsing"), "give a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "give true or false"),
     "string_type": "give a text",
+    "tuple_type": "give several values, with commas between them",
 }
 """By pydantic's type of an error; the others say it themselves."""
 
@@ -128,5 +133,5 @@ def _remedy(told: ErrorDetails) -> str:
     return message[0].lower() + message[1:]
 
 
-def _in_words(owner: str, error: ValidationError) -> str:
-    return f"{owner}: {'; '.join(map(str, problems_of(error)))}"
+def _in_words(owner: str, error: ValidationError, known: Iterable[str] = ()) -> str:
+    return f"{owner}: {'; '.join(map(str, problems_of(error, known)))}"

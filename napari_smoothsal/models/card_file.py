@@ -17,6 +17,13 @@ _MOST_DIGITS = 40
 _MOST_NESTED = 64
 
 
+def card_fields(path: Path, whose: str) -> dict[str, Any]:
+    """A model's card, or some of its fields, from a JSON file; see `json_object`."""
+    fields = json_object(path, whose, MOST_JSON_BYTES)
+    fields.pop("$schema", None)  # by which editors find what a card may say
+    return fields
+
+
 def json_object(path: Path, whose: str, most_bytes: int) -> dict[str, Any]:
     """Read a description; nothing in it can run code, and it takes memory as its size allows.
 

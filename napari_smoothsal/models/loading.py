@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_smoothsal.core.card import ModelCard
-from napari_smoothsal.core.errors import ModelError, UnknownNameError
+from napari_smoothsal.core.errors import ModelError, SettingError, UnknownNameError
 from napari_smoothsal.models import surrogate as surrogates
 from napari_smoothsal.models.calibration_file import calibrations_beside, load_calibrations
-from napari_smoothsal.models.formats import format_of
+from napari_smoothsal.models.formats import format_of, is_known
 from napari_smoothsal.models.formats.base import SAFETENSORS, TORCHSCRIPT
 from napari_smoothsal.models.formats.hashes import check_hash
 from napari_smoothsal.models.libraries import LIBRARIES, NamedWeights, network_of
@@ -61,8 +61,9 @@ def load_model(
         Fields of the card that go before what the source says, such as ``{"input_mpp": 0.5}``.
     torchscript
         ``source`` is a folder with ``torchscript_model.pt``, or a TorchScript file in a folder
-        that says what it is. It is a program, and run as one; it has predictions and nothing to
-        explain. Surrogate and calibration have no use beside it.
+        that says what it is, or with all that a card needs in ``card``. It is a program, and run
+        as one; it has predictions and nothing to explain. Surrogate and calibration have no use
+        beside it.
 
     Raises
     ------
@@ -154,7 +155,16 @@ def _from_file(library: str, rest: str, fields: Mapping[str, Any] | None) -> Mod
 
 def _scripted(path: Path, fields: Mapping[str, Any] | None) -> Model:
     file = path / TORCHSCRIPT if path.is_dir() else path
-    card = _changed(format_of(file.parent).card(file.parent), fields)
+    if path.is_file() and not is_known(path.parent):
+        try:
+            card = ModelCard(**{"name": path.stem, **(fields or {})})
+        except SettingError as error:
+            raise SettingError(
+                f"{path.name!r} alone does not say what it is, and no description that is known "
+                f"lies beside it; give the fields of a card (--card FIELD=VALUE). {error}"
+            ) from error
+    else:
+        card = _changed(format_of(file.parent).card(file.parent), fields)
     if not (file.parent / SAFETENSORS).is_file():  # else the hash is of those weights
         check_hash(file, card)
     return load_torchscript(file, card)

@@ -7,6 +7,8 @@ left out, which a second pass confirms; probabilities that cannot be undone so a
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +81,17 @@ def logits_of(module: nn.Module, card: ModelCard) -> Logits:
     if earlier is not None:  # a copy of one that was adapted
         return _adapted(module, earlier.place, earlier.head)
     check_arguments(module, card.name)
+    with evaluating(module):
+        return _probed(module, card)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """While the block runs, a network is in evaluation mode; then it is as it was."""
     modes = {m: m.training for m in module.modules()}
     try:
         module.eval()
-        return _probed(module, card)
+        yield
     finally:
         for m, mode in modes.items():
             m.training = mode

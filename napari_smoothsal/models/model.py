@@ -16,6 +16,7 @@ from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.specs import SaliencySpec
 from napari_smoothsal.models.fitting import fitting_size
 from napari_smoothsal.models.halo import energy_radius
+from napari_smoothsal.models.logits import evaluating, like_parameters
 from napari_smoothsal.models.stain_normalisation import Normalised, StainNormaliser
 from napari_smoothsal.models.surrogate import Surrogate
 from napari_smoothsal.models.traced_network import TracedNetwork
@@ -89,6 +90,18 @@ class Model(TracedNetwork):
         other = Model(module, self.card, surrogate, self.normal_tissue)
         other._logits = replace(self._logits, module=module)
         return other
+
+    def check_output(self) -> None:
+        """Make sure that it decides between as many classes as its card names, by a pass.
+
+        Raises
+        ------
+        ModelError
+            If it does not.
+        """
+        images = torch.zeros(1, len(self.card.mean), self.probe_px, self.probe_px)
+        with evaluating(self.module), torch.no_grad():
+            self.readout.read(self.module(like_parameters(images, self.module)), 1)
 
     def stain_normalised(self, images: torch.Tensor, margin: int = 0) -> Normalised:
         """Images (n, C, H, W) as the card's stain normalisation leaves them; without one as given.

@@ -212,11 +212,12 @@ class Readout:
             got: object = shape
         else:
             got = type(output).__name__
-        per_pixel = ", height, width" if self.dense else ""
+        per_pixel, names = ", height, width" if self.dense else "", self._card.class_names
         raise ModelError(
             f"model {self._card.name!r} returned {got} for {tiles} tiles; its card says "
             f"{self._card.kind} into {self._classes} classes, so ({tiles}, "
-            f"{self._classes}{per_pixel}) is expected"
+            f"{self._classes}{per_pixel}) is expected. Its class_names are "
+            f"{', '.join(names[:8])}: name as many as it has outputs"
         )
 
     def _flat_shapes(self, tiles: int) -> list[tuple[int, ...]]:

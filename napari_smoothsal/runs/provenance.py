@@ -137,18 +137,17 @@ def check_same(recorded: Mapping[str, Any], wanted: Mapping[str, Any], store: st
     """
     differing = list(_differences(recorded, wanted))
     if differing:
+        models = [one.get("model", {}) for one in (recorded, wanted)]
+        other = models[0].get("parameters_sha256") != models[1].get("parameters_sha256")
+        begun = f"of another model ({models[0].get('name')!r})" if other else "with other settings"
         raise StoreError(
-            f"store {store!r} was begun with other settings; choose another --out, or repeat the "
+            f"store {store!r} was begun {begun}; choose another --out, or repeat the "
             "run as it was. Different: " + "; ".join(differing[:8])
         )
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = old.get("name"), new.get("name")
-        if path and None not in names and names[0] != names[1]:
-            # Of another model or slide everything differs, and its name says why.
-            return [f"{path} was {_short(names[0])}, is {_short(names[1])}"]
         found = []
         for name in sorted({*old, *new}):
             inner = f"{path}.{name}" if path else str(name)

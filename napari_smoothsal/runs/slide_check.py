@@ -24,20 +24,23 @@ from napari_smoothsal.slides.nuclear_size import (
     NuclearSize,
     nuclear_size,
 )
-from napari_smoothsal.slides.stain import measured_stain
+from napari_smoothsal.slides.stain import LEAST_TISSUE, measured_stain
 from napari_smoothsal.slides.tissue import find_tissue
 
 PLACES = 16
+_SAME_MPP = 0.05
 _PLACE_PX = 224
 """Side of a place, at the resolution it is measured at."""
-_LEAST_TISSUE = 0.5
-"""Share of such a place."""
+_MOSTLY = 0.5
+"""Share of a place that is tissue, where nuclei are measured."""
+_MOST_ROWS = 256
+"""Of places that are chosen from: of a large slide, not all that there are."""
 _COARSEST_MPP = 1.1
 """Of a slide whose nuclei are measured: in coarser pixels they are two or three across."""
 
 _NUCLEI: WeakKeyDictionary[Slide, NuclearSize | None] = WeakKeyDictionary()
 _STAIN: WeakKeyDictionary[Slide, dict[tuple[Pair, Resampling], Stain | None]] = WeakKeyDictionary()
-"""Kept as tissue is: each view of a slide asks anew, and looking takes half a second."""
+"""Kept as tissue is: each view of a slide asks anew, and looking takes a second."""
 
 
 def check_slide(slide: Slide, model: Model) -> None:
@@ -52,13 +55,23 @@ def check_slide(slide: Slide, model: Model) -> None:
     Warns
     -----
     UserWarning
-        Where the median stain lies outside the card's ``stain_range``, or nuclei look as they do
-        where half or twice as many micrometres per pixel are stated as there are. Nothing is
-        said of too few of them.
+        Where another resolution than the file's is used; where the median stain lies outside the
+        card's ``stain_range``; where nuclei look as they do where half or twice as many
+        micrometres per pixel are stated as there are. Nothing is said of too few of them.
     """
-    for message in (_of_stain(slide, model), _of_nuclei(slide)):
+    for message in (_of_file(slide), _of_stain(slide, model), _of_nuclei(slide)):
         if message is not None:
             warnings.warn(message, stacklevel=3)
+
+
+def _of_file(slide: Slide) -> str | None:
+    given, stated = slide.require_mpp(), slide.file_mpp
+    if stated is None or np.allclose(given, stated, rtol=_SAME_MPP):
+        return None
+    return (
+        f"slide {slide.name!r}: its file says {max(stated):.3g} um per pixel, and the "
+        f"{max(given):.3g} that were given are used"
+    )
 
 
 def _of_stain(slide: Slide, model: Model) -> str | None:
@@ -68,7 +81,7 @@ def _of_stain(slide: Slide, model: Model) -> str | None:
     scale = model_scale(slide, model.card.input_mpp, upsample=True)
     kept, key = _STAIN.setdefault(slide, {}), (scale, model.card.resampling)
     if key not in kept:
-        kept[key] = measured_stain(_places(slide, *key))
+        kept[key] = measured_stain(_places(slide, scale, LEAST_TISSUE, model.card.resampling))
     stain = kept[key]
     outside = [] if stain is None else wanted.outside(stain)
     if not outside:
@@ -90,39 +103,58 @@ def _of_nuclei(slide: Slide) -> str | None:
         return None
     if slide not in _NUCLEI:
         scale = (MEASURED_MPP / mpp[0], MEASURED_MPP / mpp[1])
-        _NUCLEI[slide] = nuclear_size(list(_places(slide, scale)), MEASURED_MPP)
+        _NUCLEI[slide] = nuclear_size(list(_places(slide, scale, _MOSTLY)), MEASURED_MPP)
     size = _NUCLEI[slide]
     low, high = PLAUSIBLE_UM
     if size is None or low <= size.diameter_um <= high:
         return None
     stated, direction = max(mpp), "large" if size.diameter_um > high else "small"
     return (
-        f"slide {slide.name!r}: at its stated {stated:.3g} um per pixel nuclei look "
-        f"{size.diameter_um:.2g} um across, and {low:.2g} to {high:.2g} are usual by this measure: "
-        f"the value may be too {direction}, and the model would see tissue at a wrong scale. "
-        "Compare it with the scanner's magnification (40x is about 0.25, 20x about 0.5), and "
-        "correct it with --mpp"
+        f"slide {slide.name!r}: at {stated:.3g} um per pixel nuclei look {size.diameter_um:.2f} um "
+        f"across, and {low:.2f} to {high:.2f} are usual by this measure: the value may be too "
+        f"{direction}, and the model would see tissue at a wrong scale. Compare it with the "
+        "scanner's magnification (40x is about 0.25, 20x about 0.5), and give the right one as "
+        "--mpp"
     )
 
 
 def _places(
-    slide: Slide, scale: Pair, resampling: Resampling = "area"
+    slide: Slide, scale: Pair, least: float, resampling: Resampling = "area"
 ) -> Iterator[NDArray[np.uint8]]:
-    """Some places of a slide's tissue, (H, W, 3), at so many level-0 px per px (y, x)."""
-    height, width = _PLACE_PX * scale[0], _PLACE_PX * scale[1]
+    """Some places of a slide's tissue, none over another.
+
+    Parameters
+    ----------
+    slide
+        To be looked at, within its bounds.
+    scale
+        Level-0 px per px (y, x).
+    least
+        Share of a place that is tissue.
+    resampling
+        How they are made of finer pixels.
+
+    Yields
+    ------
+    NDArray[np.uint8]
+        (side, side, 3), of `_PLACE_PX` or of what fits into a narrow slide.
+    """
     x0, y0, w, h = slide.bounds
-    # Overlapping by half: small slides have few places.
+    side = int(min(_PLACE_PX, h / scale[0], w / scale[1]))
+    if side < 1:
+        return
+    height, width = side * scale[0], side * scale[1]
     y, x = np.meshgrid(
-        np.arange(y0, y0 + h - height + 1, height / 2),
-        np.arange(x0, x0 + w - width + 1, width / 2),
+        np.arange(y0, y0 + h - height + 1e-6, max(height, h / _MOST_ROWS)),
+        np.arange(x0, x0 + w - width + 1e-6, max(width, w / _MOST_ROWS)),
         indexing="ij",
     )
     tissue = find_tissue(slide).fractions(x, y, width, height)
-    there = np.argwhere(tissue >= _LEAST_TISSUE)
+    there = np.argwhere(tissue >= least)
     # By chance, always the same: evenly, they would fall into few columns of the grid.
     for row, column in np.random.default_rng(0).permutation(there)[:PLACES]:
         box = Box(float(x[row, column]), float(y[row, column]), width, height)
         try:
-            yield slide.read_box(box, (_PLACE_PX, _PLACE_PX), resampling)
-        except SlideError:  # told by the run, where it is computed
+            yield slide.read_box(box, (side, side), resampling)
+        except SlideError:  # other places tell as much; a run lists its own that cannot be read
             continue

@@ -92,6 +92,7 @@ class Slide(ABC):
         self.width, self.height = self.level_dimensions[0]
         self.bounds = bounds or (0, 0, self.width, self.height)
         self.mpp = mpp
+        self.file_mpp = mpp
         self.vendor = vendor
         self.background = background
         self._surveys: dict[int, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}

@@ -150,6 +150,8 @@ def _labels(path: Path) -> NDArray[np.integer[Any]]:
 
 
 def _opened(path: Path, *, load: bool = True) -> Image.Image:
+    if not path.exists():
+        raise SlideError(f"there is no file {path.name!r}")
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images; the limit below is lower, and an error.

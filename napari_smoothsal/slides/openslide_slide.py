@@ -78,6 +78,7 @@ class OpenSlideSlide(Slide):
                 vendor=properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
                 background=_background(properties),
             )
+            self.file_mpp = _mpp(properties)
             self._fingerprint = _fingerprint(properties, dimensions[0], self._path)
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(f"{self._label}: the file is damaged or incomplete") from error

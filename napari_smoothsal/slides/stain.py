@@ -14,6 +14,9 @@ from napari_smoothsal.core.stain import Stain, StainRange
 LEAST_TISSUE = 0.05
 """Share of a tile that has to be tissue for it to be measured."""
 
+LEAST_TILES = 20
+"""Of fewer, the 2.5th and the 97.5th percentile are not known."""
+
 DECADIC = 6.0
 """Optical density of a value of 1 of skimage's ``rgb2hed``, which divides by the log of 1e-6."""
 
@@ -62,18 +65,18 @@ def stain_range_of(tiles: Iterable[NDArray[np.uint8]]) -> StainRange:
     Parameters
     ----------
     tiles
-        (H, W, 3) uint8 each; from as many slides as there are.
+        (H, W, 3) uint8 each, as they were scanned; from as many slides as there are.
 
     Raises
     ------
     SettingError
-        If none of them has tissue.
+        If fewer than `LEAST_TILES` have tissue.
     """
     found = [stain for tile in tiles if (stain := stain_of(tile)) is not None]
-    if not found:
+    if len(found) < LEAST_TILES:
         raise SettingError(
-            "none of the tiles has tissue, so there is no stain to be measured; give tiles of "
-            "stained tissue"
+            f"{len(found)} tiles with tissue say little about the stain of slides; give at least "
+            f"{LEAST_TILES}, of as many slides as there are"
         )
     low, high = np.percentile(found, _SPREAD, axis=0)
     spare = _MARGIN * (high - low)

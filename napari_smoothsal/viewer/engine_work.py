@@ -158,7 +158,8 @@ class Engine:
             slide = self._opened(request, stack)
             if request.view:
                 run = self._refined(request, slide, model)
-                # After its maps, which need not wait; what is on a napari layer is no slide.
+                # After its maps, which need not wait. Pixels of a napari layer are sent anew with
+                # each view, and are what is looked at, not a slide.
                 if run is not None and isinstance(request.slide, SlideFile):
                     check_slide(slide, model)
             else:

@@ -101,7 +101,7 @@ def test_stain_measured_on_pictures_is_what_other_commands_take(
     source: str, tmp_path: Path
 ) -> None:
     (tmp_path / "tiles").mkdir()
-    for number in range(4):
+    for number in range(20):
         Image.fromarray(tissue(64, 11, number)).save(tmp_path / "tiles" / f"{number}.png")
     target = tmp_path / "tiles" / "2.png"
     printed = smoothsal("card", "stain", tmp_path / "tiles", "--target", target).stdout
@@ -111,13 +111,21 @@ def test_stain_measured_on_pictures_is_what_other_commands_take(
     picture = torch.from_numpy(tissue(64, 11, 2)).permute(2, 0, 1)
     card = ModelCard(**told)
     assert card.stain_normalisation == stain_target_of(picture, "macenko")
-    assert card.stain_range == stain_range_of([tissue(64, 11, n) for n in range(4)])
+    assert card.stain_range == stain_range_of([tissue(64, 11, n) for n in range(20)])
     only = smoothsal("card", "stain", "--target", target, "--method", "reinhard").stdout
     assert list(json.loads(only)) == ["stain_normalisation"] and "lab_means" in only
     nothing = smoothsal("card", "stain")
     assert nothing.exit_code == 2 and "--target" in nothing.stderr
-    no_picture = smoothsal("card", "stain", file)
-    assert no_picture.exit_code == 2 and "stain.json" in no_picture.stderr
+    few = smoothsal("card", "stain", target)
+    assert few.exit_code == 2 and "1 tiles with tissue" in few.stderr
+    for wrong, named in (
+        ((file,), "stain.json"),
+        ((tmp_path / "nowhere",), "nowhere"),
+        (("--target", tmp_path / "tiles"), "tiles"),
+        ((tmp_path / "tiles", "--method", "macenko"), "--target"),
+    ):
+        result = smoothsal("card", "stain", *wrong)
+        assert result.exit_code == 2 and named in result.output + result.stderr
 
 
 def test_classes_that_the_network_does_not_have_are_refused(source: str, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_factory_makes_the_model_and_it_is_said_that_its_code_runs(
 def test_a_module_alone_needs_a_card(networks: str) -> None:
     alone = smoothsal("layers", "--factory", f"{networks}:network")
     assert alone.exit_code == 2 and "class_names has to be given" in alone.output
-    assert "returned a module: " in alone.output and "ss.Model(module" in alone.output
+    assert "made a module whose card" in alone.output and "ss.Model(module" in alone.output
     fields = ["kind=classification", 'class_names=["a", "b"]', "input_size=64"]
     fields += ["mean=[0, 0, 0]", "std=[1, 1, 1]"]
     given = [word for one in fields for word in ("--card", one)]
@@ -80,7 +80,16 @@ def test_a_module_alone_needs_a_card(networks: str) -> None:
         ([], "--factory"),
         (["demo-classifier", "--card", "input_mpp"], "FIELD=VALUE"),
         (["demo-classifier", "--card", "input_mpp=-1"], "input_mpp"),
-        (["demo-classifier", "--card", "input_mpp=40"], "magnification"),
+        (["demo-classifier", "--card", "input_mpp=20"], "magnification"),
+        (["demo-classifier", "--card", "input_mpp=0.01"], "magnification"),
+        (["demo-classifier", "--card", "std=58,57,57"], "divide it by 255"),
+        (["demo-classifier", "--card", "mean=-120,-110,-100"], "divide it by 255"),
+        (["demo-classifier", "--card", "input_mp=1"], "did you mean input_mpp"),
+        (
+            ["demo-classifier", "--card", "class_names=a,b,c"]
+            + ["--card", "default_target=a", "--card", "background=b"],
+            "3 classes",
+        ),
         (["demo-classifier", "--card", "mean=123.7,116.3,103.5"], "divide it by 255"),
         (["demo-classifier", "--card", "magnification=20"], "magnification"),
     ],
@@ -93,10 +102,17 @@ def test_what_cannot_be_chosen(networks: str, arguments: list[str], says: str) -
 
 def test_a_file_of_fields_is_taken_in_its_turn(tmp_path: Path) -> None:
     file = tmp_path / "fields.json"
-    file.write_text('{"licence": "filed", "name": "filed"}')
+    file.write_text('{"$schema": "card.schema.json", "licence": "filed", "name": "filed"}')
     fields = ["--card", "licence=typed", "--card", file, "--card", "name=typed"]
     shown = json.loads(smoothsal("card", "show", "demo-classifier", *fields).stdout)
     assert (shown["licence"], shown["name"]) == ("filed", "typed")
+    (tmp_path / "lr=0.1").mkdir()
+    other = (tmp_path / "lr=0.1" / "fields.json").absolute()
+    other.write_text('{"licence": "other"}')
+    shown = smoothsal("card", "show", "demo-classifier", "--card", other)
+    assert json.loads(shown.stdout)["licence"] == "other"
+    missing = smoothsal("card", "show", "demo-classifier", "--card", "nowhere.json")
+    assert missing.exit_code == 2 and "nowhere.json cannot be read" in missing.output
     file.write_text("[1]")
     broken = smoothsal("card", "show", "demo-classifier", "--card", file)
     assert broken.exit_code == 2 and "fields.json must be a JSON object" in broken.output

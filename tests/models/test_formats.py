@@ -56,8 +56,8 @@ def test_a_folder_of_timm(tmp_path: Path, safe: bool) -> None:
     expected = network(transforms.functional.normalize(tensor, preset["mean"], preset["std"])[None])
     assert close(logits(model, shown), expected)
     assert model.card.class_names == ("benign", "tumour")
-    began_with = "weights that its training began with"
-    assert model.card.licence == f"{preset['license']} (of the {began_with})"
+    of_timm = "(by timm's configuration: of these or of the weights before)"
+    assert model.card.licence == f"{preset['license']} {of_timm}"
     (tmp_path / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
     assert load_model(tmp_path).card.licence == "cc0-1.0"
     assert model.card.input_mpp is None
@@ -187,7 +187,7 @@ def test_a_folder_of_nothing_known_names_what_is(tmp_path: Path) -> None:
         load_model(tmp_path)
     (tmp_path / "config.json").write_text('{"architecture": "resnet18", "classes": 2}')
     (tmp_path / "w.pt").touch()
-    said = r"it holds config\.json, w\.pt; config\.json says architecture, classes\. A known"
+    said = r"it holds 'config\.json', 'w\.pt'; config\.json has 'architecture', 'classes'\. A known"
     with pytest.raises(ModelError, match=said):
         load_model(tmp_path)
 

@@ -50,10 +50,16 @@ def test_a_training_module_that_holds_the_network_beside_its_loss(tmp_path: Path
     file = tmp_path / "epoch=3.ckpt"
     loss = {"criterion.weight": torch.ones(2)}
     torch.save({"state_dict": state | loss, "pytorch-lightning_version": "2.5"}, file)
-    with pytest.warns(UserWarning, match=r"'model\.'; 1 others in the file .* criterion\.weight"):
+    with pytest.warns(UserWarning, match=r"'model\.'; the rest .* 'criterion\.weight'"):
         model = load_model(f"timm:resnet18:{file}")
     images = torch.rand(1, 3, 64, 64)
     assert torch.equal(model.module(images), network(images))
+    torch.save({"state_dict": state | loss | {"model.more": torch.ones(1)}}, file)
+    with (
+        pytest.warns(UserWarning, match="is left out"),
+        pytest.raises(ModelError, match="1 not of the network: more"),
+    ):
+        load_model(f"timm:resnet18:{file}")
 
 
 def test_the_weights_of_an_encoder_have_no_classes(tmp_path: Path) -> None:

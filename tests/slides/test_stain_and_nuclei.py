@@ -7,7 +7,7 @@ from tissue_pictures import tissue
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.slides.nuclear_size import LEAST_NUCLEI, LEAST_PLACES, nuclear_size
-from napari_smoothsal.slides.stain import measured_stain, stain_of, stain_range_of
+from napari_smoothsal.slides.stain import LEAST_TILES, measured_stain, stain_of, stain_range_of
 
 
 def test_densities_are_those_that_were_put_on() -> None:
@@ -28,12 +28,12 @@ def test_glass_and_ink_are_no_tissue_and_do_not_dilute_it() -> None:
 
 
 def test_a_range_holds_its_own_kind_and_not_twice_the_stain() -> None:
-    tiles = [tissue(64, 13, s, (1 + 0.02 * s, 1 - 0.01 * s)) for s in range(8)]
+    tiles = [tissue(64, 13, s, (1 + 0.01 * s, 1 - 0.005 * s)) for s in range(LEAST_TILES)]
     found = stain_range_of(tiles)
     assert found.outside(measured_stain(tiles)) == []
     assert found.outside(measured_stain([tissue(64, 13, 0, (2, 2))]))
-    with pytest.raises(SettingError, match="no stain"):
-        stain_range_of([np.full((32, 32, 3), 245, np.uint8)])
+    with pytest.raises(SettingError, match="19 tiles with tissue say little"):
+        stain_range_of([*tiles[1:], np.full((32, 32, 3), 245, np.uint8)])
 
 
 @pytest.mark.parametrize("diameter_px", [6, 9, 12, 18])

@@ -319,8 +319,8 @@ def test_a_folder_that_cannot_be_used_is_marked_where_it_is_chosen(
 
 def test_it_is_said_what_a_model_is(foreign: SaliencyDock) -> None:
     assert foreign.bar.status == (
-        "Model of-timm is ready. Licence: cc-by-4.0 (of the weights that its training began with). "
-        "The names of its classes are not known: the file does not hold them."
+        "Model of-timm is ready. Licence: cc-by-4.0 (by timm's configuration: of these or of the "
+        "weights before). The names of its classes are not known: the file does not hold them."
     )
     models = foreign.slides.models
     said = (

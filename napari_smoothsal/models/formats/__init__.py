@@ -15,7 +15,7 @@ from napari_smoothsal.models.formats.monai_bundle import MonaiBundle
 from napari_smoothsal.models.formats.smp_folder import SmpFolder
 from napari_smoothsal.models.formats.wsinfer_folder import WsinferFolder
 
-__all__ = ["FORMATS", "Format", "format_of"]
+__all__ = ["FORMATS", "Format", "format_of", "is_known"]
 
 _NAMES_TOLD = 6
 
@@ -43,15 +43,20 @@ def format_of(folder: Path) -> Format:
     )
 
 
+def is_known(folder: Path) -> bool:
+    """Whether a folder is of a format that is known."""
+    return any(one.recognises(folder) for one in FORMATS.values())
+
+
 def _held(folder: Path) -> str:
     """What is in a folder, and in its configuration, as far as a message has room for."""
     names = sorted(entry.name for entry in folder.iterdir())
     told = _some(names) or "nothing"
     if CONFIG in names:
-        told += f"; {CONFIG} says {_some(settings_in(folder)) or 'nothing'}"
+        told += f"; {CONFIG} has {_some(settings_in(folder)) or 'nothing'}"
     return told
 
 
 def _some(names: Iterable[str]) -> str:
-    first = [name[:40] for name in islice(names, _NAMES_TOLD + 1)]
+    first = [repr(name[:40]) for name in islice(names, _NAMES_TOLD + 1)]
     return ", ".join(first[:_NAMES_TOLD]) + (", ..." if len(first) > _NAMES_TOLD else "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_smoothsal.core.card import ModelCard
-from napari_smoothsal.models.formats.base import SAFETENSORS, Format, settings_in
+from napari_smoothsal.models.card_file import card_fields
+from napari_smoothsal.models.formats.base import SAFETENSORS, Format, name_of
 
 CARD = "card.json"
 
@@ -23,6 +24,4 @@ class CardFolder(Format):
 
     def card(self, folder: Path) -> ModelCard:
         """As described by `Format.card`."""
-        fields = settings_in(folder, CARD)
-        fields.pop("$schema", None)  # by which editors find what a card may say
-        return ModelCard(**fields)
+        return ModelCard(**card_fields(folder / CARD, f"model folder {name_of(folder)!r}"))

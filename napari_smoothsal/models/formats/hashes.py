@@ -23,5 +23,6 @@ def check_hash(weights: Path, card: ModelCard) -> None:
     if found != card.weights_sha256:
         raise ModelError(
             f"model {card.name!r}: {weights.name} is not the file the card describes "
-            f"(SHA-256 {found[:12]}..., card says {card.weights_sha256[:12]}...)"
+            f"(SHA-256 {found[:12]}..., card says {card.weights_sha256[:12]}...). Copy or download "
+            "it again; if it is the right one, correct weights_sha256 in the card"
         )

@@ -76,5 +76,5 @@ class HubFolder(Format):
 
 
 def _of_pretrained(licence: str | None) -> str | None:
-    # timm copies it from the weights that a training began with.
-    return licence and f"{licence} (of the weights that its training began with)"
+    # timm copies it to whatever was trained from its own weights.
+    return licence and f"{licence} (by timm's configuration: of these or of the weights before)"

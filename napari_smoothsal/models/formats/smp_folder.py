@@ -10,6 +10,8 @@ from napari_smoothsal.models.formats.licence import licence_in
 from napari_smoothsal.models.libraries.smp_networks import smp_card
 
 _CLASS = "_model_class"
+_TEMPLATES = "mit"
+"""Licence in the README that `save_pretrained` writes, whosever weights they are."""
 
 
 class SmpFolder(Format):
@@ -27,4 +29,7 @@ class SmpFolder(Format):
         settings = settings_in(folder)
         arguments = {k: v for k, v in settings.items() if not k.startswith("_")}
         card = smp_card(name_of(folder), str(settings[_CLASS]), arguments)
-        return card.model_copy(update={"licence": licence_in(folder)})
+        licence = licence_in(folder)
+        if licence == _TEMPLATES:
+            licence += " (as the library writes beside all models that it saves)"
+        return card.model_copy(update={"licence": licence})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import nn
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
-from napari_smoothsal.models.weights import part_of, state_dict_in
+from napari_smoothsal.models.weights import prefix_of, state_dict_in
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,11 @@ def classes_of(module: nn.Module, state: Mapping[str, torch.Tensor], whose: str)
         for name, child in module.named_modules()
         if isinstance(child, nn.Linear | nn.Conv2d) and not name.lower().startswith("aux")
     ]
-    if not heads:
-        raise ModelError(f"{whose} has no last layer with weights, so it decides between nothing")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # told when the network is filled
-        weight = part_of(state, module.state_dict(), whose).get(f"{heads[-1]}.weight")
+    head = heads[-1] if heads else "last layer"
+    weight = state.get(f"{prefix_of(state, module.state_dict(), whose)}{head}.weight")
     if weight is None or weight.ndim < 2:
         raise ModelError(
-            f"{whose}: its weights hold no {heads[-1]}. They are of another network, or of an "
+            f"{whose}: its weights hold no {head}. They are of another network, or of an "
             "encoder without classes, where there is no decision to explain: put a trained head "
             "on it, and use ss.Model(module, card)"
         )

@@ -8,12 +8,12 @@ from napari_smoothsal.models.weights.filling import filled
 from napari_smoothsal.models.weights.named_file import inside, sha256_of
 from napari_smoothsal.models.weights.reading import read_weights
 from napari_smoothsal.models.weights.sharded import read_sharded
-from napari_smoothsal.models.weights.state_dict import part_of, state_dict_in, tensors_of
+from napari_smoothsal.models.weights.state_dict import prefix_of, state_dict_in, tensors_of
 
 __all__ = [
     "filled",
     "inside",
-    "part_of",
+    "prefix_of",
     "read_sharded",
     "read_weights",
     "sha256_of",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.weights.counting import at_most, most_modules
-from napari_smoothsal.models.weights.state_dict import COUNTER, part_of
+from napari_smoothsal.models.weights.state_dict import COUNTER, below, prefix_of
 
 _NAMES_TOLD = 4
 _MOST_BESIDE = 1 << 25
@@ -29,7 +29,7 @@ def filled(build: Callable[[], nn.Module], state: Mapping[str, Tensor], whose: s
     build
         Makes the network.
     state
-        Weights by name, its own or those of a training module that holds it (`part_of`). They
+        Weights by name, its own or those of a training module that holds it (`prefix_of`). They
         belong to the network afterwards; it does not depend on the file that they are from. Of
         another precision than the network's they are converted.
     whose
@@ -48,6 +48,7 @@ def filled(build: Callable[[], nn.Module], state: Mapping[str, Tensor], whose: s
     """
     sketch = _sketched(build, most_modules(state))
     if sketch is not None:
+        state = below(state, prefix_of(state, sketch.state_dict(), whose), whose)
         weights = _fitting(sketch.state_dict(), state, whose)  # before it takes any memory
     on_meta = sketch is not None and _is_complete(sketch)
     if on_meta:
@@ -58,6 +59,7 @@ def filled(build: Callable[[], nn.Module], state: Mapping[str, Tensor], whose: s
             _refuse_bloat(sketch, state, whose)
         with torch.random.fork_rng(devices=[]), at_most(most_modules(state), whose):
             module = build()
+        state = below(state, prefix_of(state, module.state_dict(), whose), whose)
         weights = _fitting(module.state_dict(), state, whose)
     owners = _owners(module)
     if on_meta:
@@ -126,7 +128,6 @@ def _fitting(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], whose: str
 ) -> dict[str, Tensor]:
     """The weights in the network's precision; raises ModelError where they are of another shape."""
-    state = part_of(state, own, whose)
     weights: dict[str, Tensor] = {}
     wrong = []
     for name, value in state.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -114,8 +114,8 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
         state = {k.removeprefix(prefix): v for k, v in state.items()}
 
 
-def part_of(state: Mapping[str, Tensor], names: Collection[str], whose: str) -> dict[str, Tensor]:
-    """What is a network's own where a training module holds it beside losses and metrics.
+def prefix_of(state: Mapping[str, Tensor], names: Collection[str], whose: str) -> str:
+    """Under which prefix a training module holds a network, beside losses and metrics.
 
     Parameters
     ----------
@@ -128,46 +128,52 @@ def part_of(state: Mapping[str, Tensor], names: Collection[str], whose: str) -> 
 
     Returns
     -------
-    dict
-        All that lies under the one prefix under which all names are, the prefix taken off; where
-        there is no such prefix, the state as it is.
-
-    Warns
-    -----
-    UserWarning
-        Of what is left out.
+    str
+        The one under which all names are; empty where the names are there as they are, or under
+        no one prefix.
 
     Raises
     ------
     ModelError
-        If there are several prefixes: copies of the network, such as averages of its weights.
+        If there are several: copies of the network, such as averages of its weights.
     """
     needed = [name for name in names if name.rpartition(".")[2] != COUNTER]
     if not needed or needed[0] in state:
-        return dict(state)
+        return ""
     prefixes = [
         key.removesuffix(needed[0])
         for key in state
         if key.endswith(f".{needed[0]}")
         and all(key.removesuffix(needed[0]) + name in state for name in needed)
     ]
-    if not prefixes:
-        return dict(state)
     if len(prefixes) > 1:
         raise ModelError(
-            f"{whose}: the file holds {len(prefixes)} such networks, under "
-            f"{', '.join(map(repr, prefixes))}; save the state dict of one of them alone"
+            f"{whose}: the file holds {len(prefixes)} such networks, under {_some(prefixes)}; save "
+            "the state dict of one of them alone"
         )
-    prefix = prefixes[0]
+    return prefixes[0] if prefixes else ""
+
+
+def below(state: Mapping[str, Tensor], prefix: str, whose: str) -> dict[str, Tensor]:
+    """What lies under a prefix, which is taken off.
+
+    Warns
+    -----
+    UserWarning
+        Of what is left out.
+    """
     others = [key for key in state if not key.startswith(prefix)]
     if others:
-        some = ", ".join(key[:80] for key in others[:3]) + (", ..." if len(others) > 3 else "")
         warnings.warn(
-            f"{whose}: its weights are those under {prefix!r}; {len(others)} others in the file "
-            f"are left out: {some}",
+            f"{whose}: its weights are those under {prefix[:80]!r}; the rest of the file is left "
+            f"out: {_some(others)}",
             stacklevel=2,
         )
     return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(repr(name[:80]) for name in names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _told(content: Mapping[Any, Any]) -> str:

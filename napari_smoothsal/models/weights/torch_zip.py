@@ -109,6 +109,12 @@ def _records(entries: list[ZipInfo], name: str) -> dict[str, ZipInfo]:
             )
         if entry.filename.casefold() in seen:
             raise ModelError(f"{name!r} holds the entry {entry.filename[:60]!r} twice")
+        if record.startswith(_TORCHSCRIPT):  # whose programs torch compresses
+            raise ModelError(
+                f"{name!r} is TorchScript, whose hidden layers cannot be reached. Where you trust "
+                "it, take its weights out with safetensors.torch.save_file(torch.jit.load(FILE)"
+                ".state_dict(), 'model.safetensors') and name the architecture in a card"
+            )
         if entry.compress_type != ZIP_STORED or entry.compress_size != entry.file_size:
             raise ModelError(
                 f"{name!r}: the entry {entry.filename[:60]!r} is compressed, and might grow "
@@ -141,12 +147,6 @@ def _apart(handle: IO[bytes], entries: list[ZipInfo], end: int, name: str) -> No
 
 
 def _pickle_of(records: dict[str, ZipInfo], name: str) -> ZipInfo:
-    if any(record.startswith(_TORCHSCRIPT) for record in records):
-        raise ModelError(
-            f"{name!r} is TorchScript, whose hidden layers cannot be reached. Where you trust it, "
-            "take its weights out with safetensors.torch.save_file(torch.jit.load(FILE)"
-            ".state_dict(), 'model.safetensors') and name the architecture in a card"
-        )
     others = [r for r in records if r.endswith((".pkl", ".pickle", ".pt", ".pth")) and r != _PICKLE]
     if _PICKLE not in records or others:
         told = f"also {others[0][:60]!r}" if others else f"no {_PICKLE!r}"

@@ -13,7 +13,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_smoothsal.core.errors import ModelError, SmoothsalError
-from napari_smoothsal.models.weights import inside, part_of, read_weights, sha256_of, state_dict_in
+from napari_smoothsal.models.weights import (
+    inside,
+    prefix_of,
+    read_weights,
+    sha256_of,
+    state_dict_in,
+)
+from napari_smoothsal.models.weights.state_dict import below
 
 Writer = Callable[[Any, Path], None]
 
@@ -175,17 +182,17 @@ def test_a_prefix_stays_unless_all_names_have_it(state) -> None:
 def test_the_network_in_a_training_module_is_found(state) -> None:
     within = {f"net.{k}": v for k, v in state.items()}
     beside = {"criterion.weight": torch.ones(2)}
-    with pytest.warns(UserWarning, match=r"under 'net\.'; 1 others .* criterion\.weight"):
-        assert same(part_of(within | beside, state, "m"), state)
-    assert same(part_of(within, state, "m"), state)  # nothing is left out, nothing is said
+    assert prefix_of(within | beside, state, "m") == "net."
+    with pytest.warns(UserWarning, match=r"under 'net\.'; the rest .* 'criterion\.weight'$"):
+        assert same(below(within | beside, "net.", "m"), state)
+    assert same(below(within, "net.", "m"), state)  # nothing is left out, nothing is said
     counted = [*state, "bn.num_batches_tracked"]  # which older files lack
-    assert same(part_of(within, counted, "m"), state)
-    assert same(part_of(state | beside, state, "m"), state | beside)  # told as not the network's
+    assert prefix_of(within, counted, "m") == "net."
+    assert prefix_of(state | within, state, "m") == ""
     _, *others = within
-    some = {name: within[name] for name in others}
-    assert same(part_of(some, state, "m"), some)
+    assert prefix_of({name: within[name] for name in others}, state, "m") == ""
     with pytest.raises(ModelError, match=r"2 such networks, under 'net\.', 'ema\.'"):
-        part_of(within | {f"ema.{k}": v for k, v in state.items()}, state, "m")
+        prefix_of(within | {f"ema.{k}": v for k, v in state.items()}, state, "m")
 
 
 @pytest.mark.parametrize(
