@@ -1,4 +1,4 @@
-"""Does a slide look like those that a model was made for? Asked once, before a run begins.
+"""Does a slide look like those that a model was made for? Asked before a run, after a view.
 
 A few places are read; what they show is told as warnings and changes no result.
 """

@@ -86,8 +86,15 @@ def test_a_module_alone_needs_a_card(networks: str) -> None:
         (["demo-classifier", "--card", "mean=-120,-110,-100"], "divide it by 255"),
         (["demo-classifier", "--card", "input_mp=1"], "did you mean input_mpp"),
         (
-            ["demo-classifier", "--card", "class_names=a,b,c"]
-            + ["--card", "default_target=a", "--card", "background=b"],
+            [
+                "demo-classifier",
+                "--card",
+                "class_names=a,b,c",
+                "--card",
+                "default_target=a",
+                "--card",
+                "background=b",
+            ],
             "3 classes",
         ),
         (["demo-classifier", "--card", "mean=123.7,116.3,103.5"], "divide it by 255"),

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from napari_smoothsal import Compute, SaliencySpec, explain_tiles, load_model
-from napari_smoothsal.core.errors import ModelError
+from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.architectures import NarrowResNet18, NarrowUNet
+from napari_smoothsal.models.weights import read_weights
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning"),
@@ -53,6 +54,22 @@ def test_predictions_are_those_of_the_eager_network(tmp_path: Path, frozen: bool
     assert torch.allclose(model.module(images), net(images), atol=1e-5)
     # The file itself, or one of another name.
     assert load_model(tmp_path / "torchscript_model.pt", torchscript=True).predicts_only
+
+
+def test_a_file_alone_needs_a_card(tmp_path: Path) -> None:
+    net = resnet()
+    folder_of(net, tmp_path)
+    fields = json.loads((tmp_path / "card.json").read_text())
+    (tmp_path / "card.json").unlink()
+    file = tmp_path / "torchscript_model.pt"
+    with pytest.raises(SettingError, match=r"alone does not say .* class_names has to be given"):
+        load_model(file, torchscript=True)
+    model = load_model(file, torchscript=True, card=fields)
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.allclose(model.module(images), net(images), atol=1e-5)
+    # Its programs are compressed, which weights never are.
+    with pytest.raises(ModelError, match="is TorchScript, whose hidden layers"):
+        read_weights(file)
 
 
 def test_a_softmax_is_undone_by_the_logarithm(tmp_path: Path) -> None:
