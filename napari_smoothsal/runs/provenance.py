@@ -139,9 +139,9 @@ def check_same(recorded: Mapping[str, Any], wanted: Mapping[str, Any], store: st
     if differing:
         models = [one.get("model", {}) for one in (recorded, wanted)]
         other = models[0].get("parameters_sha256") != models[1].get("parameters_sha256")
-        begun = f"of another model ({models[0].get('name')!r})" if other else "with other settings"
+        begun = f"another model ({models[0].get('name')!r})" if other else "other settings"
         raise StoreError(
-            f"store {store!r} was begun {begun}; choose another --out, or repeat the "
+            f"store {store!r} was begun with {begun}; choose another --out, or repeat the "
             "run as it was. Different: " + "; ".join(differing[:8])
         )
 

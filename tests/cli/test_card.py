@@ -76,6 +76,22 @@ def test_a_card_that_is_left_half_way_writes_nothing(source: str, tmp_path: Path
     assert "class_names" in result.stderr and "--no-ask" in result.stderr
 
 
+def test_a_network_whose_output_is_no_decision_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd_networks.py").write_text(
+        "import torch\n\ndef features():\n    return torch.nn.Conv2d(3, 2, 3, 2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    fields = {"kind": "classification", "class_names": "a,b", "input_size": 64}
+    fields |= {"mean": "0,0,0", "std": "1,1,1"}
+    given = [word for name, value in fields.items() for word in ("--card", f"{name}={value}")]
+    new = ("card", "new", "--factory", "odd_networks:features", "--out", tmp_path / "mine")
+    result = smoothsal(*new, "--no-ask", *given)
+    assert result.exit_code == 2 and "returned (1, 2, 31, 31)" in result.output
+    assert not (tmp_path / "mine").exists()
+
+
 def test_the_published_schema_is_the_cards(source: str) -> None:
     root = Path(__file__).parents[2]
     assert (root / "docs" / "card.schema.json").read_text() == schema_text()
