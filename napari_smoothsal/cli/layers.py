@@ -181,7 +181,9 @@ def _print_notes(model: Model, suggested: list[str], costs: dict[str, LayerCost]
 
 def _print_check(info: LayerInfo, impulse: Impulse, wrong: list[str]) -> None:
     centre = round(impulse.centre[0], 2) + 0.0  # never -0
-    within = impulse.tolerances(info)
+    from napari_smoothsal.models.impulse import tolerances
+
+    within = tolerances(info)
     measured = (
         f"stride {impulse.stride[0]:.2f} (to {within.stride[0]:.2g}), "
         f"centre {centre:.2f} (to {within.centre[0]:.2g}) px"

@@ -44,6 +44,14 @@ class Tolerances(NamedTuple):
     centre: tuple[float, float]
 
 
+def tolerances(info: LayerInfo) -> Tolerances:
+    """How far what is measured may lie from what was reckoned, without contradicting it."""
+    # On maps of a few pixels, the tile's border draws the middles aside.
+    strides = [0.2 * stride + 0.1 * info.centre_spread for stride in info.stride]
+    centres = [info.centre_spread + 0.25 * max(1.0, stride) for stride in info.stride]
+    return Tolerances((strides[0], strides[1]), (centres[0], centres[1]))
+
+
 @dataclass(frozen=True)
 class Impulse:
     """What was measured of a layer; pairs are (y, x).
@@ -82,7 +90,7 @@ class Impulse:
 
         Its receptive field is a bound: seeing less is no contradiction, seeing more is.
         """
-        found, within = [], self.tolerances(info)
+        found, within = [], tolerances(info)
         for axis, name in enumerate("yx"):
             stride, expected = self.stride[axis], info.stride[axis]
             if abs(stride - expected) > within.stride[axis]:
@@ -100,14 +108,6 @@ class Impulse:
                     f"{self.high[axis]} measured"
                 )
         return found
-
-    @staticmethod
-    def tolerances(info: LayerInfo) -> Tolerances:
-        """How far what is measured may lie from what was reckoned, without contradicting it."""
-        # On maps of a few pixels, the tile's border draws the middles aside.
-        strides = [0.2 * stride + 0.1 * info.centre_spread for stride in info.stride]
-        centres = [info.centre_spread + 0.25 * max(1.0, stride) for stride in info.stride]
-        return Tolerances((strides[0], strides[1]), (centres[0], centres[1]))
 
     @property
     def tight(self) -> bool:

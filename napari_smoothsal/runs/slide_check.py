@@ -29,6 +29,7 @@ from napari_smoothsal.slides.tissue import find_tissue
 
 PLACES = 16
 _SAME_MPP = 0.05
+"""By how much, of its own, a resolution may differ from the file's without a word."""
 _PLACE_PX = 224
 """Side of a place, at the resolution it is measured at."""
 _MOSTLY = 0.5

@@ -65,6 +65,8 @@ class Slide(ABC):
         (x, y, w, h) of the scanned area in level-0 px; the whole slide where not known.
     mpp
         (y, x) micrometres per level-0 px, after any override; None where nobody knows.
+    file_mpp
+        The same as the file says it; ``mpp`` where there is no file.
     level_dimensions
         (width, height) of each level.
     level_downsamples

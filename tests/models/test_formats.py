@@ -82,6 +82,10 @@ def test_a_folder_of_smp(tmp_path: Path, decoder: str, encoder: str, classes: in
     assert torch.equal(model.module(image), network(image))
     assert model.card.kind == "segmentation" and len(model.card.class_names) == classes
     assert "normalisation" in str(model.card.notes)
+    # Which its README says of any weights, until somebody else writes it.
+    assert model.card.licence == "mit (as the library writes beside all models that it saves)"
+    (tmp_path / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
+    assert load_model(tmp_path).card.licence == "cc-by-4.0"
 
 
 WSINFER = {

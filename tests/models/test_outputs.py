@@ -81,6 +81,17 @@ def test_a_network_that_needs_more_than_images() -> None:
         Model(Masked(None), card()).layers()
 
 
+def test_a_look_at_the_classes_leaves_the_network_as_it_was() -> None:
+    norm = nn.BatchNorm2d(2)
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), norm, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = Model(network.train(), small_card())
+    before = norm.running_mean.clone()
+    model.check_output()
+    assert torch.equal(norm.running_mean, before) and network.training
+    with pytest.raises(ModelError, match="class_names are a, b, c: name as many"):
+        Model(network, small_card(classes=3)).check_output()
+
+
 def test_a_network_of_other_channels_than_the_card() -> None:
     with pytest.raises(ModelError, match=r"takes images of 4 channels, and its card's mean has 3"):
         Model(Returning(lambda x: x, channels=4), card()).layers()

@@ -12,7 +12,7 @@ from PIL import Image
 from napari_smoothsal.core.errors import SettingError, SlideError
 from napari_smoothsal.slides.folder_tiles import FolderTiles
 from napari_smoothsal.slides.image_folder import ImageFolder, is_unlabelled
-from napari_smoothsal.slides.labelled import images_in
+from napari_smoothsal.slides.labelled import images_in, read_picture
 from napari_smoothsal.slides.labelled_folder import LabelledFolder
 from napari_smoothsal.slides.masked_folder import MaskedFolder
 
@@ -186,3 +186,11 @@ def test_every_folder_of_images_is_read_with_its_sub_folders(tmp_path: Path) -> 
     (tmp_path / "images" / "stray.png").unlink()
     plain = ImageFolder(tmp_path / "images", 16)
     assert [plain.name(i) for i in range(len(plain))] == files
+
+
+def test_a_missing_picture_is_not_called_a_broken_one(tmp_path: Path) -> None:
+    with pytest.raises(SlideError, match=r"there is no file 'nowhere\.png'"):
+        read_picture(tmp_path / "nowhere.png")
+    (tmp_path / "broken.png").write_text("no picture")
+    with pytest.raises(SlideError, match="not an image that can be read"):
+        read_picture(tmp_path / "broken.png")
