@@ -247,11 +247,14 @@ class Explainer:
 
         So many rows a pass holds from now on: tiles, or samples of fewer tiles.
         """
-        per_value = 8 if self.device.precision == "fp64" else 4
-        # Forward maps, their gradients, and the running mean beside them.
-        needed = int(3 * per_value * self.model.values_per_px * tile_px * tile_px)
-        self.rows.limit = self.device.batch_size(self.compute, needed)
+        self.rows.limit = self.device.batch_size(self.compute, self.bytes_per_row(tile_px))
         return self.rows.limit
+
+    def bytes_per_row(self, tile_px: int) -> int:
+        """What the feature maps of one tile take in a pass: forward, their gradients, and the
+        running mean beside them."""
+        per_value = 8 if self.device.precision == "fp64" else 4
+        return int(3 * per_value * self.model.values_per_px * tile_px * tile_px)
 
     def check_tiles(self, tile_px: int) -> None:
         """Refuse what cannot be done to tiles of a size, before anything is written.
