@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -149,6 +150,16 @@ class Explainer:
         self.fallbacks: list[str] = []
         self.unnormalised, self._warn = 0, warn
         self.rows = RowLimit(_UNKNOWN, self._fall_back)
+
+    def predicting(self) -> Explainer:
+        """The same networks, which only decide."""
+        other = copy.copy(self)
+        other.specs, other.plans, other.layers, other.methods, other.targets = [], [], [], [], []
+        other.walks, other.displacements = {}, []
+        other.convolutions, other.references = {}, {}
+        other.fallbacks = []
+        other.rows = RowLimit(self.rows.limit, other._fall_back)
+        return other
 
     def begin(
         self,

@@ -30,17 +30,25 @@ class DurableStore(LocalStore):
         await super().set(key, value)
         self._unsettled.add(self.root / key)
 
+    async def delete(self, key: str) -> None:
+        """Remove one chunk: where all of its values are the array's fill value."""
+        await super().delete(key)
+        self._unsettled.add(self.root / key)
+
     def settle(self) -> None:
         """Wait until all that was written lies on the disk, with the names it lies under."""
-        files, self._unsettled = self._unsettled, set()
+        files = set(self._unsettled)
         for path in [*files, *{file.parent for file in files}]:
-            _settle(path)
+            settle(path)
+        # Not before: what a disk refused to keep is not settled.
+        self._unsettled -= files
 
 
-def _settle(path: Path) -> None:
+def settle(path: Path) -> None:
+    """Wait until a file, or the names in a folder, lie on the disk."""
     if os.name == "nt" and path.is_dir():  # Windows opens no folder; its renames are journaled
         return
-    with suppress(FileNotFoundError):  # a chunk that became empty is removed
+    with suppress(FileNotFoundError):  # removed; its folder is settled
         handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
             os.fsync(handle)

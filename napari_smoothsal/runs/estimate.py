@@ -16,7 +16,6 @@ from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
 from napari_smoothsal.runs.explain import choice_of
 from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
-from napari_smoothsal.runs.stages import prediction_only
 from napari_smoothsal.runs.writing import QUEUE_LENGTH
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.openslide_slide import CACHE_BYTES
@@ -103,7 +102,7 @@ def estimate_run(
     per_tile = _seconds_per_tile(slide, explainer, plan, stop)
     predicting = None
     if choice is not None:
-        predicting = _seconds_per_tile(slide, prediction_only(explainer), plan, stop)
+        predicting = _seconds_per_tile(slide, explainer.predicting(), plan, stop)
     return RunEstimate(
         plan,
         None if per_tile is None else per_tile * tiles,

@@ -39,11 +39,12 @@ def stages_of(
         yield Stage(name, explainer, plan.grid, every, numbered)
         return
     maps = {n: image for n, image in numbered.items() if isinstance(image, SaliencyPyramid)}
-    predictor = prediction_only(explainer)
     others = {n: image for n, image in numbered.items() if n not in maps}
     chosen = writer.chosen()
     if chosen is None or (writer.status() == 0).any():
-        yield Stage("predicting", predictor, plan.grid, every, others, good=NOT_EXPLAINED)
+        yield Stage(
+            "predicting", explainer.predicting(), plan.grid, every, others, good=NOT_EXPLAINED
+        )
         chosen = _choose(writer, choice, explainer)
     yield Stage(
         "explaining",
@@ -53,17 +54,6 @@ def stages_of(
         maps,
         decides=False,
     )
-
-
-def prediction_only(explainer: Explainer) -> Explainer:
-    """The same network without maps, in the precision that was chosen."""
-    precision = explainer.device.precision
-    compute = explainer.compute.model_copy(update={"precision": precision})
-    predictor = Explainer(
-        explainer.model, [], compute, scope="slide", networks=explainer.networks, warn=False
-    )
-    predictor.rows.limit = explainer.rows.limit
-    return predictor
 
 
 def _choose(writer: StoreWriter, choice: Choice, explainer: Explainer) -> np.ndarray:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
-from napari_smoothsal.runs.durable_store import DurableStore, sweep
+from napari_smoothsal.runs.durable_store import DurableStore, settle, sweep
 from napari_smoothsal.runs.layout import FAILED, FORMAT, NAMESPACE, PENDING
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
 from napari_smoothsal.runs.stitch import Block
@@ -200,6 +200,7 @@ def create_store(path: Path, contents: Contents) -> StoreWriter:
             if path.exists():
                 path.rmdir()  # an empty folder, or this raises and nothing is lost
             draft.rename(path)
+            settle(path.parent)
         except OSError as error:
             raise StoreError(
                 f"{path.name!r} cannot be made a store ({error.strerror}); choose another --out"

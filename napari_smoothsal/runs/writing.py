@@ -111,7 +111,7 @@ class WritingThread:
     ) -> None:
         try:
             self._end()
-            if not self._table_last:
+            if error is None and not self._table_last:
                 self._write_table()
         except BaseException:
             if error is None:
