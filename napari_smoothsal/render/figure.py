@@ -8,7 +8,6 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,19 +18,23 @@ from napari_smoothsal.core.checks import MOST_ERROR
 from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import Palette, coloured, over
 from napari_smoothsal.render.limits import ColourLimit, colour_limit, is_calibrated, said_of
+from napari_smoothsal.render.marks import marks_on
 from napari_smoothsal.render.standing_out import standing_out
 from napari_smoothsal.render.words import (
     BELOW,
     GREY,
     GREY_OF_A_PART,
-    HATCHED,
+    LIMITS_UNUSED,
     RESEARCH_ONLY,
     at_zero,
+    drawn_in_words,
     legend,
     plain,
+    target_in_words,
 )
 from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.runs.above_null import above_null
+from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import Box, Slide
 
 Region = tuple[int, int, int, int]
@@ -39,10 +42,8 @@ Region = tuple[int, int, int, int]
 PANEL_PX = 640
 PANEL_IN, GAP_IN, TOP_IN, LEGEND_IN, LINE_IN = 3.0, 0.1, 0.4, 0.7, 0.15
 """Inches; a title and the legend have so many lines as they need."""
-LETTERS_PER_IN, TITLE_LETTERS_PER_IN = 16, 14
+LETTERS_PER_IN, TITLE_LETTERS_PER_IN, HEADING_LETTERS_PER_IN = 16, 14, 10
 SEE_TITLES = "(see above each map)"
-HATCH_WIDTH = 0.4
-HATCH, HATCH_COLOUR = "//", (0.12, 0.12, 0.16, 0.8)
 
 
 def comparison_figure(
@@ -81,15 +82,24 @@ def comparison_figure(
     used = {n: limit or colour_limit(m, calibrated and every) for n, m in maps.items()}
     titles = {key: _title(run_map, alike) for key, run_map in maps.items()}
     words = {
-        n: [used[n].in_words, *_limits(m, calibrated, every), *_uncertain(run, n)]
+        n: [
+            used[n].in_words,
+            *([] if calibrated and not every and is_calibrated(m) else said_of(m, calibrated)),
+            *drawn_in_words(run, m),
+            *_uncertain(run, n),
+        ]
         for n, m in maps.items()
     }
     columns = 1 + max(len(row) for row in rows)
-    said = _said(words, run, columns)
+    cut = calibrated and any(map(is_calibrated, maps.values())) and not every
     calibrated &= every
+    centres = _centres(region, picture.shape[:2])
+    marks = {key: marks_on(tile_states(run, run_map), *centres) for key, run_map in maps.items()}
+    more = [LIMITS_UNUSED] if cut else []
+    more += dict.fromkeys(line for one in marks.values() for line in one.in_words)
+    said = _said(words, run, columns, *more, *_where(run, region))
     title_lines = max(title.count("\n") + 1 for title in titles.values())
     figure, axes = _panels(len(rows), columns, title_lines, len(said) + 1)
-    hatched = False
     for row, keys in zip(axes, rows, strict=True):
         row[0].imshow(picture)
         row[0].set_title("slide", fontsize=10)
@@ -99,19 +109,21 @@ def comparison_figure(
             run_map = maps[key]
             values = sampled(run_map, run.mpp, region, picture.shape[:2])
             if calibrated and (null := above_null(run, run_map)):
-                values = null.blanked(values, *_centres(region, picture.shape[:2]))
+                values = null.blanked(values, *centres)
             # Paled, so that the tissue is seen and does not compete with the colours.
             axis.imshow(over(_paled(picture), coloured(values, used[key].value, palette)))
-            hatched |= _hatch(axis, run, run_map, region, picture.shape[:2])
+            marks[key].draw(axis)
             axis.set_title(titles[key], fontsize=9)
     for axis in axes.flat:
         axis.set_axis_off()
     zero = BELOW if calibrated else at_zero(first) if alike else "zero"
     ends = legend(first) if alike else (f"+ {SEE_TITLES}", f"\u2212 {SEE_TITLES}")
-    said.append((f"{HATCHED}  |  " if hatched else "") + RESEARCH_ONLY)
+    said.append(RESEARCH_ONLY)
     _add_legend(figure, ends, palette, said, zero)
-    name = run.provenance["model"]["name"]
-    figure.suptitle(f"Model {name}, maps of \u201c{first.target}\u201d", fontsize=12)
+    targets = list(dict.fromkeys(target_in_words(run, m) for m in maps.values()))
+    title = f"Model {run.provenance['model']['name']}, maps of {' and '.join(targets)}"
+    lines = wrap(title, int(HEADING_LETTERS_PER_IN * columns * PANEL_IN))
+    figure.suptitle("\n".join(lines), fontsize=12 if len(lines) == 1 else 9)
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -220,13 +232,6 @@ def _title(run_map: RunMap, alike: bool) -> str:
     return "\n".join(part for line in lines for part in wrap(line, fitting))
 
 
-def _limits(run_map: RunMap, calibrated: bool, every: bool) -> list[str]:
-    """What a map's limits are, or why they are not used."""
-    if calibrated and not every and is_calibrated(run_map):
-        return ["its limits are not used beside a map that has none"]
-    return said_of(run_map, calibrated)
-
-
 def _uncertain(run: Run, key: str) -> list[str]:
     """How much of a map is chance, where that is much."""
     error = float(run.tiles[f"se_{key}"].median())
@@ -235,7 +240,16 @@ def _uncertain(run: Run, key: str) -> list[str]:
     return [f"drawn anew it would differ by about {100 * error:.0f} % (standard error)"]
 
 
-def _said(words: dict[str, list[str]], run: Run, columns: int) -> list[str]:
+def _where(run: Run, region: Region) -> list[str]:
+    """Which part of the slide is shown, where it is a part."""
+    slide = run.provenance["slide"]
+    if region == (0, 0, slide["width"], slide["height"]):
+        return []
+    x, y, w, h = (f"{round(n):,}" for n in region)
+    return [f"shown: {w} x {h} px of the slide's finest level, from x = {x}, y = {y}"]
+
+
+def _said(words: dict[str, list[str]], run: Run, columns: int, *more: str) -> list[str]:
     """Lines below the colours: of all maps what they have in common, of each what is its own."""
     shared = [one for one in next(iter(words.values())) if all(one in w for w in words.values())]
     lines = ["; ".join(shared)] if shared else []
@@ -244,7 +258,7 @@ def _said(words: dict[str, list[str]], run: Run, columns: int) -> list[str]:
         name = f"{spec.layer_label}, {plain(spec.denoising_label)}, {plain(spec.method_label)}"
         if own := [one for one in said if one not in shared]:
             lines.append(f"{name}: {'; '.join(own)}")
-    lines.append(GREY_OF_A_PART if run.of_a_part else GREY)
+    lines += [*more, GREY_OF_A_PART if run.of_a_part else GREY]
     letters = int(LETTERS_PER_IN * columns * PANEL_IN)
     return [part for line in lines for part in wrap(line, letters)]
 
@@ -265,24 +279,6 @@ def _panels(
             place = (left / width, bottom / height, PANEL_IN / width, PANEL_IN / height)
             axes[row, column] = figure.add_axes(place)
     return figure, axes
-
-
-def _hatch(axis: Axes, run: Run, run_map: RunMap, region: Region, shape: tuple[int, int]) -> bool:
-    """Hatch the tiles that are predicted as another class than is explained; whether any is."""
-    left, top, width, height = region
-    hatched = np.zeros(shape, bool)
-    y, x = (np.arange(n) + 0.5 for n in shape)
-    y, x = top + y * height / shape[0], left + x * width / shape[1]
-    for x0, y0, w, h in run.cells_of_another_class(run_map).to_numpy():
-        rows, columns = (y >= y0) & (y < y0 + h), (x >= x0) & (x < x0 + w)
-        hatched[np.ix_(rows, columns)] = True
-    if not hatched.any():
-        return False
-    # All at once: tiles overlap, and lines over lines would be darker there.
-    with rc_context({"hatch.linewidth": HATCH_WIDTH, "hatch.color": HATCH_COLOUR}):
-        axis.contourf(hatched, [0.5, 1.5], colors="none", hatches=[HATCH])
-    axis.contour(hatched, [0.5], colors=[HATCH_COLOUR], linewidths=HATCH_WIDTH)
-    return True
 
 
 def _add_legend(

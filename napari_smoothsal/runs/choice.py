@@ -95,6 +95,13 @@ class Choice:
         return flags
 
 
+def choice_in_words(where: str | None, top: int | None) -> str:
+    """Which tiles are explained: ``where p(tumour) > 0.5, at most 20``."""
+    said = [] if where is None else [f"where {where}"]
+    said += [] if top is None else [f"at most {top:,}"]
+    return ", ".join(said)
+
+
 class _Expression:
     """The flags of one expression."""
 

@@ -32,6 +32,8 @@ LABELS = f"{PREDICTION}/labels/classes"
 """Of the class map."""
 PENDING, DONE, FAILED, NOT_EXPLAINED = 0, 1, 2, 3
 """Values of the tiles' ``status`` column; the last are predicted, and have no maps."""
+UNDECIDED, LEFT_OUT, CHOSEN = 0, 1, 2
+"""Values of ``state/chosen``."""
 STATUS_NAMES = ("pending", "done", "failed", "not_explained")
 BAND = 256
 """Height and width of a chunk of a map; one band is one row of chunks."""

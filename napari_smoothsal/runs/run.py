@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import zarr
+from numpy.typing import NDArray
 
 from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.core.checks import weakly_predicted
 from napari_smoothsal.core.displacement import Displacement
 from napari_smoothsal.core.errors import StoreError, UnknownNameError
 from napari_smoothsal.core.specs import SaliencySpec
+from napari_smoothsal.runs.choice import choice_in_words
 from napari_smoothsal.runs.class_map import ClassMap
 from napari_smoothsal.runs.layout import (
     FORMAT,
+    LEFT_OUT,
     NAMESPACE,
+    NOT_EXPLAINED,
+    PENDING,
     PER_MAP,
     PREDICTION,
     STATUS_NAMES,
@@ -60,6 +65,8 @@ class RunMap:
         Limits below which the map shows nothing; None where they were not measured.
     displaced_um, fine_displaced_um
         How far the map, and its finest structure, may lie beside what it shows, as it is placed.
+    stride_px
+        (y, x) tile px from one pixel of level 0 to the next.
     scale_um, translate_um
         (y, x) of level 0, in micrometres; translate is the centre of pixel (0, 0).
     """
@@ -93,7 +100,8 @@ class RunMap:
         scale, translation = self._datasets[0]["coordinateTransformations"]
         self.scale_um: Pair = tuple(scale["scale"])
         self.translate_um: Pair = tuple(translation["translation"])
-        um_per_tile_px = max(np.divide(self.scale_um, own["stride_px"]))
+        self.stride_px: Pair = tuple(own["stride_px"])
+        um_per_tile_px = max(np.divide(self.scale_um, self.stride_px))
         self.displaced_um = float(self.displacement.left_px * um_per_tile_px)
         self.fine_displaced_um = float(self.displacement.fine_left_px * um_per_tile_px)
 
@@ -234,7 +242,7 @@ class Run:
             name: np.asarray(array[:]) for name, array in group_at(self._root, "tiles").arrays()
         }
         table = pd.DataFrame({name: columns[name] for name in ("x_px", "y_px", "w_px", "h_px")})
-        table["status"] = [STATUS_NAMES[s] for s in columns["status"]]
+        table["status"] = np.array(STATUS_NAMES, object)[self._waiting(columns["status"])]
         classes = own["identity"]["model"]["class_names"]
         outcomes = dict(enumerate(own["identity"]["model"]["outcomes"]))
         table["predicted"] = [outcomes.get(int(p), "") for p in columns["predicted"]]
@@ -248,21 +256,34 @@ class Run:
         }
         return pd.concat([table, pd.DataFrame(of_maps)], axis=1)
 
-    def cells_of_another_class(self, run_map: RunMap) -> pd.DataFrame:
-        """Cells (``x_px, y_px, w_px, h_px``) of tiles that are predicted as another class than a
-        map explains: of a tile what is nearest to it, where tiles overlap, within the region.
-        """
-        boxes = self.tiles_of_another_class(run_map)[["x_px", "y_px", "w_px", "h_px"]]
-        grid = self._own["identity"]["grid"]
-        share = min(1.0, grid["step"] / grid["tile_px"])
-        corner, size = boxes.to_numpy(np.float64).reshape(-1, 2, 2).swapaxes(0, 1)
-        low, high = (corner + size * (1 + sign * share) / 2 for sign in (-1, 1))
-        start = np.array(self.region[:2])
-        low, high = (np.clip(ends, start, start + self.region[2:]) for ends in (low, high))
-        return pd.DataFrame(np.hstack([low, high - low]), columns=boxes.columns)
+    @property
+    def predicted(self) -> pd.DataFrame:
+        """The tiles of which the model has said something, explained or not."""
+        tiles = self.tiles
+        return tiles[(tiles["predicted"] != "") & (tiles["status"] != "failed")]
+
+    @property
+    def not_explained(self) -> pd.DataFrame:
+        """The tiles that are predicted and were left out of what is explained."""
+        tiles = self.tiles
+        return tiles[tiles["status"] == "not_explained"]
+
+    @property
+    def choice(self) -> str:
+        """Which tiles are explained, in words: ``where p(tumour) > 0.5, at most 20``; empty: all."""
+        chosen = self._own["identity"].get("choice")
+        return "" if chosen is None else choice_in_words(chosen["where"], chosen["top"])
+
+    def _waiting(self, status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Status of tiles, of which those that are still to be explained are pending again."""
+        state = group_at(self._root, "state")
+        if "chosen" not in state:
+            return status
+        left_out = np.asarray(array_at(state, "chosen")[:]) == LEFT_OUT
+        return np.where((status == NOT_EXPLAINED) & ~left_out, PENDING, status)
 
     def tiles_of_another_class(self, run_map: RunMap) -> pd.DataFrame:
-        """The tiles that are predicted as another class than a map explains.
+        """The explained tiles that are predicted as another class than a map explains.
 
         None where it does not explain one class: a difference, a hidden unit, whatever is
         predicted. And none of a model that decides per pixel: its class map says where.
@@ -276,10 +297,11 @@ class Run:
 
     @property
     def weakly_predicted(self) -> pd.DataFrame:
-        """The tiles whose predicted class has a probability below `LEAST_PROBABILITY`.
+        """The explained tiles whose predicted class has a probability below `LEAST_PROBABILITY`.
 
-        They are explained like any other, but little speaks for what their maps explain. None of a
-        model that decides per pixel, which has no one probability of a tile.
+        They are explained like any other, but little speaks for what their maps explain. Where no
+        maps are made, of all tiles. None of a model that decides per pixel, which has no one
+        probability of a tile.
         """
         tiles = self.tiles
         if self.class_map is not None:

@@ -16,14 +16,19 @@ from numpy.typing import NDArray
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
 from napari_smoothsal.runs.durable_store import DurableStore, settle, sweep
-from napari_smoothsal.runs.layout import FAILED, FORMAT, NAMESPACE, PENDING
+from napari_smoothsal.runs.layout import (
+    CHOSEN,
+    FAILED,
+    FORMAT,
+    LEFT_OUT,
+    NAMESPACE,
+    PENDING,
+    UNDECIDED,
+)
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
 from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Pair, Stitched
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at
-
-UNDECIDED, LEFT_OUT, CHOSEN = 0, 1, 2
-"""Values of ``state/chosen``."""
 
 
 class StoreWriter:

@@ -2,10 +2,8 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -212,35 +210,6 @@ def test_no_map_is_missing_from_the_table_whatever_the_maps_differ_in(
         "centred hook strength=0.5",
         "centred hook",
     ]
-
-
-def test_tiles_that_overlap_are_hatched_once() -> None:
-    from types import SimpleNamespace
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from napari_smoothsal.render.figure import _hatch
-
-    def drawn(*boxes: tuple[int, int, int, int]) -> Any:
-        table = pd.DataFrame(list(boxes), columns=["x_px", "y_px", "w_px", "h_px"])
-        run = SimpleNamespace(cells_of_another_class=lambda _: table)
-        figure = Figure(figsize=(3, 3), dpi=150)
-        axis = figure.add_axes((0, 0, 1, 1))
-        axis.imshow(np.full((200, 200, 3), 255, np.uint8))
-        axis.set_axis_off()
-        found = _hatch(axis, run, None, (1000, 500, 400, 400), (200, 200))  # type: ignore[arg-type]
-        assert found == bool(np.any([x < 1400 for x, *_ in boxes]))
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3]
-
-    both = drawn((1050, 550, 200, 200), (1150, 550, 200, 200))
-    assert np.array_equal(both, drawn((1050, 550, 300, 200)))
-    hatched = (both < 200).any(axis=-1)
-    assert 0.02 < hatched[60:100, 60:300].mean() < 0.3
-    assert not hatched[290:].any() and not hatched[:50].any()
-    assert (drawn((2000, 500, 100, 100)) == 255).all()
 
 
 @pytest.mark.parametrize("target", ["tumour", "the predicted class", "invasive carcinoma, grade 3"])
