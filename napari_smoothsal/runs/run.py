@@ -270,7 +270,7 @@ class Run:
 
     @property
     def choice(self) -> str:
-        """Which tiles are explained, in words: ``where p(tumour) > 0.5, at most 20``; empty: all."""
+        """Which tiles are explained, in words: ``where p(tumour) > 0.5``; empty: all."""
         chosen = self._own["identity"].get("choice")
         return "" if chosen is None else choice_in_words(chosen["where"], chosen["top"])
 

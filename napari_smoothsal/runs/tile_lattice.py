@@ -1,4 +1,4 @@
-"""TileLattice: which tile a place of a map belongs to, where tiles overlap and where some are missing.
+"""TileLattice: which tile a place of a map belongs to, where tiles overlap and some are missing.
 
 A place belongs to the tile whose middle is nearest among those whose maps reach it. Tiles stand at
 equal distances, so this is decided once for each part of a cell, the rectangle of one step around

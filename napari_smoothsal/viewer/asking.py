@@ -50,8 +50,6 @@ class Job:
         Whether it is to be estimated, and started by `Asking.start` only; not any more once it is.
     slide
         What it is asked of, for whoever wants to know.
-    classes
-        Of the model that is asked.
     id
         Of the request that was sent last; 0 while pixels are copied.
     """
@@ -64,7 +62,6 @@ class Job:
     view: bool = True
     estimated: bool = False
     slide: ExplainedSlide | None = None
-    classes: tuple[str, ...] = ()
     id: int = field(default=0, init=False)
     paused: bool = field(default=False, init=False)
     """Whether it was ended to be gone on with."""

@@ -10,11 +10,12 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_smoothsal.viewer.map_layer import is_blanked, is_map
-from napari_smoothsal.viewer.other_class import other_class_at
+from napari_smoothsal.viewer.marked_tiles import said_at
 from napari_smoothsal.viewer.slide_source import METADATA
 
 EVERY_MS = 60
 """Between two readings: the pointer sends hundreds of moves a second."""
+NOT_HERE = "not computed here"
 NOTHING = "Point at a map to read its value."
 
 
@@ -52,8 +53,10 @@ class CursorReading(QLabel):
             return
         position = self._viewer.cursor.position
         said = self._in_words(layer, _value_at(layer, position))
-        other = other_class_at(self._viewer, position)
-        self.setText(f"{said}; {other}" if other else said)
+        marked = said_at(self._viewer, position)
+        # Of a tile that is not explained there is no more to say than that, and what it is.
+        said = said.replace(f": {NOT_HERE}", "") if marked else said
+        self.setText(f"{said}; {marked}" if marked else said)
         self._viewer.status = self.text()
 
     def _on_move(self, _viewer: Any, _event: Any) -> None:
@@ -67,7 +70,7 @@ class CursorReading(QLabel):
         if value is None:
             return f"{what}: beside the map"
         if np.isnan(value):
-            return f"{what}: not computed here"
+            return f"{what}: {NOT_HERE}"
         if value == 0 and is_blanked(layer):
             return f"{what}: blank, not above its calibrated limits"
         if value == 0:

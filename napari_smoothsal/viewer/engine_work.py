@@ -28,6 +28,7 @@ from napari_smoothsal.runs import (
 )
 from napari_smoothsal.runs.layout import FINISHED
 from napari_smoothsal.runs.slide_check import check_slide
+from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.asked import (
     Describe,
@@ -50,6 +51,7 @@ from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pi
 from napari_smoothsal.viewer.method_choices import method_choices
 from napari_smoothsal.viewer.offered import DenoisingChoice, Described, ModelDescribed
 from napari_smoothsal.viewer.option_settings import schema_of
+from napari_smoothsal.viewer.packed_states import packed
 from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.told import (
     Answer,
@@ -189,6 +191,7 @@ class Engine:
                 classes=class_picture_of(run),
                 reading=reading_of(run, model),
                 tiles=tile_rows(run),
+                states=packed(tile_states(run, next(iter(run.maps.values())))),
                 warnings=tuple(dict.fromkeys(messages)),
             )
         )

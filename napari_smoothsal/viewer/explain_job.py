@@ -64,7 +64,7 @@ def explain_job(
         return explain_request(number, chosen, sent, tiling, region, out, view=view)
 
     overlay = Overlay(viewer, slide.layer, slide.mpp, part=what, settings=chosen.settings)
-    return Job(what, overlay, scratch, make, steps, view, estimated, slide, chosen.model.classes)
+    return Job(what, overlay, scratch, make, steps, view, estimated, slide)
 
 
 def input_job(viewer: Any, chosen: Chosen, scratch: Path) -> Job:

@@ -1,8 +1,8 @@
-"""Hatched cells as a pyramid that is computed as it is drawn: stripes of one width at every zoom.
+"""Marked cells as a pyramid that is computed as it is drawn: a pattern of one size at every zoom.
 
 napari draws the level whose pixels are half a screen pixel to a screen pixel wide. Each level has
-stripes of so many of *its* pixels, so that they are as far apart on the screen whether a tile
-fills the window or is smaller than a stripe. Going nearer, stripes stay and others come between.
+stripes, or dots, of so many of *its* pixels, so that they are as far apart on the screen whether a
+tile fills the window or is smaller than a stripe. Going nearer, they stay and others come between.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_smoothsal.runs.tile_lattice import part_in_cell
+
+Cuts = tuple[tuple[float, ...], tuple[float, ...]]
+"""(rows, columns) shares of a cell at which its parts begin, but for the first part."""
+WHOLE: Cuts = ((), ())
 Bounds = tuple[tuple[float, float], tuple[float, float]]
 """Where something begins and ends along rows and along columns, in pixels."""
 
@@ -29,43 +34,78 @@ CHUNK_PX = 256
 """napari draws whole ones, so that not every step of a pan is computed."""
 
 
-def _profile() -> NDArray[np.uint8]:
-    """Values by the sum of row and column, over one period."""
-    along = (np.arange(PERIOD) + 1 + PERIOD / 2) % PERIOD - PERIOD / 2
-    across = np.abs(along) / np.sqrt(2)
-    places = (WIDTH / 2 - 0.5, WIDTH / 2 + 0.5, WIDTH / 2 + RIM - 0.5, WIDTH / 2 + RIM + 0.5)
-    values = np.interp(across, places, (DARK, LIGHT, LIGHT, 0))
-    return np.asarray(values.round(), np.uint8)
+DOT_PERIOD, DOT_RADIUS = 16, 1.5
+"""Pixels along rows and columns; another dot lies between four."""
 
 
-PROFILE = _profile()
+def _inked(distance: NDArray[np.float64], half_width: float) -> NDArray[np.uint8]:
+    """Values by the distance from the middle of a stripe or a dot."""
+    within = (-0.5, 0.5, RIM - 0.5, RIM + 0.5)
+    places = [half_width + beyond for beyond in within]
+    return np.asarray(np.interp(distance, places, (DARK, LIGHT, LIGHT, 0)).round(), np.uint8)
+
+
+def _stripes() -> NDArray[np.uint8]:
+    rows, columns = np.indices((PERIOD, PERIOD))
+    along = (rows + columns + 1 + PERIOD / 2) % PERIOD - PERIOD / 2
+    return _inked(np.abs(along) / np.sqrt(2), WIDTH / 2)
+
+
+def _dots() -> NDArray[np.uint8]:
+    places = np.indices((DOT_PERIOD, DOT_PERIOD))
+    half = DOT_PERIOD / 2
+    corner, middle = (
+        np.hypot(*((places + shift) % DOT_PERIOD - half)) for shift in (half, DOT_PERIOD)
+    )
+    return _inked(np.minimum(corner, middle), DOT_RADIUS)
+
+
+STRIPES, DOTS = _stripes(), _dots()
 
 
 class HatchedLevel:
-    """One level (h, w): stripes over hatched cells and a line around them, 0 elsewhere.
+    """One level (h, w): a pattern over marked cells and a line around them, 0 elsewhere.
 
     Without the line a single tile that is smaller than a stripe could fall between two.
 
     Parameters
     ----------
     hatched
-        (rows, columns) of cells.
+        (rows, columns) of parts of cells.
     per_cell
         Pixels of the level on a cell's side.
     bounds
         Beyond them nothing is hatched; None: all cells are whole.
+    cuts
+        Where the parts of a cell begin.
+    pattern
+        (n, n) that is repeated.
+    against
+        Parts that they are lined against; None: all that are not hatched.
     """
 
     ndim = 2
     dtype = np.dtype(np.uint8)
 
     def __init__(
-        self, hatched: NDArray[np.bool_], per_cell: int, bounds: Bounds | None = None
+        self,
+        hatched: NDArray[np.bool_],
+        per_cell: int,
+        bounds: Bounds | None = None,
+        *,
+        cuts: Cuts = WHOLE,
+        pattern: NDArray[np.uint8] = STRIPES,
+        against: NDArray[np.bool_] | None = None,
     ) -> None:
         self._hatched = hatched
+        self._against = ~hatched if against is None else against
+        self._open_ends = against is None
         self._bounds = bounds
         self._per_cell = per_cell
-        self.shape: tuple[int, int] = (hatched.shape[0] * per_cell, hatched.shape[1] * per_cell)
+        self._cuts = cuts
+        self._pattern = pattern
+        height, width = _cells(hatched, cuts)
+        self.shape: tuple[int, int] = (height * per_cell, width * per_cell)
         self.chunks: tuple[int, int] = (CHUNK_PX, CHUNK_PX)
 
     @property
@@ -81,14 +121,15 @@ class HatchedLevel:
         rows, columns = (np.atleast_1d(places) for places in wanted)
         if not (rows.size and columns.size):
             return np.zeros(shape, self.dtype)
-        # Rows repeat with the period, and within a cell: whole rows are copied, not pixels.
-        stripes = PROFILE[(np.arange(PERIOD)[:, None] + columns) % PERIOD]
-        cells = rows // self._per_cell
-        first, last = int(cells.min()), int(cells.max())
-        inside = self._hatched[first : last + 1].take(columns // self._per_cell, axis=1)
-        values = stripes[rows % PERIOD] * inside[cells - first]
-        _outline(values, self._hatched, self._per_cell, rows, columns)
-        _outline(values.T, self._hatched.T, self._per_cell, columns, rows)
+        # Rows repeat with the period, and within a part: whole rows are copied, not pixels.
+        period = len(self._pattern)
+        ink = self._pattern[:, columns % period]
+        down, across = self._parts(0, rows), self._parts(1, columns)
+        first, last = int(down.min()), int(down.max())
+        inside = self._hatched[first : last + 1].take(across, axis=1)
+        values = ink[rows % period] * inside[down - first]
+        self._outline(values, 0, rows, across)
+        self._outline(values.T, 1, columns, down)
         if self._bounds is not None:
             for axis, (places, (low, high)) in enumerate(
                 zip((rows, columns), self._bounds, strict=True)
@@ -100,45 +141,93 @@ class HatchedLevel:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
 
+    def _parts(self, axis: int, pixels: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Row or column of parts in which the middles of pixels lie."""
+        return part_in_cell((pixels + 0.5) / self._per_cell, self._cuts[axis])
 
-def _outline(
-    values: NDArray[np.uint8],
-    hatched: NDArray[np.bool_],
-    per_cell: int,
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
-) -> None:
-    """Draw lines where the cell above or below a hatched one is not hatched."""
-    around = np.pad(hatched, ((1, 1), (0, 0)))
-    place = rows % per_cell
-    sides = (place < OUTLINE, around[:-2]), (place >= per_cell - OUTLINE, around[2:])
-    for near, beyond in sides:
-        at = np.flatnonzero(near)
-        edge = (hatched & ~beyond)[rows[at] // per_cell].take(columns // per_cell, axis=1)
-        values[at] = np.where(edge, DARK, values[at])
+    def _outline(
+        self,
+        values: NDArray[np.uint8],
+        axis: int,
+        pixels: NDArray[np.intp],
+        others: NDArray[np.intp],
+    ) -> None:
+        """Draw lines where hatched parts end along an axis; ``others`` are parts of the other."""
+        hatched, against = (x.T if axis else x for x in (self._hatched, self._against))
+        parts = self._parts(axis, pixels)
+        for step in (-OUTLINE, OUTLINE):
+            beyond = self._parts(axis, pixels + step)
+            at = np.flatnonzero(beyond != parts)
+            there = (beyond[at] >= 0) & (beyond[at] < len(hatched))
+            ending = np.where(
+                there[:, None],
+                against[np.where(there, beyond[at], 0)].take(others, axis=1),
+                self._open_ends,
+            )
+            edge = hatched[parts[at]].take(others, axis=1) & ending
+            values[at] = np.where(edge, DARK, values[at])
+
+
+def _cells(parts: NDArray[np.bool_], cuts: Cuts) -> tuple[int, int]:
+    """Number of cells along rows and columns."""
+    height, width = (n // (len(c) + 1) for n, c in zip(parts.shape, cuts, strict=True))
+    return height, width
+
+
+def _whole_cells(parts: NDArray[np.bool_], cuts: Cuts) -> NDArray[np.bool_]:
+    """Cells of which any part is marked."""
+    (height, width), (ny, nx) = _cells(parts, cuts), (len(c) + 1 for c in cuts)
+    return np.asarray(parts.reshape(height, ny, width, nx).any(axis=(1, 3)))
+
+
+def _halved(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    rows = cells[::2] | cells[1::2]
+    return np.asarray(rows[:, ::2] | rows[:, 1::2])
 
 
 def hatched_levels(
-    hatched: NDArray[np.bool_], per_cell: int, bounds: Bounds | None = None
+    hatched: NDArray[np.bool_],
+    per_cell: int,
+    bounds: Bounds | None = None,
+    *,
+    cuts: Cuts = WHOLE,
+    pattern: NDArray[np.uint8] = STRIPES,
+    against: NDArray[np.bool_] | None = None,
 ) -> list[HatchedLevel]:
     """Levels, each half the one before, the first with so many pixels, a power of 2, per cell.
 
-    Where a pixel is larger than a cell, it is hatched if any of its cells is.
+    Where a pixel is larger than a cell, it is hatched if any of its cells is; but for what it is
+    lined against, if that is given: single tiles of that are not lost between dots.
     """
     halvings = 0
-    while max(hatched.shape) > COARSEST_PX << halvings:
+    while max(_cells(hatched, cuts)) > COARSEST_PX << halvings:
         halvings += 1
     # Up to whole pixels of the coarsest level: napari takes the ratio of sizes for that of pixels.
-    more = [(0, -size % (1 << halvings)) for size in hatched.shape]
+    more = [
+        (0, -cells % (1 << halvings) * (len(c) + 1))
+        for cells, c in zip(_cells(hatched, cuts), cuts, strict=True)
+    ]
     hatched = np.pad(hatched, more)
+    against = None if against is None else np.pad(against, more)
     levels: list[HatchedLevel] = []
+
+    def add(per: int, within: Cuts) -> None:
+        shrunk = _shrunk(bounds, len(levels))
+        level = HatchedLevel(hatched, per, shrunk, cuts=within, pattern=pattern, against=against)
+        levels.append(level)
+
     while per_cell >= 1:
-        levels.append(HatchedLevel(hatched, per_cell, _shrunk(bounds, len(levels))))
+        add(per_cell, cuts)
         per_cell //= 2
+    if halvings:
+        hatched = _whole_cells(hatched, cuts)
+        against = None if against is None else _whole_cells(against, cuts)
     for _ in range(halvings):
-        hatched = hatched[::2] | hatched[1::2]
-        hatched = hatched[:, ::2] | hatched[:, 1::2]
-        levels.append(HatchedLevel(hatched, 1, _shrunk(bounds, len(levels))))
+        hatched = _halved(hatched)
+        if against is not None:
+            against = _halved(against)
+            hatched &= ~against
+        add(1, WHOLE)
     return levels
 
 

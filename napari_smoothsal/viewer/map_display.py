@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSlider, QVBoxLayout, QWidget
 
 from napari_smoothsal.render.limits import ColourLimit, LimitOf, calibration_in_words
-from napari_smoothsal.render.words import BELOW, GREY_OF_A_PART, HATCHED
+from napari_smoothsal.render.words import BELOW, GREY_OF_A_PART
 from napari_smoothsal.viewer.colour_bar import ColourBar
 from napari_smoothsal.viewer.map_layer import (
     OPACITY,
@@ -19,11 +19,10 @@ from napari_smoothsal.viewer.map_layer import (
     is_blanked,
     is_map,
     mark_stale,
-    unhatch,
+    unmark,
 )
-from napari_smoothsal.viewer.other_class import OtherClass
+from napari_smoothsal.viewer.marked_tiles import marked_by
 from napari_smoothsal.viewer.slide_source import METADATA
-from napari_smoothsal.viewer.told import MOST_ROWS
 from napari_smoothsal.viewer.ways import CONTOURS, TINT, WAYS, colormap_of
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ class MapDisplay(QWidget):
             lines.remove()
         if is_map(event.value):
             event.value.events.contrast_limits.disconnect(self._on_limits)
-            unhatch(event.value)
+            unmark(event.value)
         if event.value is self._shown:
             self._shown = None
         self._hidden = [layer for layer in self._hidden if layer is not event.value]
@@ -204,11 +203,9 @@ class MapDisplay(QWidget):
         limit = ColourLimit(own["limit"], of).in_words
         if tuple(layer.contrast_limits) != (-own["limit"], own["limit"]):
             limit = "full colour: as set in the layer controls"
-        hatchings = [x for x in map(_hatching, self._viewer.layers) if x is not None]
+        marks = [found for x in self._viewer.layers if x.visible and (found := marked_by(x))]
         more = calibration_in_words(own.get("calibration"), is_blanked(layer))
-        more += [f"model: {own['model']}", *([HATCHED] if hatchings else [])]
-        if any(found.some for found in hatchings):
-            more.append(f"(looked at in the first {MOST_ROWS:,} tiles only)")
+        more += [f"model: {own['model']}", *dict.fromkeys(found.in_words for found in marks)]
         if own.get("stale"):
             more.append(f"<b>of {STALE}: explain again</b>")
         words = {"grey": GREY_OF_A_PART} if own.get("of_a_part") else {}
@@ -225,9 +222,3 @@ def _limits_in_words(calibration: Calibration | None) -> str:
     if calibration is None:
         return "(no limits for this map)"
     return "" if calibration.useful else "(the limits of this map leave too little)"
-
-
-def _hatching(layer: Any) -> OtherClass | None:
-    own = layer.metadata.get(METADATA)
-    found: OtherClass | None = own.get("found") if isinstance(own, dict) else None
-    return found if layer.visible else None

@@ -83,18 +83,18 @@ def rename(layer: Any) -> None:
     own["name"] = layer.name
 
 
-def hide_hatching(layer: Any) -> None:
-    """Of a map that is about to change."""
-    hatching = layer.metadata[METADATA].get("hatching")
-    if hatching is not None:
-        hatching.hide()
+def hide_marks(layer: Any) -> None:
+    """Hatching and dots of a map that is about to change."""
+    marks = layer.metadata[METADATA].get("marks")
+    if marks is not None:
+        marks.hide()
 
 
-def unhatch(layer: Any) -> None:
-    """Take away the hatching that was drawn for a map."""
-    hatching = layer.metadata[METADATA].pop("hatching", None)
-    if hatching is not None:
-        hatching.remove()
+def unmark(layer: Any) -> None:
+    """Take away the hatching and dots that were drawn for a map."""
+    marks = layer.metadata[METADATA].pop("marks", None)
+    if marks is not None:
+        marks.remove()
 
 
 def mark_stale(layer: Any, settings: object) -> None:

@@ -31,6 +31,7 @@ from napari_smoothsal.viewer.turns import Turns
 if TYPE_CHECKING:
     import napari
 
+NOTHING_CHOSEN = "No tile is one to be explained ({}): all are predicted only."
 NO_TISSUE = "No tissue found here: nothing to explain."
 
 
@@ -73,7 +74,7 @@ class Outcome:
             trying = " Trying two tiles, to say how long all take ..." if job.estimated else ""
             self._bar.say(found + trying)
         elif isinstance(answer, Finished | Stopped):  # which it is not for good
-            if isinstance(answer, Finished) and answer.reading.tiles:
+            if isinstance(answer, Finished) and answer.reading.looked_at:
                 self._show(job, answer)
             self._bar.say("Paused. Resume goes on with the tiles that are not finished.")
         elif isinstance(answer, Grown):
@@ -103,15 +104,14 @@ class Outcome:
         self._colours.bring_up_to_date(job.overlay.layer)
         self._shown = job
         if isinstance(answer, Finished):
-            self._turns.add(partial(self._hatch, job, answer))
+            self._turns.add(partial(self._mark, job, answer))
 
-    def _hatch(self, job: Job, answer: Finished) -> None:
+    def _mark(self, job: Job, answer: Finished) -> None:
         assert job.overlay is not None, "it is shown"
         if self._shown is not job:
             return  # the layer shows the next map already
-        # Where it decides per pixel its class map says where.
-        classes = () if answer.classes else job.classes
-        job.overlay.hatch(answer.pictures[0].target, classes, answer.tiles)
+        if answer.states is not None:
+            job.overlay.mark(answer.states.unpacked())
         self._colours.bring_up_to_date(job.overlay.layer)
 
     def _read_out(
@@ -123,23 +123,28 @@ class Outcome:
 
     def _on_finished(self, job: Job, answer: Finished) -> None:
         stopped = answer.status == "running"
-        if answer.reading.tiles and not (stopped and job.view):
+        looked_at = answer.reading.looked_at
+        if looked_at and not (stopped and job.view):
             explained = job.make(job.id)
             assert isinstance(explained, Explain), "it has a map"
             self._saving.remember(explained, answer.pictures[0], job.scratch)
             self._bar.save.setEnabled(True)
-        if not (stopped and job.view) and answer.reading.tiles:
+        if not (stopped and job.view) and looked_at:
             self._show(job, answer)
-        if not stopped or answer.reading.tiles:
+        if not stopped or looked_at:
             self._read_out(job, answer.reading, answer.classes, complete=not stopped)
         if stopped:
             resume = "" if job.view else " The same again goes on where it stopped."
             self._bar.end(f"Stopped.{resume}")
-        elif not answer.reading.tiles and answer.reading.failed:
+        elif not looked_at and answer.reading.failed:
             self._bar.end("No tile could be read or computed; the slide may be damaged here.")
-        elif not answer.reading.tiles:
+        elif not looked_at:
             self._bar.end(NO_TISSUE)
         else:
             if job.slide is not None and answer.tiles and not job.view:
                 self._session.choice.tell_explained(job.slide, answer.tiles)
-            self._bar.end("Done." + "".join(f" Note: {text}." for text in answer.warnings))
+            none = (
+                "" if answer.reading.tiles else f" {NOTHING_CHOSEN.format(answer.reading.choice)}"
+            )
+            notes = "".join(f" Note: {text}." for text in answer.warnings)
+            self._bar.end(f"Done.{none}{notes}")

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from napari_smoothsal.runs.tile_states import TileStates
 from napari_smoothsal.viewer.class_layer import ClassOverlay, is_class_map_of, set_aside
 from napari_smoothsal.viewer.map_layer import (
     apply_limits,
-    hide_hatching,
+    hide_marks,
     map_layer_options,
     rename,
     told_by,
 )
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
-from napari_smoothsal.viewer.other_class import Hatching, OtherClass
+from napari_smoothsal.viewer.mark_layers import MarkLayers
+from napari_smoothsal.viewer.marked_tiles import marks_of
 from napari_smoothsal.viewer.placement import Pair, Part, placement_on
 from napari_smoothsal.viewer.prediction_layer import is_predictions_of
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tissue_layer import show_tissue
-from napari_smoothsal.viewer.told import TileRow, TissueFound
+from napari_smoothsal.viewer.told import TissueFound
 
 
 class Overlay:
@@ -99,25 +100,17 @@ class Overlay:
         if classes is not None and not (self._part == "view" and self._classes.shown):
             self._classes.show(classes)
 
-    def hatch(self, target: str, classes: Sequence[str], rows: Sequence[TileRow]) -> None:
-        """Hatch the tiles that the model predicts as another class.
-
-        Parameters
-        ----------
-        target, classes
-            What is explained, and the model's classes: only of one of them it can be said.
-        rows
-            The tiles.
-        """
+    def mark(self, states: TileStates) -> None:
+        """Hatch the tiles that the model predicts as another class, dot those not explained."""
         if self._layer is None or self._layer not in self._viewer.layers:
             return
-        hide_hatching(self._layer)
-        if target not in classes or all(row.predicted == target for row in rows):
-            return
-        own, found = _own(self._layer), OtherClass(target, rows, self._mpp, self._picture)
-        if "hatching" not in own:
-            own["hatching"] = Hatching(self._viewer, self._layer)
-        own["hatching"].show(found, placement_on(self._slide_layer, found, self._mpp))
+        hide_marks(self._layer)
+        own, found = _own(self._layer), marks_of(states, self._mpp, self._picture)
+        if found:
+            if "marks" not in own:
+                own["marks"] = MarkLayers(self._viewer, self._layer)
+            placed = [(x, placement_on(self._slide_layer, x, self._mpp)) for x in found]
+            own["marks"].show(placed)
 
     def _hide_all(self, maps: list[Any], slide: str) -> None:
         # First: it brings back the maps that it had taken the place of.
@@ -147,7 +140,7 @@ class Overlay:
                     self._hide_all(others, slide)
                     old.visible = True
                 self._viewer.layers.selection.active = old
-            hide_hatching(old)
+            hide_marks(old)
             old.data = pixels.data
             for name, value in placement.items():
                 setattr(old, name, value)

@@ -227,8 +227,10 @@ class PredictionsDock(MeasuringDock):
         for button in (self.as_layer, self.save_table):
             button.setEnabled(bool(rows))
         first = "the first " if len(rows) == MOST_ROWS else ""
+        explained = sum(row.saliency is not None for row in rows)
+        left_out = f", {explained} of them explained" if explained < len(rows) else ""
         self._about_tiles.setText(
-            f"Explained: {first}{len(rows)} tiles. A click flies there, a heading sorts."
+            f"Predicted: {first}{len(rows)} tiles{left_out}. A click flies there, a heading sorts."
         )
 
     def _step(self, by: int, _viewer: Any) -> None:

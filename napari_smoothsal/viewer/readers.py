@@ -90,23 +90,24 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
             # One overlay at a time can be read; the others wait, hidden.
             drawing["visible"] = number == len(pictures) - 1
             layers.append((pixels.data, drawing | placement_in_micrometres(drawn), "image"))
-        layers += _hatching(run, pictures)
+        layers += _marks(run, pictures)
     return layers
 
 
-def _hatching(run: Run, pictures: Sequence[MapPicture]) -> list[LayerData]:
-    """Of the map on show, where the model predicts another class."""
-    from napari_smoothsal.viewer.other_class import OtherClass, hatching_options
+def _marks(run: Run, pictures: Sequence[MapPicture]) -> list[LayerData]:
+    """Over the map on show: where the model predicts another class, where nothing is explained."""
+    from napari_smoothsal.runs.tile_states import tile_states
+    from napari_smoothsal.viewer.mark_layers import mark_layer_options
+    from napari_smoothsal.viewer.marked_tiles import marks_of
     from napari_smoothsal.viewer.placement import placement_in_micrometres
-    from napari_smoothsal.viewer.tile_rows import tile_rows
 
-    for key, run_map in list(run.maps.items())[-1:]:
-        if len(run.tiles_of_another_class(run_map)):
-            found = OtherClass(run_map.target, tile_rows(run, key), run.mpp, pictures[-1])
-            options = hatching_options(found) | placement_in_micrometres(found)
+    layers: list[LayerData] = []
+    for run_map in list(run.maps.values())[-1:]:
+        for found in marks_of(tile_states(run, run_map), run.mpp, pictures[-1]):
+            options = mark_layer_options(found) | placement_in_micrometres(found)
             options["metadata"][METADATA][RUN] = run
-            return [(found.levels, options, "image")]
-    return []
+            layers.append((found.levels, options, "image"))
+    return layers
 
 
 def _its_slide_is_open(run: Run) -> bool:

@@ -48,11 +48,16 @@ class ReadingPanel(QWidget):
 
 
 def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]:
-    if not reading.tiles and reading.failed:
+    if not reading.tiles and reading.failed and not reading.looked_at:
         return [f"<b>{what}</b>: {_tiles(reading.failed)}, none could be read or computed."]
-    if not reading.tiles:
+    if not reading.tiles and not reading.looked_at:
         return [f"<b>{what}</b>: no tile with enough tissue; nothing was computed."]
     lines = [f"<b>{what}</b>: {_tiles(reading.tiles)}"]
+    if reading.left_out:
+        lines = [
+            f"<b>{what}</b>: {_tiles(reading.tiles)} explained ({reading.choice}), "
+            f"{reading.left_out:,} predicted only: dotted."
+        ]
     if reading.failed:
         lines.append(f"<b>{_tiles(reading.failed)} could not be read or computed.</b>")
     if reading.empty:
@@ -86,13 +91,14 @@ def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]
             f"it shows{also}; centred hook moves nothing."
         )
     lines.append("Mean probability of a tile, and tiles predicted:")
+    of = reading.looked_at or reading.tiles
     for name, mean in reading.probabilities.items():
         count = reading.predicted.get(name, 0)
         mark = f'<span style="color:{colours[name]}">&#9632;</span> ' if name in colours else ""
-        lines.append(f"&nbsp;&nbsp;{mark}{name} <b>{mean:.2f}</b>, {count} of {reading.tiles}")
+        lines.append(f"&nbsp;&nbsp;{mark}{name} <b>{mean:.2f}</b>, {count} of {of}")
     for name, count in reading.predicted.items():
         if name not in reading.probabilities:
-            lines.append(f"&nbsp;&nbsp;{name}: {count} of {reading.tiles}")
+            lines.append(f"&nbsp;&nbsp;{name}: {count} of {of}")
     return lines
 
 

@@ -6,14 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
 from napari_smoothsal.viewer.told import MOST_ROWS, TileRow
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from napari_smoothsal.runs import Run, RunMap
 
 MOST_PX = 4_000_000
@@ -22,9 +21,10 @@ _ROUNDING = 1e-6
 
 
 def tile_rows(run: Run, key: str | None = None) -> tuple[TileRow, ...]:
-    """What a run says of its explained tiles, by one of its maps; None: the first."""
-    tiles = run.tiles
-    tiles = tiles[tiles["status"] == "done"].head(MOST_ROWS)
+    """What a run says of its predicted tiles, explained ones first, by one map; None: the first."""
+    tiles = run.predicted
+    explained = tiles["status"] == "done"
+    tiles = pd.concat([tiles[explained], tiles[~explained]]).head(MOST_ROWS)
     key = key or next(iter(run.maps))
     shown = run.maps[key]
     boxes = tiles[["x_px", "y_px", "w_px", "h_px"]].to_numpy(float)
@@ -33,6 +33,8 @@ def tile_rows(run: Run, key: str | None = None) -> tuple[TileRow, ...]:
     probabilities = tiles[[f"p_{name}" for name in names]].to_numpy(float)
     chosen = probabilities[:, names.index(target)] if target else probabilities.max(axis=1)
     saliency = _mean_magnitudes(shown, boxes, run.mpp)
+    # A neighbour's map may reach into a tile that has none.
+    saliency[(tiles["status"] != "done").to_numpy()] = np.nan
     difference, against = _differences(tiles, shown, key), _against(tiles, shown, chosen)
     return tuple(
         TileRow(

@@ -6,12 +6,11 @@ from typing import Literal
 
 from pydantic import Base64Bytes
 
+from napari_smoothsal.render.words import Counted
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.message import Message, Pair
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
-
-Counted = Literal["noise samples", "changed images", "iterations"]
-"""What a map is made of several of."""
+from napari_smoothsal.viewer.packed_states import PackedStates
 
 MOST_ROWS = 20_000
 """Tiles in a message, at most."""
@@ -103,6 +102,8 @@ class Reading(Message):
     weak, otherwise
         Tiles whose predicted class has a probability below `LEAST_PROBABILITY`, and those that are
         predicted as another class than is explained.
+    looked_at, left_out, choice
+        Tiles that are predicted, of which so many are not explained, and in words which ones are.
     """
 
     tiles: int
@@ -119,6 +120,9 @@ class Reading(Message):
     weak: int = 0
     otherwise: int = 0
     fine_displaced_um: float = 0.0
+    looked_at: int = 0
+    left_out: int = 0
+    choice: str = ""
 
 
 class Grown(Message):
@@ -173,7 +177,9 @@ class Finished(Message):
     Attributes
     ----------
     tiles
-        The explained ones.
+        The predicted ones, those that are explained first.
+    states
+        What became of each tile, of the first map.
     """
 
     say: Literal["finished"] = "finished"
@@ -183,6 +189,7 @@ class Finished(Message):
     classes: ClassPicture | None
     reading: Reading
     tiles: tuple[TileRow, ...] = ()
+    states: PackedStates | None = None
     warnings: tuple[str, ...] = ()
 
 

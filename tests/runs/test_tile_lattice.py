@@ -1,4 +1,4 @@
-"""Which tile a place belongs to: the nearest whose map reaches it, compared with asking each tile."""
+"""Which tile a place belongs to: the nearest whose map reaches it, as asking each tile says."""
 
 from __future__ import annotations
 

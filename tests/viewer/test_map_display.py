@@ -10,12 +10,14 @@ import pytest
 from napari.layers import Image
 from test_overlay import PLACES, add_slide, stored
 
+from napari_smoothsal.runs.tile_lattice import TileLattice
+from napari_smoothsal.runs.tile_states import TileStates
 from napari_smoothsal.viewer.contour_lines import BANDS, BandedLevel, banded_levels, bands
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.map_display import MapDisplay
-from napari_smoothsal.viewer.other_class import OtherClass, other_class_at
+from napari_smoothsal.viewer.marked_tiles import NotExplained, OtherClass, said_at
 from napari_smoothsal.viewer.overlay import Overlay
-from napari_smoothsal.viewer.told import TileRow
+from napari_smoothsal.viewer.packed_states import PackedStates, packed
 from napari_smoothsal.viewer.ways import CONTOURS, SPOTLIGHT, TINT
 
 MPP = (0.5, 0.5)
@@ -124,19 +126,26 @@ def test_opacity_is_that_of_all_maps(viewer: Any, display: MapDisplay, tmp_path:
     assert other.opacity == 1.0 and first.opacity == 0.6
 
 
-def rows(predicted: list[str], step: float = 100.0) -> list[TileRow]:
-    return [
-        TileRow(
-            box=(step * n, 50.0, 128.0, 128.0),
-            predicted=name,
-            probability=0.25,
-            total_variation=1.0,
-            saliency=1.0,
-            difference=None,
-            against=None,
-        )
-        for n, name in enumerate(predicted)
-    ]
+def states(
+    predicted: list[str], step: float = 100.0, target: str = "tumour", left_out: Any = ()
+) -> TileStates:
+    """Tiles in a row, of 128 px, each so many px from the next; some are not explained."""
+    names = ("normal", "tumour")
+    count = len(predicted)
+    not_explained = np.isin(np.arange(count), left_out)
+    return TileStates(
+        TileLattice(
+            np.arange(1, count + 1, dtype=np.int32)[None], (50.0, 0.0), (128.0,) * 2, (step,) * 2
+        ),
+        explained=~not_explained,
+        not_explained=not_explained,
+        predicted=np.array([names.index(name) for name in predicted], np.int16),
+        probability=np.full(count, 0.25, np.float32),
+        outcomes=names,
+        target=target,
+        one_class=target in names,
+        choice="where p(tumour) > 0.5" if len(left_out) else "",
+    )
 
 
 def test_tiles_of_another_class_are_hatched_and_say_so(
@@ -144,20 +153,22 @@ def test_tiles_of_another_class_are_hatched_and_say_so(
 ) -> None:
     overlay = shown(viewer, tmp_path / "a", translate_um=(0.75, 0.75))
     slide = viewer.layers[0]
-    overlay.hatch("tumour", ("normal", "tumour"), rows(["normal", "tumour", "normal"]))
+    overlay.mark(states(["normal", "tumour", "normal"]))
     display.bring_up_to_date(overlay.layer)
     assert "hatched: the model predicts another class" in display.text
     (hatching,) = [layer for layer in viewer.layers if layer.name.startswith("hatched")]
     for number, said in enumerate(("says normal, p(tumour) = 0.25", "", "model says normal")):
         # The middle of a tile of 128 px; tiles are 100 px apart.
         place = slide.data_to_world((50 + 63.5, 100 * number + 63.5))
-        assert said in other_class_at(viewer, place) and (said or not other_class_at(viewer, place))
+        assert said in said_at(viewer, place) and (said or not said_at(viewer, place))
     spots = np.argwhere(np.asarray(hatching.data[3]) > 0) * hatching.downsample_factors[3]
     places = np.array([slide.world_to_data(hatching.data_to_world(spot)) for spot in spots])
-    assert np.all(places.min(0) < (63.5, 23.5)) and np.all(places.max(0) > (153.5, 303.5))
+    # To the edges of the maps, where no tile follows.
+    assert np.all(abs(places.min(0) - (49.5, -0.5)) < 3)
+    assert np.all(abs(places.max(0) - (177.5, 327.5)) < 3)
     across = places[:, 1]
     assert not ((across > 63.5 + 51) & (across < 263.5 - 51)).any()  # nothing on the middle tile
-    overlay.hatch("tumour", ("normal", "tumour"), rows(["tumour"]))
+    overlay.mark(states(["tumour"]))
     display.bring_up_to_date(overlay.layer)
     assert not hatching.visible and "hatched" not in display.text
     overlay.layer.visible = False
@@ -168,20 +179,81 @@ def test_tiles_of_another_class_are_hatched_and_say_so(
 @pytest.mark.parametrize("target", ["auto", "tumour-normal", "unit:layer3:1"])
 def test_only_of_a_class_it_can_be_said(viewer: Any, tmp_path: Path, target: str) -> None:
     overlay = shown(viewer, tmp_path / "a")
-    overlay.hatch(target, ("normal", "tumour"), rows(["normal", "tumour"]))
+    overlay.mark(states(["normal", "tumour"], target=target))
     assert len(viewer.layers) == 2
 
 
-def test_hatching_is_finer_than_the_slide_and_lies_on_its_cells() -> None:
-    found = OtherClass("tumour", rows(["normal", "tumour", "normal"]), MPP)
-    finest = found.levels[0]
-    assert max(found.scale_um) <= MPP[0] / 8
-    for axis in (0, 1):
-        first = found.translate_um[axis] - found.scale_um[axis] / 2
-        cell = found.cells.translate_um[axis] - found.cells.scale_um[axis] / 2
-        assert first == pytest.approx(cell)
-        size = finest.shape[axis] * found.scale_um[axis]
-        assert size == pytest.approx(found.cells.labels.shape[axis] * found.cells.scale_um[axis])
+def test_tiles_that_are_not_explained_are_dotted_and_say_so(
+    viewer: Any, display: MapDisplay, tmp_path: Path
+) -> None:
+    overlay = shown(viewer, tmp_path / "a", translate_um=(0.75, 0.75))
+    slide = viewer.layers[0]
+    overlay.mark(states(["normal", "normal", "tumour"], left_out=(1, 2)))
+    display.bring_up_to_date(overlay.layer)
+    left_out = "dotted: predicted, not explained (2 of 3 tiles; explained: where p(tumour) > 0.5)"
+    assert left_out in display.text and "hatched" in display.text
+    hatching, dots = viewer.layers[-2:]
+    assert dots.name == "dotted: predicted, not explained"
+    expected = (
+        "explains tumour, model says normal, p(tumour) = 0.25",
+        "not explained: predicted normal, p(tumour) = 0.25",
+        "not explained: predicted tumour, p(tumour) = 0.25",
+    )
+    for number, said in enumerate(expected):
+        place = slide.data_to_world((50 + 63.5, 100 * number + 63.5))
+        assert said_at(viewer, place) == said
+    # The explained one keeps all of its map: what is dotted begins where it ends.
+    spots = np.argwhere(np.asarray(dots.data[3]) > 0) * dots.downsample_factors[3]
+    across = np.array([slide.world_to_data(dots.data_to_world(spot))[1] for spot in spots])
+    assert abs(across.min() - 127.5) < 2 and across.max() > 315
+    overlay.layer.visible = False
+    assert not dots.visible and not hatching.visible
+    overlay.layer.visible = True
+    overlay.mark(states(["tumour", "normal"], left_out=(1,)))
+    assert dots.visible and not hatching.visible
+    overlay.mark(states(["tumour", "tumour"]))
+    assert not dots.visible and not hatching.visible
+
+
+def test_marks_are_finer_than_the_slide_and_lie_on_their_cells() -> None:
+    for kind in (OtherClass, NotExplained):
+        told = states(["normal", "tumour", "normal"], left_out=(1,))
+        found, lattice = kind(told, MPP), told.lattice
+        finest = found.levels[0]
+        assert max(found.scale_um) <= MPP[0] / 8
+        for axis in (0, 1):
+            first = found.translate_um[axis] - found.scale_um[axis] / 2
+            assert first == pytest.approx((lattice.start_px[axis] - 0.5) * MPP[axis])
+            size = finest.shape[axis] * found.scale_um[axis]
+            cells = lattice.tiles.shape[axis] + 2 * lattice.beyond[axis]
+            assert size == pytest.approx(cells * lattice.step_px[axis] * MPP[axis])
+
+
+def test_states_of_many_tiles_travel_in_a_small_message() -> None:
+    rng = np.random.default_rng(0)
+    side = 600
+    told = TileStates(
+        TileLattice(
+            np.arange(1, side**2 + 1, dtype=np.int32).reshape(side, side),
+            (1.5, -2.0),
+            (56.0, 56.0),
+            (40.0, 40.0),
+        ),
+        explained=rng.random(side**2) < 0.03,
+        not_explained=np.ones(side**2, bool),
+        predicted=(rng.random(side**2) < 0.03).astype(np.int16),
+        probability=rng.random(side**2).astype(np.float32),
+        outcomes=("normal", "tumour"),
+        target="tumour",
+        one_class=True,
+        choice="at most 9",
+    )
+    message = packed(told)
+    assert len(message.model_dump_json()) < 4e6
+    back = PackedStates.model_validate_json(message.model_dump_json()).unpacked()
+    assert np.array_equal(back.owners, told.owners) and back.lattice.cuts == told.lattice.cuts
+    assert np.array_equal(back.predicted, told.predicted) and back.choice == told.choice
+    assert np.allclose(back.probability, told.probability, atol=1e-3)
 
 
 def test_the_first_finished_map_of_a_setting_fixes_the_limit_of_the_next() -> None:
@@ -252,7 +324,7 @@ def test_hatching_is_hidden_moved_and_removed_with_its_map(
     slide = add_slide(viewer, **PLACES["our slide"])
     view = Overlay(viewer, slide, MPP, part="view")
     view.show(stored(tmp_path / "a"))
-    view.hatch("tumour", ("normal", "tumour"), rows(["normal", "tumour"]))
+    view.mark(states(["normal", "tumour"]))
     (first,) = hatchings()
     assert list(viewer.layers) == [slide, view.layer, first]  # on top of the map
     before = first.data[0].shape
@@ -263,11 +335,11 @@ def test_hatching_is_hidden_moved_and_removed_with_its_map(
     again = Overlay(viewer, slide, MPP, part="view")
     again.show(stored(tmp_path / "c"), complete=False)
     assert hatchings() == []
-    again.hatch("tumour", ("normal", "tumour"), rows(["normal"]))
+    again.mark(states(["normal"]))
     assert hatchings() == [first] and first.data[0].shape != before  # one tile in place of two
     viewer.layers.remove(again.layer)
     assert first not in viewer.layers
-    again.hatch("tumour", ("normal", "tumour"), rows(["normal"]))
+    again.mark(states(["normal"]))
     assert hatchings() == []  # of a map that the user has deleted
 
 

@@ -11,13 +11,14 @@ from napari.layers import Image
 from viewer_pictures import tissue
 
 from napari_smoothsal import SaliencySpec, Tiling, explain_slide, load_model
+from napari_smoothsal.render.marks import marks_on
 from napari_smoothsal.runs import Run
+from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import ArraySlide
 from napari_smoothsal.viewer.map_display import MapDisplay
 from napari_smoothsal.viewer.map_picture import pictures_of
-from napari_smoothsal.viewer.other_class import other_class_at
+from napari_smoothsal.viewer.marked_tiles import said_at
 from napari_smoothsal.viewer.overlay import Overlay
-from napari_smoothsal.viewer.tile_rows import tile_rows
 
 MPP = (0.5, 0.5)
 PIXELS = tissue(250, 300)
@@ -50,8 +51,7 @@ def shown(viewer: Any, display: MapDisplay, run: Run) -> Overlay:
     overlay = Overlay(viewer, slide, MPP, part="region")
     overlay.show(pictures_of(run)[0])
     (run_map,) = run.maps.values()
-    names = run.provenance["model"]["class_names"]
-    overlay.hatch(run_map.target, names, tile_rows(run, run_map.key))
+    overlay.mark(tile_states(run, run_map))
     display.bring_up_to_date(overlay.layer)
     return overlay
 
@@ -71,11 +71,11 @@ def test_the_same_places_are_hatched_as_in_a_figure_and_none_beyond_the_region(
     run = explain(REGION)
     shown(viewer, display, run)
     (run_map,) = run.maps.values()
-    cells = run.cells_of_another_class(run_map).to_numpy()
-    assert len(cells) and not np.array_equal(cells[:, 2:], run.tiles[["w_px", "h_px"]].to_numpy())
-    figure = np.zeros(PIXELS.shape[:2], bool)
-    for x, y, w, h in np.rint(cells).astype(int):
-        figure[y : y + h, x : x + w] = True
+    y, x = (np.arange(float(n)) for n in PIXELS.shape[:2])
+    figure = marks_on(tile_states(run, run_map), y, x).hatched
+    left, top, width, height = REGION
+    figure[:, :left] = figure[:, left + width :] = False  # a figure shows the region alone
+    figure[:top] = figure[top + height :] = False
     x, y, w, h = REGION
     # A map ends with its own pixels, which are 4 px wide: figures show its region alone.
     sure, beyond = np.zeros_like(figure), np.ones_like(figure)
@@ -83,7 +83,7 @@ def test_the_same_places_are_hatched_as_in_a_figure_and_none_beyond_the_region(
     beyond[y - 4 : y + h + 4, x - 4 : x + w + 4] = False
     assert figure[sure].any() and not figure[beyond].any()
     said = [
-        bool(other_class_at(viewer, (row * MPP[0], column * MPP[1])))
+        bool(said_at(viewer, (row * MPP[0], column * MPP[1])))
         for row, column in np.argwhere(sure | beyond)[::7]
     ]
     assert np.array_equal(said, figure[sure | beyond][::7])
