@@ -89,6 +89,8 @@ class Explain(Message):
     compute: Compute = Compute()
     region: tuple[int, int, int, int] | None
     out: str
+    where: str | None = None
+    top: int | None = None
     view: bool = False
     max_tiles: int | None = None
 

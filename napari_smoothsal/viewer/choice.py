@@ -12,6 +12,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.offered import ModelDescribed
 from napari_smoothsal.viewer.requests import ExplainedSlide, NotExplainableError
 from napari_smoothsal.viewer.told import TileRow
+from napari_smoothsal.viewer.which_tiles import WhichTiles
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Chosen:
     ----------
     slide, spec, model, tiling, compute
         As the dock is set; the model's resolution is known.
+    which
+        Of the tiles, where not a view is explained.
     """
 
     slide: ExplainedSlide
@@ -29,6 +32,7 @@ class Chosen:
     model: ModelDescribed
     tiling: Tiling
     compute: Compute
+    which: WhichTiles
 
     @property
     def settings(self) -> object:

@@ -11,6 +11,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.slide_source import source_of
+from napari_smoothsal.viewer.which_tiles import WhichTiles
 
 OPTION_FLAGS = {"denoising_options": "--denoising-option", "method_options": "--method-option"}
 
@@ -35,6 +36,8 @@ class Setting:
         (x, y, w, h) in level-0 px; None: the slide.
     model_mpp
         Given by the user; None where the model's card says it.
+    which
+        Of the tiles are explained.
     """
 
     slide: str
@@ -46,6 +49,7 @@ class Setting:
     compute: Compute = field(default_factory=Compute)
     region: Region | None = None
     model_mpp: float | None = None
+    which: WhichTiles = field(default_factory=WhichTiles)
 
 
 def setting_of(chosen: Chosen) -> Setting:
@@ -63,6 +67,7 @@ def setting_of(chosen: Chosen) -> Setting:
         chosen.tiling,
         chosen.compute,
         model_mpp=chosen.model.given_mpp,
+        which=chosen.which,
     )
 
 
@@ -77,6 +82,7 @@ def as_python(setting: Setting) -> str:
         if told := _changed(settings):
             inside = ", ".join(f"{key}={value!r}" for key, value in told.items())
             more += f", {name}=ss.{type(settings).__name__}({inside})"
+    more += "".join(f", {name}={value!r}" for name, value in setting.which.given().items())
     return "\n".join(
         (
             "import napari_smoothsal as ss",
@@ -108,6 +114,8 @@ def as_command(setting: Setting) -> str:
         words += ["--mpp", f"{setting.mpp:g}"]
     if setting.region is not None:
         words += ["--region", ",".join(map(str, setting.region))]
+    for name, value in setting.which.given().items():
+        words += [_flag(name), str(value)]
     return shlex.join([*words, "--out", setting.out])
 
 

@@ -14,9 +14,7 @@ from PIL import Image
 
 from napari_smoothsal.attribution import Networks
 from napari_smoothsal.core.errors import SmoothsalError
-from napari_smoothsal.denoise import DENOISINGS
-from napari_smoothsal.models import Model, builtin_models, load_model, resolve_target
-from napari_smoothsal.models.formats import FORMATS
+from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs import (
     Progress,
     Run,
@@ -41,16 +39,13 @@ from napari_smoothsal.viewer.asked import (
     ShowInput,
     SlideFile,
 )
+from napari_smoothsal.viewer.engine_describing import described, model_described
 from napari_smoothsal.viewer.engine_input import model_input
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
 from napari_smoothsal.viewer.engine_reading import reading_of
 from napari_smoothsal.viewer.engine_saving import saved
 from napari_smoothsal.viewer.first_limits import FirstLimits
-from napari_smoothsal.viewer.layer_choices import layer_choices
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
-from napari_smoothsal.viewer.method_choices import method_choices
-from napari_smoothsal.viewer.offered import DenoisingChoice, Described, ModelDescribed
-from napari_smoothsal.viewer.option_settings import schema_of
 from napari_smoothsal.viewer.packed_states import packed
 from napari_smoothsal.viewer.tile_rows import tile_rows
 from napari_smoothsal.viewer.told import (
@@ -67,10 +62,6 @@ from napari_smoothsal.viewer.window_array import slide_of_pixels
 Send = Callable[[Answer], None]
 
 GROWN_EVERY_S = 1.0
-VIEW_BATCH, VIEW_BATCH_PX = 8, 8 * 224 * 224
-"""Tiles and pixels per batch of a view, at most. As fast as larger batches on CPUs."""
-MOST_VIEW_PX = 400 * 224 * 224
-"""Pixels of the tiles of a view: more are not waited for."""
 LONG_S = 5.0
 """A view that takes longer says how long it will."""
 MOST_NETWORKS = 4
@@ -102,54 +93,13 @@ class Engine:
 
     def describe(self, request: Describe) -> None:
         """Tell the models, denoisings and methods."""
-        self._send(
-            Described(
-                id=request.id,
-                models=tuple(builtin_models()),
-                formats=tuple(one.says for one in FORMATS.values()),
-                denoisings=tuple(
-                    DenoisingChoice(
-                        name=d.name,
-                        title=d.title,
-                        options=schema_of(d.options),
-                        strided=d.attach is not None or d.replaces,
-                        surrogate=d.replaces,
-                    )
-                    for d in DENOISINGS.values()
-                ),
-                methods=method_choices(),
-            )
-        )
+        self._send(described(request))
 
     def describe_model(self, request: DescribeModel) -> None:
         """Tell a model's layers and classes."""
         # Whoever asks may have changed the folder since.
         self._model.cache_clear()
-        model = self._model(request.model, None)
-        card = model.card
-        layers, start = layer_choices(model.layers(), card.input_mpp)
-        self._send(
-            ModelDescribed(
-                id=request.id,
-                model=request.model,
-                name=card.name,
-                kind=card.kind,
-                classes=card.class_names,
-                default_target=resolve_target(card, None, "slide").label,
-                layers=tuple(layers),
-                default_layer=start,
-                strided=len(model.strided_convolutions),
-                surrogate=model.surrogate is not None,
-                tile_px=card.input_size,
-                input_mpp=card.input_mpp,
-                most_view_tiles=max(4, MOST_VIEW_PX // card.input_size**2),
-                view_batch=max(1, min(VIEW_BATCH, VIEW_BATCH_PX // card.input_size**2)),
-                licence=card.licence,
-                training_data=card.training_data,
-                intended_use=card.intended_use,
-                notes=card.notes,
-            )
-        )
+        self._send(model_described(request, self._model(request.model, None)))
 
     def explain(self, request: Explain) -> None:
         """Run a request and tell how it goes."""
@@ -173,6 +123,8 @@ class Engine:
                     region=request.region,
                     tiling=request.tiling,
                     compute=request.compute,
+                    where=request.where,
+                    top=request.top,
                     progress=_Growth(request, self._send, self._pictures).report,
                     stop=lambda: self._stopped(request.id),
                     on_plan=partial(self._tell_tissue, request.id, slide),
@@ -208,6 +160,8 @@ class Engine:
                 region=asked.region,
                 tiling=asked.tiling,
                 compute=asked.compute,
+                where=asked.where,
+                top=asked.top,
                 stop=lambda: self._stopped(request.id),
                 on_plan=partial(self._tell_tissue, request.id, slide),
             )
@@ -216,7 +170,13 @@ class Engine:
                 return
         self._send(
             Estimated(
-                id=request.id, tiles=len(found.plan), seconds=found.seconds, bytes=found.bytes
+                id=request.id,
+                tiles=len(found.plan),
+                explained=min(asked.top or len(found.plan), len(found.plan)),
+                seconds=found.seconds,
+                prediction_seconds=found.prediction_seconds,
+                bytes=found.bytes,
+                memory_bytes=found.memory_bytes,
             )
         )
 
@@ -369,6 +329,7 @@ class _Growth:
                 failed=progress.failed,
                 tiles_per_s=progress.tiles_per_s,
                 seconds_left=progress.seconds_left,
+                stage=progress.stage,
             )
         )
         if time.monotonic() >= self._next:

@@ -57,6 +57,8 @@ def explain_job(
         settings: tuple[object, ...] = (chosen.tiling, chosen.compute.precision)
         if chosen.model.given_mpp is not None:
             settings += (chosen.model.given_mpp,)
+        if not chosen.which.all:
+            settings += (chosen.which,)
         out = store_path(slide, folder, chosen.model.name, chosen.spec, drawn, settings)
     sent, steps = slide.handed_over(region, chosen.model.tile_um, scratch)
 
@@ -128,4 +130,5 @@ def explain_request(
         out="" if out is None else str(out.absolute()),
         view=view,
         max_tiles=model.most_view_tiles if view else None,
+        **({} if view else chosen.which.given()),
     )

@@ -125,6 +125,8 @@ class ModelDescribed(Message):
     ----------
     model, name
         As it was asked for, and as its card calls it.
+    classes, outcomes
+        What it gives a score for, and what it may predict.
     strided
         How many strided convolutions it has.
     surrogate
@@ -149,6 +151,7 @@ class ModelDescribed(Message):
     name: str
     kind: Literal["classification", "segmentation"]
     classes: tuple[str, ...]
+    outcomes: tuple[str, ...] = ()
     default_target: str
     layers: tuple[LayerChoice, ...]
     default_layer: str

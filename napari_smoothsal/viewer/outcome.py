@@ -143,8 +143,7 @@ class Outcome:
         else:
             if job.slide is not None and answer.tiles and not job.view:
                 self._session.choice.tell_explained(job.slide, answer.tiles)
-            none = (
-                "" if answer.reading.tiles else f" {NOTHING_CHOSEN.format(answer.reading.choice)}"
-            )
+            choice = answer.reading.choice
+            none = "" if answer.reading.tiles else f" {NOTHING_CHOSEN.format(choice)}"
             notes = "".join(f" Note: {text}." for text in answer.warnings)
             self._bar.end(f"Done.{none}{notes}")

@@ -145,11 +145,7 @@ class RunBar(QWidget):
         self._clock.stop()
         self.progress_bar.hide()
         assert found.seconds is not None, "there are tiles"
-        tiles = "1 tile" if found.tiles == 1 else f"{found.tiles} tiles"
-        self.say(
-            f"{tiles}, about {_time_in_words(found.seconds)} of computing, at most "
-            f"{_size_in_words(found.bytes)} of maps on disk. Start?"
-        )
+        self.say(estimate_in_words(found))
         self.start.setEnabled(True)
         self.start.setDefault(True)
 
@@ -164,14 +160,16 @@ class RunBar(QWidget):
         bar.setUpdatesEnabled(False)
         bar.setRange(0, max(1, news.total))
         bar.setValue(news.done)
-        bar.setFormat(f"{news.done} of {news.total} tiles")
+        bar.setFormat(f"{news.stage} {news.done} of {news.total} tiles")
         bar.setUpdatesEnabled(True)
         if news.seconds_left is None:
-            self.say(f"{news.total} tiles to explain ...")
+            todo = "predict" if news.stage == "predicting" else "explain"
+            self.say(f"{news.total} tiles to {todo} ...")
         else:
             failed = f", {news.failed} failed" if news.failed else ""
             left = _time_in_words(news.seconds_left)
-            self.say(f"{_speed_in_words(news.tiles_per_s)}, {left} left{failed}")
+            stage = news.stage.capitalize()
+            self.say(f"{stage}: {_speed_in_words(news.tiles_per_s)}, {left} left{failed}")
 
     def end(self, text: str) -> None:
         """Nothing is being explained any more."""
@@ -199,6 +197,26 @@ class RunBar(QWidget):
         self.say("Pausing ..." if down else "Going on ...")
 
 
+def estimate_in_words(found: Estimated) -> str:
+    """What a run will take: tiles, time, memory, disk."""
+    assert found.seconds is not None, "there are tiles"
+    tiles, seconds = _tiles(found.tiles), _short_time_in_words(found.seconds)
+    if found.prediction_seconds is None:
+        takes = f"{tiles}, about {seconds} of computing"
+    else:
+        predicting = _short_time_in_words(found.prediction_seconds)
+        takes = (
+            f"{tiles}, about {predicting} of computing to predict them; then maps of at most "
+            f"{_tiles(found.explained)}, at most about {seconds}"
+        )
+    disk, memory = _size_in_words(found.bytes), _size_in_words(found.memory_bytes)
+    return f"{takes}; at most {disk} of maps on disk and {memory} of memory. Start?"
+
+
+def _tiles(count: int) -> str:
+    return "1 tile" if count == 1 else f"{count} tiles"
+
+
 def sentence(text: str) -> str:
     """With a capital letter, unless it begins with the name of a file or a setting."""
     first = text.partition(" ")[0].rstrip(":")
@@ -220,6 +238,11 @@ def _speed_in_words(tiles_per_s: float) -> str:
     if tiles_per_s >= 1:
         return f"{tiles_per_s:.1f} tiles per second"
     return f"{_time_in_words(1 / tiles_per_s)} per tile"
+
+
+def _short_time_in_words(seconds: float) -> str:
+    """To two figures, where it is short."""
+    return f"{seconds:.2g} s" if seconds < 10 else _time_in_words(seconds)
 
 
 def _time_in_words(seconds: float) -> str:

@@ -233,7 +233,7 @@ class SaliencyDock(LeavingDock):
 
     def _chosen(self) -> Chosen:
         spec, tiling = self.form.spec(), self.form.tiling.settings()
-        compute = self.form.compute.settings()
+        compute, which = self.form.compute.settings(), self.form.which.settings()
         model = self._awaited.model
         if model is None:
             starting = "the computing process is still starting; try again in a few seconds"
@@ -243,11 +243,13 @@ class SaliencyDock(LeavingDock):
             raise NotExplainableError(self.form.problem)
         if tiling is None or compute is None:
             raise NotExplainableError(self.form.tiling.problem or self.form.compute.problem)
+        if which is None:
+            raise NotExplainableError(self.form.which.problem)
         layer = self.slides.layer
         if layer is None:
             raise NotExplainableError("open a slide first, e.g. with File > Open")
         slide = explained_slide(layer, self.slides.asked_mpp)
-        return Chosen(slide, spec, model, tiling, compute)
+        return Chosen(slide, spec, model, tiling, compute, which)
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings
 from napari_smoothsal.viewer.controls import (
+    LABELS,
     WRONG,
     controls_for,
     enter,
@@ -31,7 +32,9 @@ class SettingsForm(QWidget, Generic[S]):
     model
         The model.
     title
-        What its fields are about.
+        What its fields are about; may be empty.
+    labels
+        What they are called, where it is not their name in words.
 
     Signals
     -------
@@ -41,14 +44,21 @@ class SettingsForm(QWidget, Generic[S]):
 
     changed = Signal()
 
-    def __init__(self, model: type[S], title: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        model: type[S],
+        title: str,
+        parent: QWidget | None = None,
+        labels: Mapping[str, str] = LABELS,
+    ) -> None:
         super().__init__(parent)
-        self._model = model
-        self.controls: dict[str, Any] = controls_for(model)
+        self._settings = model
+        self.controls: dict[str, Any] = controls_for(model, labels=labels)
         self._start = {name: control.value for name, control in self.controls.items()}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel(f"<b>{title}</b>"))
+        if title:
+            layout.addWidget(QLabel(f"<b>{title}</b>"))
         form_rows(layout, self.controls)
         self._problem = QLabel()
         self._problem.setStyleSheet(WRONG)
@@ -77,7 +87,8 @@ class SettingsForm(QWidget, Generic[S]):
         """The settings; None where a value cannot work, which is then marked and explained."""
         found, problems = None, {}
         try:
-            found = self._model(**{n: value_of(c) for n, c in self.controls.items()})
+            found = self._settings(**{n: value_of(c) for n, c in self.controls.items()})
+            problems = self.refusals(found)
         except SettingError as error:
             problems = problems_of(error)
         for name, control in self.controls.items():
@@ -85,7 +96,11 @@ class SettingsForm(QWidget, Generic[S]):
         lines = [f"{self.controls[name].label}: {text}" for name, text in problems.items()]
         self._problem.setText("\n".join(lines))
         self._problem.setVisible(bool(lines))
-        return found
+        return None if problems else found
+
+    def refusals(self, settings: S) -> dict[str, str]:  # noqa: ARG002 - for those who know more
+        """What of settings that are well formed cannot work, by field."""
+        return {}
 
     def _on_change(self, _value: Any = None) -> None:
         self.settings()

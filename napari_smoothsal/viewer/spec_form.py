@@ -43,6 +43,7 @@ from napari_smoothsal.viewer.offered import (
 )
 from napari_smoothsal.viewer.options_form import OptionsForm
 from napari_smoothsal.viewer.settings_form import SettingsForm
+from napari_smoothsal.viewer.which_tiles import WhichTilesForm
 
 NAMED = ("layer", "denoising", "method", "target")
 """Fields whose values are names that only the engine knows."""
@@ -101,6 +102,8 @@ class SpecForm(QWidget):
         basic.insertRow(BASIC.index("denoising") + 1, self.options["denoising_options"])
         self._of_layer = Note()
         basic.insertRow(BASIC.index("layer") + 1, self._of_layer)
+        self.which = WhichTilesForm()
+        layout.addWidget(self.which)
         advanced = QCollapsible("Advanced")
         self._inner = inner = QWidget()
         others = {name: c for name, c in self.controls.items() if name not in BASIC}
@@ -124,7 +127,7 @@ class SpecForm(QWidget):
             control.changed.connect(self._on_change)
         for options in self.options.values():
             options.changed.connect(self._on_change)
-        for settings in (self.tiling, self.compute):
+        for settings in (self.tiling, self.compute, self.which):
             settings.changed.connect(self._on_change)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -183,6 +186,7 @@ class SpecForm(QWidget):
                 for b in model.classes
                 if a != b
             ]
+        self.which.describe_model(model)
         start = model.default_target
         set_choices(self.controls["target"], targets, start)
         self.spec()
@@ -191,6 +195,7 @@ class SpecForm(QWidget):
     def forget_model(self) -> None:
         """Take the choices back that belong to a model."""
         self._model = self._own_layer = None
+        self.which.describe_model(None)
         for name in ("layer", "target"):
             self.controls[name].choices = ()
 
@@ -226,6 +231,7 @@ class SpecForm(QWidget):
             self._choose_options()
             options.restore(values.get(name, {}))
         self.tiling.restore(values.get("tiling", {}))
+        self.which.restore({})  # not remembered: of one slide, and of one model's classes
         self.compute.restore(values.get("compute", {}))
 
     def spec(self) -> SaliencySpec | None:

@@ -50,23 +50,27 @@ class Estimated(Message):
 
     Attributes
     ----------
-    tiles
-        To explain.
-    seconds
-        None where there are none.
-    bytes
-        On disk, at most.
+    tiles, explained
+        To predict, and to explain at most.
+    seconds, prediction_seconds
+        Of explaining those; None where there are none. Of predicting all before; None where all are
+        explained.
+    bytes, memory_bytes
+        On disk and in memory, at most.
     """
 
     say: Literal["estimate"] = "estimate"
     id: int
     tiles: int
+    explained: int
     seconds: float | None
+    prediction_seconds: float | None
     bytes: int
+    memory_bytes: int
 
 
 class Progressed(Message):
-    """How far a run is."""
+    """How far a run is; `stage` says what is done to the tiles, predicting or explaining."""
 
     say: Literal["progress"] = "progress"
     id: int
@@ -75,6 +79,7 @@ class Progressed(Message):
     failed: int
     tiles_per_s: float
     seconds_left: float | None
+    stage: str = "explaining"
 
 
 class Reading(Message):
