@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -205,7 +206,10 @@ class MapDisplay(QWidget):
             limit = "full colour: as set in the layer controls"
         marks = [found for x in self._viewer.layers if x.visible and (found := marked_by(x))]
         more = calibration_in_words(own.get("calibration"), is_blanked(layer))
-        more += [f"model: {own['model']}", *dict.fromkeys(found.in_words for found in marks)]
+        more += [
+            f"model: {own['model']}",
+            *dict.fromkeys(escape(found.in_words) for found in marks),
+        ]
         if own.get("stale"):
             more.append(f"<b>of {STALE}: explain again</b>")
         words = {"grey": GREY_OF_A_PART} if own.get("of_a_part") else {}

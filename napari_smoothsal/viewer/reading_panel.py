@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
@@ -55,7 +56,7 @@ def _lines(what: str, reading: Reading, colours: Mapping[str, str]) -> list[str]
     lines = [f"<b>{what}</b>: {_tiles(reading.tiles)}"]
     if reading.left_out:
         lines = [
-            f"<b>{what}</b>: {_tiles(reading.tiles)} explained ({reading.choice}), "
+            f"<b>{what}</b>: {_tiles(reading.tiles)} explained ({escape(reading.choice)}), "
             f"{reading.left_out:,} predicted only: dotted."
         ]
     if reading.failed:
