@@ -120,6 +120,14 @@ def whole_slide(viewer: Any, dock: Any) -> None:
     draw(0.5)
 
 
+def where_tumour(viewer: Any, dock: Any) -> None:
+    """The whole slide predicted, and explained where tumour is likely; the pointer elsewhere."""
+    fill_in(dock.form.which.controls["where"].native, "p(tumour) > 0.5")
+    whole_slide(viewer, dock)
+    viewer.cursor.position = (700.0, 1900.0)
+    dock.pointer.read()
+
+
 def contour_lines(_viewer: Any, dock: Any) -> None:
     """A view as contour lines."""
     by_deeplift(dock)
@@ -264,6 +272,7 @@ SCENES: dict[str, Callable[[Any, Any], None]] = {
         nuclei,
         estimate,
         whole_slide,
+        where_tumour,
         total_variation,
         paused,
         stretched,

@@ -33,9 +33,12 @@ class AboveNull:
         )
         tiles = run.tiles
         boxes = tiles[["x_px", "y_px", "w_px", "h_px"]].to_numpy(np.float64)
+        # One that is predicted only has no part in the map: it lets nothing of a neighbour's pass.
+        passing = (tiles["status"] != "not_explained").to_numpy()
         if calibration.probability is not None:
-            passing = _probability(run, calibration.target) > calibration.probability
-            boxes = boxes[passing]
+            likely = _probability(run, calibration.target) > calibration.probability
+            passing = passing & likely
+        boxes = boxes[passing]
         grid = run.provenance["grid"]
         # What a tile's map is kept of: beyond, a neighbour's is shown.
         rim_y, rim_x = np.multiply(grid["halo"], grid["level0_px_per_model_px"])
