@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_smoothsal.viewer.hatched_level import DARK, PERIOD, HatchedLevel, hatched_levels
+from napari_smoothsal.viewer.hatched_level import (
+    DARK,
+    DOTS,
+    LIGHT,
+    PERIOD,
+    STRIPES,
+    HatchedLevel,
+    hatched_levels,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -74,6 +82,41 @@ def test_nothing_is_hatched_beyond_the_bounds() -> None:
         drawn, want = np.asarray(level[:]), np.zeros(whole.shape)
         want[inside] = np.asarray(whole[:])[inside]
         assert np.array_equal(drawn, want) and drawn.any()
+
+
+def test_dots_lie_on_a_pale_ground_and_stripes_on_none() -> None:
+    assert DOTS.min() == LIGHT and DOTS.max() == DARK and STRIPES.min() == 0
+    dark, stripes = DOTS == DARK, STRIPES == DARK
+    assert 0.02 < dark.mean() < 0.15
+    # Every row and column of stripes has ink; between rows of dots there is none.
+    assert stripes.any(axis=0).all() and not dark.any(axis=0).all()
+
+
+def test_what_is_lined_against_is_not_lost_from_afar() -> None:
+    explained = np.zeros((200, 300), bool)
+    explained[40:44, 60:64] = explained[101, 201] = True
+    levels = hatched_levels(~explained, 32, pattern=DOTS, against=explained)
+    for level in levels:
+        per_cell = level.shape[1] / levels[0].shape[1] * 32
+        y, x = int((101.5) * per_cell), int((201.5) * per_cell)
+        assert np.asarray(level[y, x]) == 0  # a hole, whatever lies in the same pixel
+    # Lines run where explained ones lie beside, and not around all.
+    values = np.asarray(levels[0][:])
+    assert (values[: 2 * 32] < DARK).mean() > 0.9 and (values[0] < DARK).any()
+    assert (values[44 * 32 : 44 * 32 + 2, 60 * 32 : 64 * 32] == DARK).all()
+
+
+def test_parts_of_a_cell_are_marked_by_themselves() -> None:
+    cuts = ((0.25, 0.75), (0.5,))
+    parts = np.zeros((6, 8), bool)
+    parts[1, 3] = True  # the middle of the first row of cells, the right of the second column
+    (level, *_) = hatched_levels(parts, 16, cuts=cuts)
+    assert level.shape == (32, 64)
+    rows, columns = np.nonzero(np.asarray(level[:]))
+    assert (rows.min(), rows.max()) == (4, 11) and (columns.min(), columns.max()) == (24, 31)
+    # From afar a cell is marked if any of its parts is.
+    coarse = hatched_levels(np.tile(parts, (60, 60)), 1, cuts=cuts)[-1]
+    assert np.asarray(coarse[:]).any()
 
 
 def test_napari_takes_the_level_of_the_zoom() -> None:

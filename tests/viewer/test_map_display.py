@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def test_tiles_that_are_not_explained_are_dotted_and_say_so(
     overlay.mark(states(["normal", "normal", "tumour"], left_out=(1, 2)))
     display.bring_up_to_date(overlay.layer)
     left_out = "dotted: predicted, not explained (2 of 3 tiles; explained: where p(tumour) > 0.5)"
-    assert left_out in display.text and "hatched" in display.text
+    assert escape(left_out) in display.text and "hatched" in display.text
     hatching, dots = viewer.layers[-2:]
     assert dots.name == "dotted: predicted, not explained"
     expected = (

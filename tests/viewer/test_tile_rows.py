@@ -100,6 +100,27 @@ def test_rows_of_tiles_are_means_of_the_map(
         assert row.predicted == table["predicted"][number]
 
 
+def test_tiles_that_are_only_predicted_have_rows_without_a_map(
+    model_folder: Path, tiff_slide: Path, tmp_path: Path
+) -> None:
+    run = explain_slide(
+        tiff_slide,
+        load_model(str(model_folder)),
+        [SaliencySpec(layer="layer1", samples=0)],
+        tmp_path / "s.smoothsal.zarr",
+        region=(0, 0, 400, 400),
+        top=3,
+        progress=False,
+    )
+    rows = tile_rows(run)
+    assert len(rows) == len(run.tiles) > 3
+    # Those that are explained come first: of a large slide not all rows are told.
+    assert all(row.saliency is not None for row in rows[:3])
+    for row in rows[3:]:
+        assert (row.saliency, row.total_variation) == (None, None)
+        assert row.predicted and row.probability is not None
+
+
 def test_means_of_signed_maps_do_not_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
