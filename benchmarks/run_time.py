@@ -7,19 +7,18 @@ that computes and in the one that writes.
 
 from __future__ import annotations
 
-import cProfile
 import contextlib
+import cProfile
 import pstats
-import statistics
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from slide_models import demo_classifier, resnet18
+from stopwatch import Took, compared, stopwatch
 
 import napari_smoothsal as ss
 from napari_smoothsal.attribution import Explainer
@@ -49,49 +48,47 @@ def run_over_compute(path: Path, rounds: int, samples: int, region: Any) -> dict
     """
     spec = ss.SaliencySpec(layer="layer1", samples=samples)
     parts = {"demo-classifier": (demo_classifier, None), "ResNet18": (resnet18, region)}
-    return {name: _measured(path, load, spec, rounds, where) for name, (load, where) in parts.items()}
+    return {
+        name: _measured(path, load, spec, rounds, where) for name, (load, where) in parts.items()
+    }
 
 
 def _measured(
     path: Path, load: Callable[[], ss.Model], spec: ss.SaliencySpec, rounds: int, region: Any
 ) -> dict[str, Any]:
-    run_s, compute_s = [], []
+    runs: list[Took] = []
+    computing: list[Took] = []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        run_s_first = _run(path, load(), spec, out / "first", region)
+        first = _run(path, load(), spec, out / "first", region)
         for number in range(rounds):
             # A model of its own each time: what is remembered of one is part of a run.
-            run_s.append(_run(path, load(), spec, out / str(number), region))
-            seconds, tiles, batch_size = _computing(path, load(), spec, region)
-            compute_s.append(seconds)
-        profile = _profiled(lambda: _run(path, load(), spec, out / "profiled", region))
-    ratios = [a / b for a, b in zip(run_s, compute_s, strict=True)]
-    run, compute = statistics.median(run_s), statistics.median(compute_s)
+            runs.append(_run(path, load(), spec, out / str(number), region))
+            took, tiles, batch_size = _computing(path, load(), spec, region)
+            computing.append(took)
+        profile = profiled(lambda: _run(path, load(), spec, out / "profiled", region))
     return {
         "layer": spec.layer,
         "samples": spec.samples,
         "region": region,
         "tiles": tiles,
         "batch_size": batch_size,
-        "first_run_s": round(run_s_first, 3),
-        "run_s": [round(s, 3) for s in run_s],
-        "compute_s": [round(s, 3) for s in compute_s],
-        "run_over_compute": round(statistics.median(ratios), 3),
-        "surplus_s": round(run - compute, 3),
+        "first_run_s": first.seconds,
+        **compared("run", runs, "compute", computing),
         "where_s": profile,
     }
 
 
-def _run(path: Path, model: ss.Model, spec: ss.SaliencySpec, out: Path, region: Any) -> float:
-    start = time.perf_counter()
-    ss.explain_slide(path, model, [spec], out, region=region, progress=False)
-    return time.perf_counter() - start
+def _run(path: Path, model: ss.Model, spec: ss.SaliencySpec, out: Path, region: Any) -> Took:
+    with stopwatch() as watch:
+        ss.explain_slide(path, model, [spec], out, region=region, progress=False)
+    return watch.took
 
 
 def _computing(
     path: Path, model: ss.Model, spec: ss.SaliencySpec, region: Any
-) -> tuple[float, int, int]:
-    """Seconds for the maps of a run's batches, number of tiles, tiles in a batch."""
+) -> tuple[Took, int, int]:
+    """Time for the maps of a run's batches, number of tiles, tiles in a batch."""
     explainer = Explainer(model, [spec], ss.Compute(), scope="slide")
     with ss.open_slide(path) as slide:
         plan = ss.plan_tiles(slide, model, layers=placed_layers(explainer), region=region)
@@ -101,14 +98,14 @@ def _computing(
         with TileReader(slide, grid.tile_px) as reader:
             boxes = [[grid.box(i) for i in batch] for batch in batches]
             images = [tiles.images for tiles in reader.batches(boxes)]
-    start = time.perf_counter()
-    for batch, pixels in zip(batches, images, strict=True):
-        places = [tuple(int(v) for v in grid.origins[i]) for i in batch]
-        explainer.explain(torch.from_numpy(pixels).permute(0, 3, 1, 2), places)
-    return time.perf_counter() - start, n, size
+    with stopwatch() as watch:
+        for batch, pixels in zip(batches, images, strict=True):
+            places = [tuple(int(v) for v in grid.origins[i]) for i in batch]
+            explainer.explain(torch.from_numpy(pixels).permute(0, 3, 1, 2), places)
+    return watch.took, n, size
 
 
-def _profiled(work: Callable[[], object]) -> dict[str, dict[str, float]]:
+def profiled(work: Callable[[], object]) -> dict[str, dict[str, float]]:
     """Seconds of each callee of `STAGES`, by stage; the writing thread's stages included."""
     profiles = [cProfile.Profile()]
     with _profiling_threads("smoothsal-writer", profiles), profiles[0]:

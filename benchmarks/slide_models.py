@@ -7,7 +7,10 @@ from torchvision.models import resnet18 as torchvision_resnet18
 
 import napari_smoothsal as ss
 
+Colour = tuple[float, float, float]
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLASSES = ("a", "b")
 
 
 def demo_classifier() -> ss.Model:
@@ -15,16 +18,21 @@ def demo_classifier() -> ss.Model:
     return ss.load_model("demo-classifier")
 
 
-def resnet18(classes: int = 2) -> ss.Model:
-    """A ResNet18 of random weights, always the same: 224 px at 0.5 um."""
-    torch.manual_seed(0)
+def resnet18(mean: Colour = MEAN, std: Colour = STD) -> ss.Model:
+    """A ResNet18 of random weights, always the same: two classes, 224 px at 0.5 um."""
     card = ss.ModelCard(
         name="resnet18",
         kind="classification",
-        class_names=tuple(f"class-{i}" for i in range(classes)),
+        class_names=CLASSES,
         input_size=224,
         input_mpp=0.5,
-        mean=MEAN,
-        std=STD,
+        mean=mean,
+        std=std,
     )
-    return ss.Model(torchvision_resnet18(num_classes=classes).eval(), card)
+    return ss.Model(resnet18_module(), card)
+
+
+def resnet18_module() -> torch.nn.Module:
+    """Its network."""
+    torch.manual_seed(0)
+    return torchvision_resnet18(num_classes=len(CLASSES)).eval()
