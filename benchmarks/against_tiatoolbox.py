@@ -81,7 +81,7 @@ def against_tiatoolbox(
                 if number == 0:
                     difference, tiles = _difference(run, np.load(out)), len(run.tiles)
             worker.stdin.close()
-        where = profiled(lambda: _predicted(slide, model, folder / "profiled"))
+        where = profiled(lambda name: _predicted(slide, model, folder / name))
     return {
         "slide": slide.name,
         **versions,
@@ -92,7 +92,7 @@ def against_tiatoolbox(
         "largest_difference_of_a_probability": difference,
         "first_s": [ours[0].seconds, theirs[0].seconds],
         **compared("theirs", theirs[1:], "ours", ours[1:]),
-        "where_s": where,
+        "where": where,
     }
 
 

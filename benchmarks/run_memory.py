@@ -19,12 +19,14 @@ from large_slide import large_slide
 MPP = 0.25
 """Of the slides: a model at 0.5 um sees a fourth of their pixels, so that runs end in minutes."""
 
+METHOD = "activation"
+
 SETTLED = 0.1
 """Share of a run after which its pace is taken: nothing is made ready any more."""
 
 
 def memory_and_pace(
-    folder: Path, sides: list[int], layer: str, samples: int, most_tiles: int | None
+    folder: Path, sides: list[int], layer: str, most_tiles: int | None
 ) -> dict[str, Any]:
     """Peak memory and seconds per tile of a demo-classifier run, by the slide's side.
 
@@ -34,21 +36,22 @@ def memory_and_pace(
         Of the slides, which are made where they are not there yet.
     sides
         Of the slides, px.
-    layer, samples
-        Of the map.
+    layer
+        Of the map: its activations, the cheapest map that there is, so that reading, stitching
+        and writing weigh as much as they can.
     most_tiles
         After so many a run is stopped, and its peak is that of its beginning; None: never.
     """
     found: dict[str, Any] = {}
     for side in sides:
         slide = made(folder, side)
-        command = [sys.executable, __file__, str(slide), layer, str(samples), str(most_tiles or 0)]
+        command = [sys.executable, __file__, str(slide), layer, str(most_tiles or 0)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found[f"{side}_px"] = json.loads(done.stdout.splitlines()[-1])
     small, large = (found[f"{side}_px"] for side in (sides[0], sides[-1]))
     return {
         "layer": layer,
-        "samples": samples,
+        "method": METHOD,
         "slide_mpp": MPP,
         "stopped_after_tiles": most_tiles,
         **found,
@@ -68,7 +71,7 @@ def made(folder: Path, side: int) -> Path:
     return path
 
 
-def one_run(slide: Path, layer: str, samples: int, most_tiles: int) -> dict[str, Any]:
+def one_run(slide: Path, layer: str, most_tiles: int) -> dict[str, Any]:
     """Run in this process, and what it took."""
     import torch
 
@@ -88,11 +91,7 @@ def one_run(slide: Path, layer: str, samples: int, most_tiles: int) -> dict[str,
         return bool(most_tiles and times and times[-1][1] >= most_tiles)
 
     with tempfile.TemporaryDirectory(dir=slide.parent) as folder:
-        specs = (
-            [ss.SaliencySpec(layer=layer, method="activation", samples=samples)]
-            if layer != "none"
-            else []
-        )
+        specs = [ss.SaliencySpec(layer=layer, method=METHOD, samples=0)]
         run = ss.explain_slide(
             slide, model, specs, Path(folder) / "run", progress=told, stop=enough
         )
@@ -124,5 +123,5 @@ def _status_mb(name: str) -> int:
 
 
 if __name__ == "__main__":
-    path, of_layer, how_many, most = sys.argv[1:]
-    print(json.dumps(one_run(Path(path), of_layer, int(how_many), int(most))))
+    path, of_layer, most = sys.argv[1:]
+    print(json.dumps(one_run(Path(path), of_layer, int(most))))

@@ -12,6 +12,7 @@ import cProfile
 import pstats
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,14 @@ from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.runs.plan import placed_layers
 from napari_smoothsal.slides.reader import TileReader
 
-STAGES = ("explain_slide", "_run", "_work", "_write", "finish", "__exit__")
-"""Functions of `napari_smoothsal/runs` whose callees are listed, each where there is one."""
+STAGES = ("explain_slide", "_run", "_work", "_write", "finish", "__init__", "check_slide")
+"""Functions whose callees are listed, each where there is one."""
+
+Stages = dict[str, dict[str, float]]
+"""Seconds by caller and callee."""
+
+ROOMS = ("runs", "attribution")
+"""Whose functions these are."""
 
 LEAST_S = 0.02
 """Of a callee, to be listed."""
@@ -66,7 +73,7 @@ def _measured(
             runs.append(_run(path, load(), spec, out / str(number), region))
             took, tiles, batch_size = _computing(path, load(), spec, region)
             computing.append(took)
-        profile = profiled(lambda: _run(path, load(), spec, out / "profiled", region))
+        profile = profiled(lambda name: _run(path, load(), spec, out / name, region))
     return {
         "layer": spec.layer,
         "samples": spec.samples,
@@ -75,7 +82,7 @@ def _measured(
         "batch_size": batch_size,
         "first_run_s": first.seconds,
         **compared("run", runs, "compute", computing),
-        "where_s": profile,
+        "where": profile,
     }
 
 
@@ -105,18 +112,36 @@ def _computing(
     return watch.took, n, size
 
 
-def profiled(work: Callable[[], object]) -> dict[str, dict[str, float]]:
+def profiled(work: Callable[[str], object]) -> dict[str, Stages]:
+    """Where the time of some work goes, done twice.
+
+    Parameters
+    ----------
+    work
+        Called with a name, another one each time.
+
+    Returns
+    -------
+    dict
+        ``wall_s`` and ``cpu_s``: by the clock, and of the thread's processor time, which other
+        programs do not lengthen and waiting does not count in.
+    """
+    clocks = {"wall_s": time.perf_counter, "cpu_s": time.thread_time}
+    return {name: _stages(lambda name=name: work(name), clock) for name, clock in clocks.items()}
+
+
+def _stages(work: Callable[[], object], clock: Callable[[], float]) -> Stages:
     """Seconds of each callee of `STAGES`, by stage; the writing thread's stages included."""
-    profiles = [cProfile.Profile()]
-    with _profiling_threads("smoothsal-writer", profiles), profiles[0]:
+    profiles = [cProfile.Profile(clock)]
+    with _profiling_threads("smoothsal-writer", profiles, clock), profiles[0]:
         work()
-    found: dict[str, dict[str, float]] = {}
+    found: Stages = {}
     for profile in profiles:
         stats = pstats.Stats(profile)
         for (file, _, callee), (*_, callers) in stats.stats.items():  # type: ignore[attr-defined]
             for (caller_file, _, caller), (*_, cumulative) in callers.items():
                 folder = Path(caller_file).parent.name
-                if folder == "runs" and caller in STAGES and cumulative >= LEAST_S:
+                if folder in ROOMS and caller in STAGES and cumulative >= LEAST_S:
                     stage = found.setdefault(f"{Path(caller_file).stem}.{caller}", {})
                     name = callee if file == "~" else f"{Path(file).stem}.{callee}"
                     stage[name] = round(stage.get(name, 0.0) + cumulative, 3)
@@ -127,7 +152,9 @@ def profiled(work: Callable[[], object]) -> dict[str, dict[str, float]]:
 
 
 @contextlib.contextmanager
-def _profiling_threads(name: str, profiles: list[cProfile.Profile]) -> Iterator[None]:
+def _profiling_threads(
+    name: str, profiles: list[cProfile.Profile], clock: Callable[[], float]
+) -> Iterator[None]:
     """Profile threads of a name too."""
     plain = threading.Thread.run
 
@@ -135,7 +162,7 @@ def _profiling_threads(name: str, profiles: list[cProfile.Profile]) -> Iterator[
         if not thread.name.startswith(name):
             plain(thread)
             return
-        profiles.append(cProfile.Profile())
+        profiles.append(cProfile.Profile(clock))
         profiles[-1].runcall(plain, thread)
 
     threading.Thread.run = run  # type: ignore[method-assign]
