@@ -31,6 +31,9 @@ from napari_smoothsal.slides.grid import (
 
 WHERE = "p(tumour) > 0.5"
 
+TUMOUR = 0.035
+"""Share of the tissue, of which about 3 % of the tiles are predicted as tumour (2.5 % of 0.03)."""
+
 
 def resuming(slide: Path, rounds: int, layer: str, samples: int) -> dict[str, Any]:
     """Time of a run that is stopped half-way and resumed, and of one that is not, in turn.
@@ -184,9 +187,7 @@ def _field(y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(np.sin(y / 37.0) * np.cos(x / 29.0) + 0.5 * np.sin((x + y) / 61.0))
 
 
-def predicting_first(
-    folder: Path, rounds: int, layer: str, samples: int, side: int
-) -> dict[str, Any]:
+def predicting_first(folder: Path, rounds: int, layer: str, side: int) -> dict[str, Any]:
     """Time of ``--where`` on a slide whose tissue is tumour in few places, and of explaining all.
 
     Parameters
@@ -195,8 +196,9 @@ def predicting_first(
         Of the slide, which is made where it is not there yet.
     rounds
         Of both.
-    layer, samples
-        Of the map.
+    layer
+        Of the map, which takes the default noise samples: with few of them a map costs little more
+        than the prediction.
     side
         Of the slide, px.
     """
@@ -205,8 +207,8 @@ def predicting_first(
     slide = folder / f"rare_{side}.tif"
     if not slide.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        large_slide(slide, side, tumour=0.03)
-    model, specs = demo_classifier(), [ss.SaliencySpec(layer=layer, samples=samples)]
+        large_slide(slide, side, tumour=TUMOUR)
+    model, specs = demo_classifier(), [ss.SaliencySpec(layer=layer)]
     whole, chosen = [], []
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -219,7 +221,7 @@ def predicting_first(
         tiles = run.tiles
     return {
         "layer": layer,
-        "samples": samples,
+        "samples": specs[0].samples,
         "where": WHERE,
         "tiles": len(tiles),
         "positive_share": round(float((tiles["p_tumour"] > 0.5).mean()), 4),

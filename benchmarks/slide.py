@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="of TIAToolbox")
     parser.add_argument("--sides", type=int, nargs="+", default=[20_000, 100_000])
     parser.add_argument("--most-tiles", type=int, help="stop runs of `memory` after so many")
-    parser.add_argument("--where-side", type=int, default=20_000)
+    parser.add_argument("--where-side", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, help="keeps slides that are made, up to 1.5 GB")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -84,7 +84,7 @@ def _parts(
         "memory": lambda: memory_and_pace(folder, given.sides, LAYER, given.most_tiles),
         "resume": lambda: resuming(sample, rounds, LAYER, samples),
         "seams": seams,
-        "where": lambda: predicting_first(folder, rounds, LAYER, samples, given.where_side),
+        "where": lambda: predicting_first(folder, rounds, LAYER, given.where_side),
     }
     can = bool(given.slide and given.tiatoolbox_python)
     if unknown := set(given.parts) - set(parts):
