@@ -56,7 +56,10 @@ def memory_and_pace(
         "stopped_after_tiles": most_tiles,
         **found,
         "beyond_large_over_small": round(large["beyond_mb"] / small["beyond_mb"], 3),
-        "per_tile_large_over_small": round(large["ms_per_tile"] / small["ms_per_tile"], 3),
+        **{
+            f"{name}_large_over_small": round(large[name] / small[name], 3)
+            for name in ("ms_per_tile", "cpu_ms_per_tile")
+        },
     }
 
 
@@ -81,11 +84,16 @@ def one_run(slide: Path, layer: str, most_tiles: int) -> dict[str, Any]:
     model = ss.load_model("demo-classifier")
     model.module(torch.zeros(1, 3, 224, 224))
     before = _status_mb("VmRSS")
-    times: list[tuple[float, int, int]] = []
+    times: list[tuple[float, int, int, float]] = []
+    early: list[int] = []
     start = time.perf_counter()
 
     def told(progress: ss.Progress) -> None:
-        times.append((time.perf_counter() - start, progress.done, progress.total))
+        if not times:
+            early.append(_status_mb("VmHWM"))
+        times.append(
+            (time.perf_counter() - start, progress.done, progress.total, time.process_time())
+        )
 
     def enough() -> bool:
         return bool(most_tiles and times and times[-1][1] >= most_tiles)
@@ -98,19 +106,22 @@ def one_run(slide: Path, layer: str, most_tiles: int) -> dict[str, Any]:
         seconds = time.perf_counter() - start
         status = run.status
         stored = sum(f.stat().st_size for f in run.path.rglob("*") if f.is_file())
-    done, total = times[-1][1:]
+    last = times[-1]
+    done, total = last[1:3]
     settled = next(t for t in times if t[1] >= SETTLED * done)
-    pace = (times[-1][0] - settled[0]) / max(1, done - settled[1])
+    tiles = max(1, done - settled[1])
     return {
         "status": status,
         "tiles": total,
         "tiles_done": done,
         "seconds": round(seconds, 2),
         "seconds_to_first_tiles": round(times[0][0], 2),
-        "ms_per_tile": round(1e3 * pace, 3),
+        "ms_per_tile": round(1e3 * (last[0] - settled[0]) / tiles, 3),
+        "cpu_ms_per_tile": round(1e3 * (last[3] - settled[3]) / tiles, 3),
         "model_loaded_mb": before,
         "peak_mb": _status_mb("VmHWM"),
         "beyond_mb": _status_mb("VmHWM") - before,
+        "beyond_before_first_tiles_mb": early[0] - before,
         "store_mb": round(stored / 1e6, 1),
     }
 
