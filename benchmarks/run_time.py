@@ -26,7 +26,7 @@ from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.runs.plan import placed_layers
 from napari_smoothsal.slides.reader import TileReader
 
-STAGES = ("explain_slide", "_run", "_work", "_write", "finish", "__init__", "check_slide")
+STAGES = ("explain_slide", "carry_out", "_work", "_write", "finish", "__init__", "check_slide")
 """Functions whose callees are listed, each where there is one."""
 
 Stages = dict[str, dict[str, float]]
