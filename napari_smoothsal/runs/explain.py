@@ -112,7 +112,7 @@ def explain_slide(
             report = stack.enter_context(terminal_bar(slide.name))
         tiling, compute, path = tiling or Tiling(), compute or Compute(), Path(out)
         own = check_free_or_own(path)
-        final = (FINISHED[0],) if retry_failed else FINISHED
+        final = FINISHED[:1] if retry_failed else FINISHED
         finished = own is not None and own["status"] in final
         # Looking at the slide takes as long as making the network ready.
         beside = stack.enter_context(ThreadPoolExecutor(1))
@@ -128,10 +128,10 @@ def explain_slide(
         own = check_free_or_own(path)
         if own is not None:
             check_same(own["identity"], wanted, path.name)
-        if finished:
-            if pack:
-                pack_store(path)
-            return Run(path)
+            if own["status"] in final:
+                if pack:
+                    pack_store(path)
+                return Run(path)
         if own is not None:
             images = stitched_images(plan, explainer, keys=own["maps"])
             writer = reopen_store(path, images)

@@ -74,12 +74,10 @@ def _pack(path: Path, name: str) -> bool:
     store = DurableStore(path)
     root = zarr.open_group(store, mode="r+", use_consolidated=False)
     source: Any = root[name]
-    sides = [
-        min(SHARD_CHUNKS, -(-n // c)) for n, c in zip(source.shape, source.chunks, strict=True)
-    ]
-    if source.shards is not None or max(sides) < 2:
+    sizes = list(zip(source.shape, source.chunks, strict=True))
+    if source.shards is not None or all(size <= chunk for size, chunk in sizes):
         return False
-    shards = tuple(side * chunk for side, chunk in zip(sides, source.chunks, strict=True))
+    shards = tuple(min(SHARD_CHUNKS, -(-size // chunk)) * chunk for size, chunk in sizes)
     target = root.create_array(
         name + _NEW,
         shape=source.shape,
