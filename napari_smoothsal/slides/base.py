@@ -1,7 +1,7 @@
 """What every slide offers: level-0 coordinates, exact reading of float boxes, a resolution.
 
-`OpenSlideSlide` and `ArraySlide` say how pixels of a level are fetched; everything that is
-arithmetic (which level, which pixels, reflection, resampling) is here, once.
+`ArraySlide` and the readers say how pixels of a level are fetched; everything that is arithmetic
+(which level, which pixels, reflection, resampling) is here, once.
 """
 
 from __future__ import annotations
@@ -75,7 +75,12 @@ class Slide(ABC):
         Name of the file format.
     background
         (r, g, b) of empty glass.
+    reader
+        Library that decodes the pixels, with its version, where it is not OpenSlide: another one
+        may decode other values. Else None.
     """
+
+    reader: str | None = None
 
     def __init__(
         self,
