@@ -35,6 +35,7 @@ def identity(
             "width": slide.width,
             "height": slide.height,
             "mpp": list(mpp),
+            **_reader(slide),
         },
         "model": {
             "name": card.name,
@@ -71,6 +72,11 @@ def identity(
             "precision": explainer.device.precision,
         },
     }
+
+
+def _reader(slide: Slide) -> dict[str, str]:
+    """What decodes the pixels, where it is not OpenSlide: older stores say nothing of it."""
+    return {} if slide.reader is None else {"reader": slide.reader}
 
 
 def _removed_head(model: Model) -> dict[str, str]:

@@ -23,7 +23,7 @@ memory does not grow with the slide up to there."""
 MOST_BYTES = 512 * 2**20
 
 SIDE = 256
-"""Level px. Blocks are at least about this large: smaller ones cost more to ask for than to read."""
+"""Level px. Smaller native tiles are joined to about this: asking costs more than reading them."""
 
 MOST_SIDE = 1024
 """Larger native tiles, and formats that do not say how they are tiled, are read in `LOOSE_SIDE`."""

@@ -7,7 +7,7 @@ outside the slide, and it is told apart whether one region or the whole file is 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,20 +102,3 @@ def require_there(path: Path, label: str) -> None:
             f"({error.strerror or 'no reason given'}): it was moved or deleted, or its drive is "
             "gone. Bring it back and repeat the same command: it goes on from where it is"
         ) from error
-
-
-def native_tiles(properties: Mapping[str, object], levels: int, prefix: str) -> list[Size | None]:
-    """Size of the file's own tiles, level by level, as OpenSlide's properties name them."""
-    found: list[Size | None] = []
-    for level in range(levels):
-        sides = [properties.get(f"{prefix}.level[{level}].tile-{side}") for side in SIDES]
-        try:
-            w, h = (int(str(side)) for side in sides)
-        except ValueError:
-            found.append(None)
-        else:
-            found.append((w, h))
-    return found
-
-
-SIDES = ("width", "height")

@@ -8,7 +8,6 @@ whatever the level (which one level pixel begins at is only exact where the down
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +19,19 @@ from PIL import Image, ImageCms
 
 from napari_smoothsal.core.errors import SlideError, TileReadError
 from napari_smoothsal.slides.dicom import slide_file_in
-from napari_smoothsal.slides.file_slide import FileSlide, native_tiles, require_there
+from napari_smoothsal.slides.file_slide import FileSlide, require_there
+from napari_smoothsal.slides.properties import (
+    glass_colour,
+    native_tiles,
+    resolution,
+    scanned_area,
+)
 
 ALIGNED_CACHE_BYTES = 16 * 2**20
 """Decoded tiles that OpenSlide keeps, where blocks hold whole native tiles: it sees each once."""
 
 LOOSE_CACHE_BYTES = 128 * 2**20
 """The same where blocks cut native tiles, or OpenSlide does not say where those lie."""
-
-PLAUSIBLE_MPP = (0.01, 100.0)
-"""Finest and coarsest resolution believed: a TIFF that says 72 dpi (353 um) says nothing."""
 
 FORMATS = (
     "Aperio SVS, DICOM, Hamamatsu NDPI/VMS, Leica SCN, MIRAX, Philips and Ventana TIFF/BIF, "
@@ -68,14 +70,14 @@ class OpenSlideSlide(FileSlide):
                 name=path.name if path.is_dir() else path.stem,
                 level_dimensions=dimensions,
                 level_downsamples=handle.level_downsamples,
-                bounds=_bounds(properties, dimensions[0]),
-                mpp=mpp or _mpp(properties),
+                bounds=scanned_area(properties, "openslide", dimensions[0]),
+                mpp=mpp or resolution(properties, "openslide"),
                 vendor=properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
-                background=_background(properties),
+                background=glass_colour(properties, "openslide"),
             )
-            self.file_mpp = _mpp(properties)
+            self.file_mpp = resolution(properties, "openslide")
             self._fingerprint = _fingerprint(properties, dimensions[0], self._path)
-            self._keep_blocks(native_tiles(properties, len(dimensions), "openslide"))
+            self._keep_blocks(native_tiles(properties, "openslide", len(dimensions)))
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(f"{self._label}: the file is damaged or incomplete") from error
         if not all(cut.aligned for cut in self._cuts):
@@ -209,50 +211,6 @@ def over_background(region: Image.Image, background: tuple[int, int, int]) -> ND
     # What lies under full transparency is black; it must not show.
     glass.paste(region.convert("RGB"), mask=region.getchannel("A"))
     return np.asarray(glass)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _mpp(properties: Mapping[str, str]) -> tuple[float, float] | None:
-    y = _number(properties.get(openslide.PROPERTY_NAME_MPP_Y))
-    x = _number(properties.get(openslide.PROPERTY_NAME_MPP_X))
-    low, high = PLAUSIBLE_MPP
-    if x is None or y is None or not (low <= x <= high and low <= y <= high):
-        return None
-    return y, x
-
-
-def _bounds(
-    properties: Mapping[str, str], size: tuple[int, int]
-) -> tuple[int, int, int, int] | None:
-    names = (
-        openslide.PROPERTY_NAME_BOUNDS_X,
-        openslide.PROPERTY_NAME_BOUNDS_Y,
-        openslide.PROPERTY_NAME_BOUNDS_WIDTH,
-        openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
-    )
-    values = [_number(properties.get(name)) for name in names]
-    x, y, w, h = (None if v is None else int(v) for v in values)
-    if x is None or y is None or w is None or h is None:
-        return None
-    left, top = max(x, 0), max(y, 0)
-    right, bottom = min(x + w, size[0]), min(y + h, size[1])
-    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
-
-
-def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    text = properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "").removeprefix("#")
-    try:
-        red, green, blue = bytes.fromhex(text)
-    except ValueError:
-        return 255, 255, 255
-    return red, green, blue
 
 
 def _fingerprint(properties: Mapping[str, str], size: tuple[int, int], path: Path) -> str:
