@@ -7,13 +7,15 @@ It applies a colour profile to slides in JPEG 2000, and to no other: there its p
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.core.errors import SlideError, TileReadError
+from napari_smoothsal.core.errors import SettingError, SlideError, TileReadError
 from napari_smoothsal.slides.file_slide import FileSlide, require_there
 from napari_smoothsal.slides.openslide_slide import OpenSlideSlide
 from napari_smoothsal.slides.readers.base import Reader, imported
@@ -30,6 +32,16 @@ class CuCimReader(Reader):
     def open(self, source: str, mpp: tuple[float, float] | None) -> CuCimSlide:
         """See `Reader.open`."""
         return CuCimSlide(Path(source), mpp)
+
+
+def _cucim() -> ModuleType:
+    if "cucim" not in sys.modules and "torch" in sys.modules:
+        # Seen with cuCIM 26.10 and torch 2.15 on a machine without a GPU: loading it hangs.
+        raise SettingError(
+            "reader 'cucim': cuCIM cannot be loaded after torch; import cucim before torch (in "
+            "the first line of a script), or leave the reader at openslide"
+        )
+    return imported("cucim", EXTRA)
 
 
 class CuCimSlide(FileSlide):
@@ -51,7 +63,7 @@ class CuCimSlide(FileSlide):
     """
 
     def __init__(self, path: Path, mpp: tuple[float, float] | None = None) -> None:
-        library = imported("cucim", EXTRA)
+        library = _cucim()
         self._path = path
         self._about = about = OpenSlideSlide(path, mpp)
         try:

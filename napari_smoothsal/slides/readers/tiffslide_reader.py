@@ -86,7 +86,9 @@ class TiffSlideSlide(FileSlide):
         self._source = source
         self._label = label_of_url(source) if is_url(source) else Path(source).name
         try:
-            slide = library.TiffSlide(source)
+            # Held here: a file inside an archive is closed with the archive that nobody holds.
+            self._opened = imported("fsspec", EXTRA).open(source) if is_url(source) else source
+            slide = library.TiffSlide(self._opened)
             properties = dict(slide.properties)
             dimensions = slide.level_dimensions
             corner = slide.read_region((0, 0), len(dimensions) - 1, (1, 1), as_array=True)
