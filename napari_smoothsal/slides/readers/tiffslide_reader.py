@@ -1,7 +1,6 @@
 """tiffslide: slides that are TIFF files, also behind URLs (fsspec), in Python alone.
 
-It reads in one thread at a time, whatever the number of threads that ask, and about as fast as
-OpenSlide in one.
+It decodes in one thread at a time, however many ask: more threads do not make it faster.
 """
 
 from __future__ import annotations
