@@ -49,6 +49,8 @@ class LevelBlocks:
         Of a block; those at the far edges are cut.
     aligned
         Whether every native tile lies in one block.
+    joined
+        Whether a block may hold several native tiles.
     """
 
     width: int
@@ -56,14 +58,15 @@ class LevelBlocks:
     block_w: int
     block_h: int
     aligned: bool
+    joined: bool
 
     @classmethod
     def of(cls, size: tuple[int, int], native: tuple[int, int] | None) -> LevelBlocks:
         """Blocks of a level of (width, height) with native tiles of (width, height), if known."""
         if native is None or min(native) < 1 or max(native) > MOST_SIDE:
-            return cls(*size, LOOSE_SIDE, LOOSE_SIDE, aligned=False)
+            return cls(*size, LOOSE_SIDE, LOOSE_SIDE, aligned=False, joined=True)
         w, h = (side * max(1, round(SIDE / side)) for side in native)
-        return cls(*size, w, h, aligned=True)
+        return cls(*size, w, h, aligned=True, joined=(w, h) != native)
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """x, y, w, h of a block."""

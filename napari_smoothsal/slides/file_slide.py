@@ -58,6 +58,8 @@ class FileSlide(Slide):
         try:
             return self._blocks.region(level, x, y, w, h), x, y
         except TileReadError:
+            if not self._cuts[level].joined:
+                raise
             # What is broken may lie in the block and beyond the region.
             return self._read_inside(level, x, y, w, h), x, y
 

@@ -73,7 +73,9 @@ class Counted:
 def test_small_native_tiles_are_joined_and_large_ones_cut() -> None:
     assert LevelBlocks.of((999, 999), (64, 64)).block_w == 256
     assert LevelBlocks.of((999, 999), (240, 240)).block_w == 240
-    assert LevelBlocks.of((999, 999), (1024, 512)) == LevelBlocks(999, 999, 1024, 512, True)
+    assert LevelBlocks.of((999, 999), (1024, 512)) == LevelBlocks(
+        999, 999, 1024, 512, aligned=True, joined=False
+    )
     for native in (None, (4096, 4096), (0, 256)):
         cut = LevelBlocks.of((9999, 9999), native)
         assert not cut.aligned and cut.block_w == cut.block_h == LOOSE_SIDE
