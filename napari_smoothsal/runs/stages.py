@@ -42,7 +42,9 @@ def stages_of(
     predictor = prediction_only(explainer)
     others = {n: image for n, image in numbered.items() if n not in maps}
     chosen = writer.chosen()
-    if chosen is None or (writer.status() == 0).any():
+    # A band of the prediction may have been opened again since (`repair_store`).
+    unwritten = any(writer.open_bands(n).any() for n in others)
+    if chosen is None or unwritten or (writer.status() == 0).any():
         yield Stage("predicting", predictor, plan.grid, every, others, good=NOT_EXPLAINED)
         chosen = _choose(writer, choice, explainer)
     yield Stage(
