@@ -76,6 +76,12 @@ def examine_store(path: str | Path) -> tuple[Finding, ...]:
     return (*_survey(path).findings, *_surroundings(path, writing))
 
 
+def examine_begun(path: str | Path) -> tuple[Finding, ...]:
+    """Look at what is left of a store that was begun and never came to be; see `stores_begun`."""
+    path = Path(path)
+    return tuple(_surroundings(path, is_written(path)))
+
+
 def repair_store(path: str | Path) -> tuple[Finding, ...]:
     """Look at a store and repair what safely can be.
 
