@@ -3,7 +3,7 @@ bands whose tiles are done and that show nothing there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -13,10 +13,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_smoothsal.core.errors import StoreError
-from napari_smoothsal.runs.layout import DONE, NOT_EXPLAINED
+from napari_smoothsal.runs.layout import DONE, NAMESPACE, NOT_EXPLAINED
 from napari_smoothsal.runs.stored_images import StoredClasses, StoredImage
-from napari_smoothsal.runs.zarr_io import array_at, group_at
+from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at
 
 _STRIP = 16
 """Chunks that are decoded together."""
@@ -154,7 +153,7 @@ def _written(root: zarr.Group, number: int) -> NDArray[np.bool_]:
 
 
 def _without_done_tiles(root: zarr.Group, image: StoredImage, unreadable: set[str]) -> set[int]:
-    """Bands in which the middle of a tile that is done was never computed."""
+    """Bands in which the kept part of a tile that is done was never computed."""
     names = ("x_px", "y_px", "w_px", "h_px", "status")
     if unreadable & {f"tiles/{name}" for name in names}:
         return set()
@@ -164,19 +163,44 @@ def _without_done_tiles(root: zarr.Group, image: StoredImage, unreadable: set[st
     x, y, w, h, status = (np.asarray(array_at(tiles, name)[:]) for name in names)
     # A model's decisions are there of every tile that was predicted, maps of those explained.
     wanted = (DONE, NOT_EXPLAINED) if isinstance(image, StoredClasses) else (DONE,)
-    done = np.isin(status, wanted)
-    middles = np.stack([y + h / 2, x + w / 2], axis=1)[done] - 0.5
-    places = image.pixels(middles, slide_mpp(root))
-    places = places[((places >= 0) & (places < np.array(image.extent))).all(1)]
+    boxes = np.stack([y, x, y + h, x + w], axis=1)[np.isin(status, wanted)]
+    places = _within(image, boxes, own_of(root))
     missing = places[~image.known(root, places)] if len(places) else places
     return set((missing[:, 0] // image.band).tolist())
 
 
-def slide_mpp(root: zarr.Group) -> tuple[float, float]:
-    """(y, x) micrometres per level-0 px of the slide that a store is of."""
-    own: Any = root.attrs["smoothsal"]
-    try:
-        y, x = own["identity"]["slide"]["mpp"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError("the store is damaged: it does not say its slide's resolution") from error
-    return float(y), float(x)
+def _within(
+    image: StoredImage, boxes: NDArray[np.float64], own: Mapping[str, Any]
+) -> NDArray[np.int64]:
+    """(M, 2) pixels (y, x) of level 0, one of each chunk that the kept part of a tile reaches into.
+
+    Parameters
+    ----------
+    boxes
+        (N, 4) of tiles: top, left, bottom, right in level-0 px.
+    own
+        Our attributes of the store.
+    """
+    identity = own["identity"]
+    rim = np.multiply(identity["grid"]["halo"], identity["grid"]["level0_px_per_model_px"])
+    # Whole pixels of the map, one less on each side: which of them are kept is a matter of half.
+    low, high = (
+        image.positions(edge - 0.5, identity["slide"]["mpp"])
+        for edge in (boxes[:, :2] + rim, boxes[:, 2:] - rim)
+    )
+    first = np.maximum(np.ceil(low).astype(np.int64) + 1, 0)
+    last = np.minimum(np.floor(high).astype(np.int64) - 1, np.array(image.extent) - 1)
+    there = (first <= last).all(1)
+    first, last = first[there], last[there]
+    chunk = image.band
+    reach = (last // chunk - first // chunk).max(0, initial=0) + 1
+    steps = np.stack(np.meshgrid(*map(np.arange, reach), indexing="ij"), axis=-1).reshape(-1, 2)
+    centres = (first // chunk)[:, None] * chunk + steps[None] * chunk + chunk // 2
+    places = np.clip(centres, first[:, None], last[:, None])
+    return np.asarray(places.reshape(-1, 2), np.int64)
+
+
+def own_of(root: zarr.Group) -> Mapping[str, Any]:
+    """Our attributes of a store."""
+    own: Mapping[str, Any] = attributes_of(root)[NAMESPACE]
+    return own

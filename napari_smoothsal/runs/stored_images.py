@@ -83,18 +83,18 @@ class StoredImage(ABC):
             min(-(-(stop << level) // self.band), self.bands),
         )
 
-    def pixels(self, level0_px: NDArray[np.float64], mpp: Pair) -> NDArray[np.int64]:
-        """(N, 2): the pixel (y, x) of level 0 nearest to positions (y, x) on the slide.
+    def positions(self, level0_px: NDArray[np.float64], mpp: Pair) -> NDArray[np.float64]:
+        """(N, 2): where positions (y, x) on the slide lie on level 0.
 
         Parameters
         ----------
         level0_px
-            (N, 2) of the slide; centres of pixels are whole numbers.
+            (N, 2) of the slide. Here as there, centres of pixels are whole numbers.
         mpp
             (y, x) of the slide.
         """
         um = level0_px * np.array(mpp) - np.array(self.translate_um)
-        return np.asarray(np.rint(um / np.array(self.scale_um)), np.int64)
+        return np.asarray(um / np.array(self.scale_um), np.float64)
 
     @abstractmethod
     def paths(self, level: int) -> list[str]:

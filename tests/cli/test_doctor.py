@@ -178,6 +178,7 @@ def test_a_file_that_is_no_slide(tmp_path: Path) -> None:
     assert listed(tmp_path / "cut.svs", code=1)["cut.svs"]["opening"]["state"] == "wrong"
 
 
+@pytest.mark.filterwarnings("ignore:slide 'case'")  # noise has no nuclei
 def test_a_folder_of_several_things_and_repair(
     slide: Path, model_folder_of_classifier: Path, tmp_path: Path
 ) -> None:
