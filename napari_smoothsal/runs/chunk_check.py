@@ -128,7 +128,8 @@ def bands_of(
     for image in images:
         level = image.level_of(broken.array)
         if level is not None:
-            rows = array_at(root, broken.array).chunks[-2]
+            array = array_at(root, broken.array)
+            rows = (array.shards or array.chunks)[-2]  # a shard goes as a whole
             start = broken.chunk[-2] * rows
             for band in image.bands_of_rows(start, start + rows, level):
                 yield image.number, band

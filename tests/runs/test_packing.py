@@ -95,6 +95,7 @@ def test_a_damaged_shard_is_found_and_made_again(
     assert wrong, "the flipped bit was not seen"
     repair_store(victim.path)
     assert victim.status == "running"
+    assert not [f for f in examine_store(victim.path) if f.state == "wrong"]
     again = explained(noisy, classifier, victim.path, SPECS[:1], pack=True)
     assert again.status == "complete"
     assert_same_bits(straight, again)
