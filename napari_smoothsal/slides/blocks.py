@@ -20,7 +20,8 @@ LEAST_BYTES = 160 * 2**20
 """Kept whatever the slide's width: two rows of 224-px tiles over 100,000 px of glass, so that
 memory does not grow with the slide up to there."""
 
-MOST_BYTES = 512 * 2**20
+MOST_BYTES = 192 * 2**20
+"""Of a slide wider than that, or full of tissue, blocks are read twice: memory comes first."""
 
 SIDE = 256
 """Level px. Smaller native tiles are joined to about this: asking costs more than reading them."""

@@ -42,12 +42,12 @@ class TissueMask:
     mask: NDArray[np.bool_]
     downsample: tuple[float, float]
     source: str
-    _integral: NDArray[np.int64] = field(init=False, repr=False)
+    _integral: NDArray[np.int32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         h, w = self.mask.shape
-        integral = np.zeros((h + 1, w + 1), np.int64)
-        np.cumsum(np.cumsum(self.mask, axis=0, dtype=np.int64), axis=1, out=integral[1:, 1:])
+        integral = np.zeros((h + 1, w + 1), np.int32)  # of 2**24 px at most
+        np.cumsum(np.cumsum(self.mask, axis=0, dtype=np.int32), axis=1, out=integral[1:, 1:])
         object.__setattr__(self, "_integral", integral)
 
     @property
