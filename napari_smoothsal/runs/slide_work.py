@@ -222,12 +222,7 @@ class SlideWork:
     def _explained(
         self, job: SlideJob, model: Model, specs: list[SaliencySpec], store: Path
     ) -> Run:
-        settings = dict(self._work.settings)
-        if job.region is not None:
-            settings["region"] = job.region
-        if job.mask is not None:
-            tiling = settings.get("tiling") or Tiling()
-            settings["tiling"] = tiling.model_copy(update={"tissue": job.mask})
+        settings = settings_of(job, self._work.settings)
         if self._work.retry_failed:
             settings["retry_failed"] = True
         with open_slide(job.source, mpp=job.mpp or self._work.mpp) as slide:
@@ -245,6 +240,16 @@ class SlideWork:
         specs = [] if callable(self._work.specs) else list(self._work.specs)
         whole = [file, job.mpp or self._work.mpp, job.region, job.mask, weights, specs, settings]
         return hashlib.sha256(json.dumps(whole, default=_plain).encode()).hexdigest()
+
+
+def settings_of(job: SlideJob, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `explain_slide` with what a manifest says of one slide."""
+    own = dict(settings)
+    if job.region is not None:
+        own["region"] = job.region
+    if job.mask is not None:
+        own["tiling"] = (own.get("tiling") or Tiling()).model_copy(update={"tissue": job.mask})
+    return own
 
 
 def _stays_failed(state: SlideState, asked: str) -> bool:
