@@ -124,12 +124,12 @@ def plan_table(planned: Sequence[PlannedSlide], chosen: bool) -> Table:
     columns += [("memory", amount(max(known)) if known else "-")]
     columns += [("disk", amount(sum(one.disk_bytes for one in planned)))]
     for heading, total in columns:
-        table.add_column(heading.replace(" ", "\n"), total.replace(" ", "\n"), justify="right")
+        table.add_column(heading.replace(" ", "\n"), total, justify="right")
     for one in planned:
         memory = "-" if one.memory_bytes is None else amount(one.memory_bytes)
         own = [str(one.explained), duration(one.prediction_s)] if chosen else []
         cells = [str(one.tiles), *own, duration(one.maps_s), memory, amount(one.disk_bytes)]
-        table.add_row(one.name, *(cell.replace(" ", "\n") for cell in cells))
+        table.add_row(one.name, *cells)
     return table
 
 

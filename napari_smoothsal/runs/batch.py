@@ -160,12 +160,10 @@ def line_of(result: SlideResult, ended: int, total: int) -> str:
         How many slides have ended, of how many.
     """
     said: str = result.state.replace("_", " ")
-    if result.error is not None:
-        said += f": {result.error}"
-    elif result.run is not None:
+    if result.run is not None:
         said += f", {len(result.run.tiles)} tiles"
-    took = f", {result.seconds:.0f} s" if result.computed else ", nothing was computed"
-    return f"{ended} of {total}: {result.name} {said}{took}"
+    took = f"{result.seconds:.0f} s" if result.computed else "nothing was computed"
+    return f"{ended} of {total}: {result.name} {said}, {took}"
 
 
 def _say(result: SlideResult, ended: int, total: int) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.files import replaced_at_once
 from napari_smoothsal.core.settings import Settings
 
@@ -72,7 +73,7 @@ def read_state(file: Path) -> SlideState | None:
     """The state in a file; None where there is none, or what is there is none of ours."""
     try:
         return SlideState.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+    except (OSError, ValidationError, SettingError):
         return None
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from napari_smoothsal.attribution.map_plan import map_plans
 from napari_smoothsal.core.errors import SettingError, SlideError, SmoothsalError, StoreError
-from napari_smoothsal.core.specs import SaliencySpec, Tiling
+from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
 from napari_smoothsal.runs.layout import FINISHED, only_writer, own_attributes
@@ -231,6 +231,9 @@ class SlideWork:
     def _asked(self, job: SlideJob, model: Model | None) -> str:
         """Hash of the slide's file and of all that decides whether it fails."""
         settings = {n: v for n, v in self._work.settings.items() if n not in TALKING}
+        # Which device, and by how many threads, has no part in it: the next free one takes a slide.
+        compute = (settings.pop("compute", None) or Compute()).model_dump()
+        compute = {n: v for n, v in compute.items() if n not in ("device", "readers")}
         try:
             told = Path(job.source).stat()
             file = [told.st_size, told.st_mtime_ns]
@@ -238,7 +241,8 @@ class SlideWork:
             file = []
         weights = None if model is None else [model.card.model_dump(), model.parameters_sha256]
         specs = [] if callable(self._work.specs) else list(self._work.specs)
-        whole = [file, job.mpp or self._work.mpp, job.region, job.mask, weights, specs, settings]
+        given = [job.mpp or self._work.mpp, job.region, job.mask, compute, settings]
+        whole = [file, weights, specs, given]
         return hashlib.sha256(json.dumps(whole, default=_plain).encode()).hexdigest()
 
 
@@ -257,10 +261,7 @@ def _stays_failed(state: SlideState, asked: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if not isinstance(value, BaseModel):
-        return str(value)
-    # Which device it is has no part in it: the next free one takes a slide.
-    return value.model_dump(mode="json", exclude={"device"})
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def _counts(store: Path) -> dict[str, int]:
