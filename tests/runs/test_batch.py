@@ -111,6 +111,7 @@ def test_what_cannot_work_for_any_slide_is_raised_before_anything_is_written(
     assert not out.exists()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # mpp contradicts the file
 def test_a_manifest_gives_each_slide_its_own(
     model_folder_of_classifier: Path, segmenter_folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
