@@ -89,7 +89,7 @@ def tell_plan(
     return SOME_FAILED if planned else NOTHING_STARTED
 
 
-def plan_table(planned: Sequence[PlannedSlide], chosen: bool) -> Table:
+def plan_table(planned: Sequence[PlannedSlide], chosen: bool, width: int | None = None) -> Table:
     """One row a slide, and their sum.
 
     Parameters
@@ -98,39 +98,71 @@ def plan_table(planned: Sequence[PlannedSlide], chosen: bool) -> Table:
         Slides.
     chosen
         Whether tiles are chosen by their predictions, so that those have a time of their own.
+    width
+        Letters of a line; None: those of this terminal. Where there is no room for a column each,
+        a slide's figures stand below each other.
     """
+    from rich.console import Console
+
+    from napari_smoothsal.render.tables import fits
+
+    rows = [(one.name, _cells(one, chosen)) for one in planned]
+    if len(planned) > 1:
+        rows.append(("all", _cells(_sum(planned), chosen)))
+    table = _empty()
+    table.add_column("slide", overflow="fold", min_width=8)
+    for heading in rows[0][1]:
+        cells = [figures[heading] for _, figures in rows]
+        least = max(map(len, [*cells, *heading.split()]))
+        table.add_column("\n".join(heading.split()), justify="right", min_width=least)
+    for name, figures in rows:
+        table.add_row(name, *figures.values(), end_section=len(rows) > 1 and name == rows[-2][0])
+    if fits(width or Console().width, table):
+        return table
+    table = _empty()
+    for heading, justify in (("slide", "left"), ("takes", "right")):
+        table.add_column(heading, overflow="fold", justify=justify)  # type: ignore[arg-type]
+    for name, figures in rows:
+        table.add_row(name, "\n".join(f"{what} {figure}" for what, figure in figures.items()))
+    return table
+
+
+def _empty() -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    most = "at most " if chosen else ""
-    table = Table(
+    return Table(
         title="what the run will take",
         caption="time: measured on two tiles of the first slide, reading not counted; disk: before "
         "compression; memory: beyond Python and torch",
         box=SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
-        show_footer=len(planned) > 1,
     )
-    predicting = sum(one.prediction_s for one in planned)
-    explaining = sum(one.maps_s for one in planned)
-    known = [one.memory_bytes for one in planned if one.memory_bytes is not None]
-    table.add_column("slide", "all", overflow="fold", min_width=5)
-    columns = [("tiles", str(sum(one.tiles for one in planned)))]
+
+
+def _cells(one: PlannedSlide, chosen: bool) -> dict[str, str]:
+    """Figures by their headings."""
+    most = "at most " if chosen else ""
+    cells = {"tiles": str(one.tiles)}
     if chosen:
-        columns += [(f"{most}explained", str(sum(one.explained for one in planned)))]
-        columns += [("prediction", duration(predicting))]
-    columns += [(f"{most}maps" if chosen else "time", duration(explaining))]
-    columns += [("memory", amount(max(known)) if known else "-")]
-    columns += [("disk", amount(sum(one.disk_bytes for one in planned)))]
-    for heading, total in columns:
-        table.add_column(heading.replace(" ", "\n"), total, justify="right")
-    for one in planned:
-        memory = "-" if one.memory_bytes is None else amount(one.memory_bytes)
-        own = [str(one.explained), duration(one.prediction_s)] if chosen else []
-        cells = [str(one.tiles), *own, duration(one.maps_s), memory, amount(one.disk_bytes)]
-        table.add_row(one.name, *cells)
-    return table
+        cells |= {"at most explained": str(one.explained), "prediction": duration(one.prediction_s)}
+    cells[f"{most}maps" if chosen else "time"] = duration(one.maps_s)
+    cells["memory"] = "-" if one.memory_bytes is None else amount(one.memory_bytes)
+    return cells | {"disk": amount(one.disk_bytes)}
+
+
+def _sum(planned: Sequence[PlannedSlide]) -> PlannedSlide:
+    """Of all slides; memory is that of the one that needs most."""
+    known = [one.memory_bytes for one in planned if one.memory_bytes is not None]
+    return PlannedSlide(
+        "all",
+        sum(one.tiles for one in planned),
+        sum(one.explained for one in planned),
+        sum(one.prediction_s for one in planned),
+        sum(one.maps_s for one in planned),
+        max(known) if known else None,
+        sum(one.disk_bytes for one in planned),
+    )
 
 
 def duration(seconds: float) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.models import Model
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_work import TALKING, SlideResult, SlideWork, Work, died
@@ -65,8 +66,8 @@ def on_devices(
     context = multiprocessing.get_context("spawn")
     stopping = context.Event()
     share = _Share(len(devices))
-    _check_sendable(work)
     workers = [_Worker(_for_device(work, device), share, stopping, device) for device in devices]
+    _check_sendable(_for_device(work, devices[0]))
     waiting, deaths = deque(jobs), Counter[str]()
     with _ended(workers, stopping):
         while waiting or any(worker.job for worker in workers):
@@ -209,7 +210,8 @@ def _for_device(work: Work, device: str) -> Work:
     settings: dict[str, Any] = {n: v for n, v in work.settings.items() if n not in TALKING}
     compute = settings.get("compute") or Compute()
     settings["compute"] = compute.model_copy(update={"device": device})
-    return replace(work, settings=settings | {"progress": False})
+    model = work.model.maker() if isinstance(work.model, Model) else work.model
+    return replace(work, model=model, settings=settings | {"progress": False})
 
 
 def _check_sendable(work: Work) -> None:
