@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -150,6 +151,16 @@ class Explainer:
         self.unnormalised, self._warn = 0, warn
         self.rows = RowLimit(_UNKNOWN, self._fall_back)
 
+    def predicting(self) -> Explainer:
+        """The same networks, which only decide."""
+        other = copy.copy(self)
+        other.specs, other.plans, other.layers, other.methods, other.targets = [], [], [], [], []
+        other.walks, other.displacements = {}, []
+        other.convolutions, other.references = {}, {}
+        other.fallbacks = []
+        other.rows = RowLimit(self.rows.limit, other._fall_back)
+        return other
+
     def begin(
         self,
         images: torch.Tensor,
@@ -247,11 +258,14 @@ class Explainer:
 
         So many rows a pass holds from now on: tiles, or samples of fewer tiles.
         """
-        per_value = 8 if self.device.precision == "fp64" else 4
-        # Forward maps, their gradients, and the running mean beside them.
-        needed = int(3 * per_value * self.model.values_per_px * tile_px * tile_px)
-        self.rows.limit = self.device.batch_size(self.compute, needed)
+        self.rows.limit = self.device.batch_size(self.compute, self.bytes_per_row(tile_px))
         return self.rows.limit
+
+    def bytes_per_row(self, tile_px: int) -> int:
+        """What the feature maps of one tile take in a pass: forward, their gradients, and the
+        running mean beside them."""
+        per_value = 8 if self.device.precision == "fp64" else 4
+        return int(3 * per_value * self.model.values_per_px * tile_px * tile_px)
 
     def check_tiles(self, tile_px: int) -> None:
         """Refuse what cannot be done to tiles of a size, before anything is written.

@@ -19,6 +19,7 @@ from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.layout import LABELS, NAMESPACE, PREDICTION
 from napari_smoothsal.runs.ome import class_channels, class_labels, image_attributes
 from napari_smoothsal.runs.pyramid import halved_mean
+from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Array, Pair, Stitched
 from napari_smoothsal.runs.zarr_io import array_at, group_at
 
@@ -71,17 +72,21 @@ class ClassPyramid(Stitched):
         probabilities: Array = dense.numpy()
         return probabilities
 
-    def write_band(self, root: zarr.Group, band: int, rows: Array) -> None:
-        """Write one band (classes, h, w) of every level of probabilities and labels."""
+    @property
+    def depth(self) -> tuple[int, ...]:
+        """Probabilities of a pixel."""
+        return (self.channels,)
+
+    def write_block(self, root: zarr.Group, block: Block) -> None:
+        """Write a block (classes, h, w) of every level of probabilities and labels."""
         group, labels = group_at(root, PREDICTION), group_at(root, LABELS)
-        mean = self.padded(band, rows)
+        mean = self.padded(block)
         for level in range(self.levels):
             if level:
                 mean = halved_mean(mean)
-            start = (band * layout.BAND) >> level
-            place = slice(start, start + mean.shape[-2])
-            array_at(group, str(level))[:, place] = _eight_bits(mean)
-            array_at(labels, str(level))[place] = likeliest(mean)
+            y, x = block.place(level, mean)
+            array_at(group, str(level))[:, y, x] = _eight_bits(mean)
+            array_at(labels, str(level))[y, x] = likeliest(mean)
 
     def lay_out(self, root: zarr.Group, mpp: Pair) -> None:
         """Create the groups and arrays of all levels, 0 everywhere."""

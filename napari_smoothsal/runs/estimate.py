@@ -1,4 +1,4 @@
-"""What a run will take, before it is started: tiles, time, disk."""
+"""What a run will take, before it is started: tiles, time, memory, disk."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ import torch
 from napari_smoothsal.attribution import Explainer, Stopped
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs import layout
+from napari_smoothsal.runs.accumulators import BUDGET_BYTES
+from napari_smoothsal.runs.explain import choice_of
 from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
+from napari_smoothsal.runs.writing import QUEUE_LENGTH
 from napari_smoothsal.slides import Slide
+from napari_smoothsal.slides.openslide_slide import CACHE_BYTES
 from napari_smoothsal.slides.reader import TileReader
 
 BYTES_PER_PX = 4 * (1 + 2 / 3)
@@ -26,6 +31,10 @@ _SOON_S = 1.0
 """What took less is timed again: the first time it is also loaded and compiled."""
 _ENOUGH_S = 4.0
 """What takes longer is not waited for: the rest takes as long as its beginning did."""
+_READ_AHEAD = 3
+"""Batches of tiles that are read or wait to be computed."""
+_BATCHES_HELD = 2
+"""Of maps beside those that are queued: what is computed, and what is written."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +47,23 @@ class RunEstimate:
         Its tiles and tissue.
     seconds
         From a few tiles of the slide, reading not counted; None without tiles, or when stopped.
-        With ``samples="auto"`` it may be as for the most samples that can be drawn.
+        With ``samples="auto"`` it may be as for the most samples that can be drawn. Where tiles
+        are chosen it is as if all were.
+    prediction_seconds
+        For predicting all tiles, where those that are explained are chosen after that; else None.
     bytes
         Of maps on disk, before compression: an upper bound.
+    memory_bytes
+        Of the process on top of what Python and torch take: weights, the feature maps of a pass,
+        tiles that are read ahead, maps that wait, sums that are stitched. On a CUDA device
+        feature maps are in its memory. Measured peaks lie below.
     """
 
     plan: RunPlan
     seconds: float | None
+    prediction_seconds: float | None
     bytes: int
+    memory_bytes: int
 
 
 def estimate_run(
@@ -56,6 +74,9 @@ def estimate_run(
     region: Region | None = None,
     tiling: Tiling | None = None,
     compute: Compute | None = None,
+    where: str | None = None,
+    top: int | None = None,
+    predict_only: bool = False,
     stop: Callable[[], bool] | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
 ) -> RunEstimate:
@@ -63,7 +84,7 @@ def estimate_run(
 
     Parameters
     ----------
-    slide, model, specs, region, tiling, compute, stop, on_plan
+    slide, model, specs, region, tiling, compute, where, top, predict_only, stop, on_plan
         As of `explain_slide`.
 
     Raises
@@ -71,14 +92,23 @@ def estimate_run(
     SmoothsalError
         If the run could not start.
     """
-    explainer = Explainer(model, specs, compute or Compute(), scope="slide")
+    explainer = Explainer(model, [] if predict_only else specs, compute or Compute(), scope="slide")
+    choice = choice_of(explainer, where, top)
     layers = placed_layers(explainer)
     plan = plan_tiles(slide, model, tiling, layers=layers, region=region)
     if on_plan is not None:
         on_plan(plan)
+    tiles = len(plan) if top is None else min(top, len(plan))
     per_tile = _seconds_per_tile(slide, explainer, plan, stop)
+    predicting = None
+    if choice is not None:
+        predicting = _seconds_per_tile(slide, explainer.predicting(), plan, stop)
     return RunEstimate(
-        plan, None if per_tile is None else per_tile * len(plan), _bytes(plan, model, layers)
+        plan,
+        None if per_tile is None else per_tile * tiles,
+        None if predicting is None else predicting * len(plan),
+        round(_bytes(plan, model, layers) * (tiles / len(plan) if len(plan) else 1)),
+        _memory(plan, explainer, layers),
     )
 
 
@@ -122,3 +152,34 @@ def _bytes(plan: RunPlan, model: Model, layers: Sequence[PlacedLayer]) -> int:
         dense = float(np.prod(plan.map_grid(model.output.name).shape))
         total += dense * CLASS_BYTES_PER_PX * max(1, len(model.card.class_names))
     return round(total * share)
+
+
+def _memory(plan: RunPlan, explainer: Explainer, layers: Sequence[PlacedLayer]) -> int:
+    model, grid = explainer.model, plan.grid
+    rows = explainer.batch_size(grid.tile_px)
+    weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
+    networks = 2 if explainer.wide_network is not explainer.network else 1
+    # Forward maps, their gradients, and the running mean beside them, as passes are cut by.
+    passes = explainer.bytes_per_row(grid.tile_px) * rows
+    side = grid.tile_px + 2 * explainer.margin
+    # A tile's bytes, and the same as numbers once it is computed.
+    tiles = side * side * len(model.card.mean) * rows * (_READ_AHEAD + 2 * 4)
+    held, depths, sums = 0, [], 0
+    for layer in layers:
+        info = model.layer(layer.name)
+        held += int(np.prod(model.map_size(layer.name, grid.tile_px))) * info.channels * 4 * rows
+        depths.append((plan.map_grid(layer.window).shape, 2))
+    if (output := model.output) is not None:
+        held += int(np.prod(model.map_size(output.name, grid.tile_px))) * output.channels * 4 * rows
+        depths.append((plan.map_grid(output.name).shape, output.channels + 1))
+    for (height, width), depth in depths:
+        # Two bands are open at once.
+        sums += min(2 * layout.BAND, height) * width * depth * 4
+    return round(
+        weights * (1 + networks)
+        + passes
+        + tiles
+        + held * (QUEUE_LENGTH + _BATCHES_HELD)
+        + min(sums, BUDGET_BYTES)
+        + CACHE_BYTES
+    )

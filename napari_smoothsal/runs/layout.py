@@ -10,18 +10,16 @@
     ├── prediction/0..n           (c, y, x) class probabilities, 255 is 1; of models that decide
     │   └── labels/classes/0..n   per pixel; labels are class index + 1, 0 was not computed
     ├── tiles/<column>            one value per tile
-    └── state/rows_<i>            which bands of image i are written: what resuming reads
+    └── state                     what resuming reads
+        ├── rows_<i>              which bands of image i are written
+        └── chosen                which tiles are explained, where all are predicted first
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from napari_smoothsal.core.errors import StoreError
 
@@ -32,40 +30,14 @@ FINISHED = ("complete", "complete_with_errors")
 PREDICTION = "prediction"
 LABELS = f"{PREDICTION}/labels/classes"
 """Of the class map."""
-PENDING, DONE, FAILED = 0, 1, 2
-"""Values of the tiles' ``status`` column."""
-STATUS_NAMES = ("pending", "done", "failed")
+PENDING, DONE, FAILED, NOT_EXPLAINED = 0, 1, 2, 3
+"""Values of the tiles' ``status`` column; the last are predicted, and have no maps."""
+STATUS_NAMES = ("pending", "done", "failed", "not_explained")
 BAND = 256
 """Height and width of a chunk of a map; one band is one row of chunks."""
 COARSEST_PX = 1024
 PER_MAP = ("tv", "se", "samples", "delta", "explained_px", "difference")
 """Columns of the tile table that there is one of for each map; see `Run.tiles`."""
-
-
-@contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Hold a store for one process; the operating system lets go when the process dies.
-
-    Raises
-    ------
-    StoreError
-        If another process is writing into it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StoreError(
-            f"another process is writing into {path.name!r}; wait for it, or choose another --out"
-        ) from error
-    try:
-        yield
-    finally:
-        # Removed while held, so that nobody else holds the file that goes.
-        with suppress(OSError):
-            Path(lock.lock_file).unlink()
-        lock.release()
 
 
 def own_attributes(path: Path) -> dict[str, Any] | None:

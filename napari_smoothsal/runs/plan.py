@@ -4,9 +4,10 @@ but the thumbnail that shows the tissue."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.models import Model
-from napari_smoothsal.slides import Slide
+from napari_smoothsal.slides import Box, Slide
 from napari_smoothsal.slides.grid import (
     SAME_RESOLUTION,
     LayerShape,
@@ -27,6 +28,7 @@ from napari_smoothsal.slides.grid import (
     plan_grid,
     tiles_in_tissue,
 )
+from napari_smoothsal.slides.reader import TileBatch, TileReader
 from napari_smoothsal.slides.tissue import TissueMask, find_tissue
 
 Region = tuple[int, int, int, int]
@@ -63,7 +65,7 @@ class PlacedLayer:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Tiles of one slide for one model.
+    """Tiles of one slide for one model; iterating gives their boxes.
 
     Attributes
     ----------
@@ -84,6 +86,43 @@ class RunPlan:
 
     def __len__(self) -> int:
         return len(self.grid)
+
+    def __iter__(self) -> Iterator[Box]:
+        """Level-0 box of each tile."""
+        return (self.grid.box(index) for index in range(len(self)))
+
+    def read(
+        self, slide: Slide, batch_size: int = 16, *, threads: int | None = None
+    ) -> Iterator[TileBatch]:
+        """Read the tiles, as the model gets them, ahead of whoever computes on them.
+
+        Parameters
+        ----------
+        slide
+            That the plan is of, open.
+        batch_size
+            Tiles per batch; the last one may have fewer.
+        threads
+            That read; see `Compute.readers`.
+
+        Yields
+        ------
+        TileBatch
+            ``images`` (B, tile_px, tile_px, 3) uint8, in the order of the boxes, and ``errors``:
+            for each tile None, or why it could not be read.
+
+        Raises
+        ------
+        SettingError
+            If the batch size is below 1.
+        """
+        if batch_size < 1:
+            raise SettingError(f"batch_size = {batch_size}: give 1 or more tiles")
+        boxes = iter(self)
+        batches = iter(lambda: list(islice(boxes, batch_size)), [])
+        side = self.grid.tile_px
+        with TileReader(slide, side, threads=threads, resampling=self.resampling) as reader:
+            yield from reader.batches(batches)
 
     @cached_property
     def boxes(self) -> NDArray[np.float64]:

@@ -34,6 +34,8 @@ class Progress:
         Since the start of this process; 0 before anything is computed.
     seconds_left
         At that rate; None before anything is computed.
+    stage
+        What is done to the tiles: ``predicting`` or ``explaining``.
     """
 
     done: int
@@ -41,6 +43,7 @@ class Progress:
     failed: int
     tiles_per_s: float
     seconds_left: float | None
+    stage: str = "explaining"
 
 
 Report = Callable[[Progress], None]
@@ -55,13 +58,16 @@ class Meter:
         Tiles of the run, and those that an earlier process finished.
     report
         Called after every batch, and within those that take long.
+    stage
+        What is done to them.
     """
 
-    def __init__(self, total: int, done: int, report: Report) -> None:
+    def __init__(self, total: int, done: int, report: Report, stage: str = "explaining") -> None:
         self._total = total
         self._done = self._first = done
         self._failed = 0
         self._report = report
+        self._stage = stage
         self._start = time.monotonic()  # survives clock changes
         self._next = self._start + WITHIN_S
         self.add(0, 0)
@@ -83,7 +89,7 @@ class Meter:
         elapsed = now - self._start
         rate = (done - self._first) / elapsed if done > self._first else 0.0
         left = (self._total - done) / rate if rate else None
-        self._report(Progress(int(done), self._total, self._failed, rate, left))
+        self._report(Progress(int(done), self._total, self._failed, rate, left, self._stage))
 
 
 @contextmanager
@@ -93,6 +99,7 @@ def terminal_bar(title: str) -> Iterator[Report]:
 
     columns = (
         TextColumn("{task.description}"),
+        TextColumn("{task.fields[stage]}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("tiles  {task.fields[rate]:.1f} tiles/s"),
@@ -101,12 +108,18 @@ def terminal_bar(title: str) -> Iterator[Report]:
         TimeRemainingColumn(),
     )
     bar = RichBar(*columns, console=Console(stderr=True))
-    task = bar.add_task(title, total=None, rate=0.0)
+    task = bar.add_task(title, total=None, rate=0.0, stage="")
 
     def report(progress: Progress) -> None:
         if progress.total:
             bar.start()  # only now: what cannot start shows an error, not a bar
-        bar.update(task, completed=progress.done, total=progress.total, rate=progress.tiles_per_s)
+        bar.update(
+            task,
+            completed=progress.done,
+            total=progress.total,
+            rate=progress.tiles_per_s,
+            stage=progress.stage,
+        )
 
     try:
         yield report

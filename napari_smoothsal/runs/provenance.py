@@ -14,6 +14,7 @@ from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.slides import Slide
 
@@ -24,6 +25,7 @@ def identity(
     tiling: Tiling,
     plan: RunPlan,
     explainer: Explainer,
+    choice: Choice | None = None,
 ) -> dict[str, Any]:
     """Everything that determines the result: a run resumes only where all of it is the same."""
     card = model.card
@@ -54,6 +56,7 @@ def identity(
         **_normal_tissue(model, explainer),
         "specs": [spec.model_dump(mode="json") for spec in explainer.specs],
         "targets": [target.label for target in explainer.targets],
+        **_choice(choice),
         "region": list(plan.region),
         # The path of a tissue annotation stays outside: the tiles it left (below) are what counts.
         "tiling": tiling.model_dump(mode="json", exclude={"tissue"}),
@@ -71,6 +74,11 @@ def identity(
             "precision": explainer.device.precision,
         },
     }
+
+
+def _choice(choice: Choice | None) -> dict[str, Any]:
+    """Which tiles are explained, where not all are."""
+    return {} if choice is None else {"choice": {"where": choice.where, "top": choice.top}}
 
 
 def _removed_head(model: Model) -> dict[str, str]:

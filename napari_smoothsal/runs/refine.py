@@ -19,11 +19,12 @@ import torch
 from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation, Networks, Stopped
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
-from napari_smoothsal.runs.explain import calibrated_images, new_store, overview_of
+from napari_smoothsal.runs.contents import calibrated_images, new_store, overview_of
 from napari_smoothsal.runs.layout import DONE, FAILED, SUFFIX
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.provenance import identity
 from napari_smoothsal.runs.run import Run
+from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.runs.writing import Batch, WritingThread
 from napari_smoothsal.slides import Slide
@@ -83,6 +84,7 @@ def refine_region(
     batch_size = explainer.batch_size(plan.grid.tile_px)
     rounds, overview = 0, overview_of(slide)
     images = calibrated_images(plan, explainer, stop)
+    stage = Stage("explaining", explainer, plan.grid, np.arange(len(plan)), dict(enumerate(images)))
 
     ahead: list[Future[tuple[Path, StoreWriter]]] = []
 
@@ -94,7 +96,7 @@ def refine_region(
 
     def written(batches: Sequence[Batch]) -> Run:
         path, writer = ahead.pop().result() if ahead else laid_out()
-        with WritingThread(writer, plan, images, batch_size, table_last=True) as writing:
+        with WritingThread(writer, stage, batch_size, table_last=True) as writing:
             for batch in batches:
                 writing.put(batch)
             writing.finish()
@@ -105,8 +107,7 @@ def refine_region(
 
     growing: list[_Growing] = []
     margin = explainer.margin
-    numbers = np.arange(len(plan))
-    cuts = [numbers[i : i + batch_size] for i in range(0, len(plan), batch_size)]
+    cuts = stage.batches(batch_size)
     boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in cuts]
     side = plan.grid.tile_px + 2 * margin
     with (

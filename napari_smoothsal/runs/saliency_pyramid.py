@@ -15,6 +15,7 @@ from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.layout import NAMESPACE
 from napari_smoothsal.runs.ome import image_attributes
 from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
+from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Array, Pair, Stitched
 from napari_smoothsal.runs.zarr_io import array_at, group_at
 
@@ -50,17 +51,15 @@ class SaliencyPyramid(Stitched):
         reduced: Array = reduce_channels(result.specs[self.index].maps, self.reduction).numpy()
         return reduced
 
-    def write_band(self, root: zarr.Group, band: int, rows: Array) -> None:
-        """Write one band of every level."""
+    def write_block(self, root: zarr.Group, block: Block) -> None:
+        """Write a block of every level."""
         group = group_at(root, self.path)
-        top = band * layout.BAND
-        mean = extreme = self.padded(band, rows)
-        array_at(group, "0")[top : top + len(mean)] = mean
-        for level in range(1, self.levels):
-            mean, extreme = halved_mean(mean), halved_extreme(extreme)
-            start = top >> level
-            array_at(group, str(level))[start : start + len(mean)] = mean
-            array_at(group, f"extreme/{level}")[start : start + len(mean)] = extreme
+        mean = extreme = self.padded(block)
+        for level in range(self.levels):
+            if level:
+                mean, extreme = halved_mean(mean), halved_extreme(extreme)
+                array_at(group, f"extreme/{level}")[block.place(level, extreme)] = extreme
+            array_at(group, str(level))[block.place(level, mean)] = mean
 
     def lay_out(self, root: zarr.Group, mpp: Pair) -> None:
         """Create the groups and arrays of all levels, NaN everywhere."""

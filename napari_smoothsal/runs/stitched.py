@@ -13,6 +13,7 @@ from napari_smoothsal.attribution import BatchMaps
 from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.ome import level_placement
 from napari_smoothsal.runs.pyramid import level_count
+from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.slides.grid import MapGrid
 
 Pair = tuple[float, float]
@@ -57,18 +58,35 @@ class Stitched(ABC):
         scale, place = (sy * mpp[0], sx * mpp[1]), (ty * mpp[0], tx * mpp[1])
         return level_placement(scale, place, self.levels)
 
-    def padded(self, band: int, rows: Array) -> Array:
-        """Rows (..., h, w) of a band, with NaN out to the padded shape."""
-        height, width = self.padded_shape
-        shape = (*rows.shape[:-2], min(layout.BAND, height - band * layout.BAND), width)
-        padded = np.full(shape, np.nan, np.float32)
-        padded[..., : rows.shape[-2], : rows.shape[-1]] = rows
+    def padded(self, block: Block) -> Array:
+        """Values (..., h, w) of a block, with NaN out to the padded shape where the map ends."""
+        values = block.values
+        ends = (block.y + values.shape[-2], block.x + values.shape[-1])
+        shape = tuple(
+            full - start if end == size else end - start
+            for full, size, start, end in zip(
+                self.padded_shape, self.grid.shape, (block.y, block.x), ends, strict=True
+            )
+        )
+        padded = np.full((*values.shape[:-2], *shape), np.nan, np.float32)
+        padded[..., : values.shape[-2], : values.shape[-1]] = values
         return padded
+
+    def blank(self, band: int) -> Block:
+        """A band in which nothing is known."""
+        top, (height, width) = band * layout.BAND, self.grid.shape
+        rows = min(layout.BAND, height - top)
+        return Block(top, 0, np.full((*self.depth, rows, width), np.nan, np.float32))
 
     @property
     @abstractmethod
     def path(self) -> str:
         """Of its group in the store."""
+
+    @property
+    def depth(self) -> tuple[int, ...]:
+        """Shape of what is stitched per pixel: none of one value, else the number of values."""
+        return ()
 
     @abstractmethod
     def values(self, result: BatchMaps) -> Array:
@@ -79,6 +97,5 @@ class Stitched(ABC):
         """Create its groups and arrays in a new store."""
 
     @abstractmethod
-    def write_band(self, root: zarr.Group, band: int, rows: Array) -> None:
-        """Write one band (..., h, w) from `BandStitcher.finish`, and its share of the coarser
-        levels."""
+    def write_block(self, root: zarr.Group, block: Block) -> None:
+        """Write a finished block, and its share of the coarser levels."""

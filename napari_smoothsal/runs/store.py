@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,65 +14,116 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.runs.accumulators import BUDGET_BYTES
+from napari_smoothsal.runs.durable_store import DurableStore, settle, sweep
 from napari_smoothsal.runs.layout import FAILED, FORMAT, NAMESPACE, PENDING
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
+from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Pair, Stitched
-from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
+from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at
+
+UNDECIDED, LEFT_OUT, CHOSEN = 0, 1, 2
+"""Values of ``state/chosen``."""
 
 
 class StoreWriter:
-    """Writes a store; made by `create_store` or `reopen_store`."""
+    """Writes a store; made by `create_store` or `reopen_store`.
 
-    def __init__(self, root: zarr.Group, images: Sequence[Stitched]) -> None:
-        self._root = root
+    What marks work as done is written after that work lies on the disk, so that even a power cut
+    loses nothing but what was not marked.
+
+    Attributes
+    ----------
+    scratch
+        Folder for what does not fit into memory.
+    stitching_bytes
+        Memory for sums of all images.
+    """
+
+    stitching_bytes = BUDGET_BYTES
+
+    def __init__(self, store: DurableStore, images: Sequence[Stitched]) -> None:
+        self._store = store
+        self.scratch = store.root.parent
+        self._root = zarr.open_group(store, mode="r+", use_consolidated=False)
         self._images = images
-        self._rows = [array_at(root, f"state/rows_{i}") for i in range(len(images))]
-        self._tiles = dict(group_at(root, "tiles").arrays())
+        self._rows = [array_at(self._root, f"state/rows_{i}") for i in range(len(images))]
+        self._tiles = dict(group_at(self._root, "tiles").arrays())
 
-    def first_open_band(self, index: int) -> int:
-        """The first band of an image that is not written yet."""
-        written = np.asarray(self._rows[index][:])
-        missing = np.flatnonzero(written == 0)
-        return int(missing[0]) if len(missing) else len(written)
+    def open_bands(self, index: int) -> NDArray[np.bool_]:
+        """(bands,) which bands of an image are not written yet."""
+        return np.asarray(self._rows[index][:] == 0)
 
-    def write_band(self, index: int, band: int, rows: NDArray[np.float32] | None) -> None:
+    def write_band(self, index: int, band: int, blocks: Iterable[Block]) -> None:
         """Write one band of an image and its share of the coarser levels, then mark it written.
 
         Parameters
         ----------
         index
             Of the image.
-        band, rows
-            From `BandStitcher.finish`; None leaves the band as it was created.
+        band, blocks
+            From `BandStitcher.finish`; where there is no block the band stays as it was created.
         """
-        if rows is not None:
-            self._images[index].write_band(self._root, band, rows)
-        # Last, so that a band that is marked is complete.
+        for block in blocks:
+            self._images[index].write_block(self._root, block)
+        self._store.settle()
         self._rows[index][band] = 1
 
-    def write_tiles(self, start: int, columns: Mapping[str, NDArray[np.generic]]) -> None:
-        """Write consecutive tiles' columns; ``status`` last, so that a done tile is complete."""
+    def open_again(self, index: int, bands: NDArray[np.bool_]) -> None:
+        """Forget bands of an image, so that they are computed again."""
+        self._rows[index][:] = np.where(bands, 0, self._rows[index][:])
+        self._store.settle()
+        for band in np.flatnonzero(bands):
+            self._images[index].write_block(self._root, self._images[index].blank(int(band)))
+
+    def write_tiles(
+        self, tiles: NDArray[np.int64], columns: Mapping[str, NDArray[np.generic]]
+    ) -> None:
+        """Write columns of some tiles; ``status`` last, so that a done tile is complete."""
+        consecutive = len(tiles) == tiles[-1] - tiles[0] + 1
+        place = slice(int(tiles[0]), int(tiles[-1]) + 1) if consecutive else tiles
         for name in sorted(columns, key=lambda n: n == "status"):
             if name not in self._tiles:
                 continue  # the store is older than the column
-            values = columns[name]
-            self._tiles[name][start : start + len(values)] = values
+            if name == "status":
+                self._store.settle()
+            self._tiles[name].oindex[place] = columns[name]
 
-    def done_tiles(self) -> NDArray[np.bool_]:
-        """(N,): which tiles an earlier or this process finished, failed ones included."""
-        done: NDArray[np.bool_] = np.asarray(self._tiles["status"][:]) != PENDING
-        return done
+    def column(self, name: str) -> NDArray[np.generic]:
+        """(N,) one column of the tiles' table."""
+        return np.asarray(self._tiles[name][:])
+
+    def status(self) -> NDArray[np.uint8]:
+        """(N,) of every tile."""
+        return np.asarray(self._tiles["status"][:], np.uint8)
+
+    def chosen(self) -> NDArray[np.bool_] | None:
+        """(N,) which tiles are to be explained; None where that is not decided yet."""
+        flags = np.asarray(array_at(self._root, "state/chosen")[:])
+        return None if (flags == UNDECIDED).any() else flags == CHOSEN
+
+    def choose(self, chosen: NDArray[np.bool_]) -> None:
+        """Record which tiles are to be explained; one chunk, so that it is there or it is not."""
+        self._store.settle()
+        array_at(self._root, "state/chosen")[:] = np.where(chosen, CHOSEN, LEFT_OUT)
+
+    def set_aside(self, tiles: NDArray[np.int64], status: int) -> None:
+        """Give some tiles another status, before they are computed again."""
+        self._tiles["status"].oindex[tiles] = np.full(len(tiles), status, np.uint8)
+        self._store.settle()
 
     def count_tiles(self, status: int) -> int:
         """Number of tiles of one status."""
-        return int(np.count_nonzero(np.asarray(self._tiles["status"][:]) == status))
+        return int(np.count_nonzero(self.status() == status))
 
     def finished(self) -> str:
         """Record that nothing is left to do; returns the status that says how it went."""
         if self.count_tiles(PENDING):
             raise StoreError("the store has tiles that nobody computed; run the same command again")
         status = "complete_with_errors" if self.count_tiles(FAILED) else "complete"
+        self._store.settle()
         self.set_status(status)
+        self._store.settle()
         return status
 
     def add_fallback(self, what: str, tiles: NDArray[np.int64], rows_per_pass: int) -> None:
@@ -109,6 +161,8 @@ class Contents:
         Our attributes of the root: status, identity, provenance.
     overview
         (h, w, 3) picture with its scale and translate in level-0 px.
+    chooses
+        Whether tiles are chosen once all are predicted.
     """
 
     images: Sequence[Stitched]
@@ -117,6 +171,7 @@ class Contents:
     mpp: Pair
     own: Mapping[str, Any]
     overview: tuple[NDArray[np.uint8], Pair, Pair]
+    chooses: bool = False
 
 
 def create_store(path: Path, contents: Contents) -> StoreWriter:
@@ -136,13 +191,16 @@ def create_store(path: Path, contents: Contents) -> StoreWriter:
     """
     # Laid out beside its place and moved there whole: an interrupted start leaves no half store.
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    for litter in path.parent.glob(f".{path.name}.draft-*"):  # of a process that was killed
+        shutil.rmtree(litter, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.draft-", dir=path.parent) as folder:
         draft = Path(folder) / "store"
         _lay_out(draft, contents)
         try:
             if path.exists():
                 path.rmdir()  # an empty folder, or this raises and nothing is lost
             draft.rename(path)
+            settle(path.parent)
         except OSError as error:
             raise StoreError(
                 f"{path.name!r} cannot be made a store ({error.strerror}); choose another --out"
@@ -151,12 +209,14 @@ def create_store(path: Path, contents: Contents) -> StoreWriter:
 
 
 def reopen_store(path: Path, images: Sequence[Stitched]) -> StoreWriter:
-    """Open an unfinished store to go on writing."""
-    return StoreWriter(open_root(path, "r+"), images)
+    """Open an unfinished store to go on writing; who does so holds it (`only_writer`)."""
+    sweep(path)
+    return StoreWriter(DurableStore(path), images)
 
 
 def _lay_out(draft: Path, contents: Contents) -> None:
-    root = zarr.create_group(draft, zarr_format=3)
+    store = DurableStore(draft)
+    root = zarr.create_group(store, zarr_format=3)
     series = ["overview", *(image.path for image in contents.images)]
     root.create_group("OME").attrs["ome"] = {"version": "0.5", "series": series}
     _add_overview(root, contents.overview, contents.mpp)
@@ -165,6 +225,9 @@ def _lay_out(draft: Path, contents: Contents) -> None:
     for index, image in enumerate(contents.images):
         image.lay_out(root, contents.mpp)
         state.create_array(f"rows_{index}", shape=(image.bands,), chunks=(image.bands,), dtype="u1")
+    if contents.chooses:
+        n = len(contents.tile_columns["status"])
+        state.create_array("chosen", shape=(n,), chunks=(max(n, 1),), dtype="u1")
     tiles = root.create_group("tiles")
     for name, values in contents.tile_columns.items():
         column = tiles.create_array(
@@ -181,6 +244,7 @@ def _lay_out(draft: Path, contents: Contents) -> None:
             },
         }
     )
+    store.settle()
 
 
 def _um(pair: Pair, mpp: Pair) -> Pair:

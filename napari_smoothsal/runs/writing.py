@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -16,21 +16,23 @@ from napari_smoothsal.attribution import BatchMaps
 from napari_smoothsal.evaluation import total_variation
 from napari_smoothsal.evaluation.prediction_difference import prediction_difference
 from napari_smoothsal.runs import layout
-from napari_smoothsal.runs.layout import DONE
-from napari_smoothsal.runs.plan import RunPlan
+from napari_smoothsal.runs.layout import FAILED
+from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitch import BandStitcher
-from napari_smoothsal.runs.stitched import Stitched
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.slides.grid import window_weights
 
 QUEUE_LENGTH = 2
 
+TABLE_S = 1.0
+"""Between two writes of the tiles' table, each of which costs milliseconds a column."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """One explained batch: indices of its tiles, their maps, their status."""
+    """One explained batch: numbers of its tiles in their stage, their maps, their status."""
 
-    indices: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     result: BatchMaps
     status: NDArray[np.uint8]
 
@@ -43,58 +45,46 @@ class WritingThread:
 
     Parameters
     ----------
-    writer, plan, images, batch_size
-        Of the store and its run.
+    writer, stage, batch_size
+        Of the store, and what is computed for it.
     table_last
         Whether the tiles' table is written at once, by `finish`: for a store that nobody resumes.
-        Each write of a column costs milliseconds.
     """
 
     def __init__(
-        self,
-        writer: StoreWriter,
-        plan: RunPlan,
-        images: Sequence[Stitched],
-        batch_size: int,
-        *,
-        table_last: bool = False,
+        self, writer: StoreWriter, stage: Stage, batch_size: int, *, table_last: bool = False
     ) -> None:
-        self._writer = writer
+        self._writer, self._stage = writer, stage
         self._table_last = table_last
-        self._table: list[tuple[int, dict[str, NDArray[np.generic]]]] = []
-        self._grid = plan.grid
-        self._images = images
-        self._windows = [plan.grid.windows[image.window] for image in images]
-        self._weights = [window_weights(w, plan.grid.step) for w in self._windows]
-        first = [writer.first_open_band(i) for i in range(len(images))]
-        self._stitchers = [
-            BandStitcher(image.grid.shape, layout.BAND, band)
-            for image, band in zip(images, first, strict=True)
-        ]
-        self._corners = [self._corners_of(i) for i in range(len(images))]
-        n = len(plan.grid)
-        self._batches = [
-            np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size)
-        ]
+        self._table: list[tuple[NDArray[np.int64], dict[str, NDArray[np.generic]]]] = []
+        self._written = 0.0
+        grid = stage.grid
+        self._windows = {n: grid.windows[image.window] for n, image in stage.images.items()}
+        self._weights = {n: window_weights(w, grid.step) for n, w in self._windows.items()}
+        self._stitchers = {
+            n: BandStitcher(
+                image.grid.shape,
+                layout.BAND,
+                writer.open_bands(n),
+                writer.scratch,
+                writer.stitching_bytes // max(1, len(stage.images)),
+            )
+            for n, image in stage.images.items()
+        }
+        self._todo = self._open_batches(stage.batches(batch_size))
         self._queue: queue.Queue[Batch | None] = queue.Queue(QUEUE_LENGTH)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="smoothsal-writer", daemon=True)
 
+    @property
     def open_batches(self) -> list[NDArray[np.int64]]:
-        """Batches that still have to be computed: those that are not done, or that touch a band
-        that is not written. Always a tail of the plan, cut as in the first run."""
-        done = self._writer.done_tiles()
-        for start, batch in enumerate(self._batches):
-            touches = any(
-                (self._corners[i][batch, 0] + self._windows[i].count[0] > s.first_open_row).any()
-                for i, s in enumerate(self._stitchers)
-            )
-            if touches or not done[batch].all():
-                return self._batches[start:]
-        return []
+        """Batches that still have to be computed, cut as in the first run: those that are not
+        done, or that touch a band that is not written."""
+        return self._todo
 
     def put(self, batch: Batch) -> None:
-        """Hand a batch over; waits where the disk is slower than the device."""
+        """Hand a batch over, in the order of `open_batches`; waits where the disk is slower than
+        the device."""
         while True:
             self._raise_if_broken()
             try:
@@ -106,10 +96,8 @@ class WritingThread:
     def finish(self) -> None:
         """Wait until everything handed over is written, then write the bands that remain."""
         self._end()
+        self._write_bands(None)
         self._write_table()
-        for index, stitcher in enumerate(self._stitchers):
-            for band, rows in stitcher.finish(None):
-                self._writer.write_band(index, band, rows)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -123,9 +111,18 @@ class WritingThread:
     ) -> None:
         try:
             self._end()
+            if error is None and not self._table_last:
+                self._write_table()
         except BaseException:
             if error is None:
                 raise
+
+    def _open_batches(self, batches: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        wanted = ~self._stage.finished(self._writer.status())
+        for n, stitcher in self._stitchers.items():
+            top, height = self._stage.corners[n][:, 0], self._windows[n].count[0]
+            wanted |= stitcher.touches_open(top, height)
+        return [batch for batch in batches if wanted[batch].any()]
 
     def _end(self) -> None:
         while self._thread.is_alive():
@@ -142,61 +139,65 @@ class WritingThread:
 
     def _work(self) -> None:
         try:
+            following = iter([*self._todo[1:], None])
             while (batch := self._queue.get()) is not None:
-                self._write(batch)
+                self._write(batch, next(following))
         except BaseException as error:  # noqa: BLE001 - handed to the computing thread
             self._error = error
 
-    def _write(self, batch: Batch) -> None:
-        good = batch.status == DONE
-        for index, image in enumerate(self._images):
+    def _write(self, batch: Batch, following: NDArray[np.int64] | None) -> None:
+        good = batch.status != FAILED
+        for n, image in self._stage.images.items():
             values = image.values(batch.result)
-            window, corners = self._windows[index], self._corners[index]
+            window, corners = self._windows[n], self._stage.corners[n]
             y, x = window.first
             h, w = window.count
             for row in np.flatnonzero(good):
                 patch = values[row, ..., y : y + h, x : x + w]
-                top, left = corners[batch.indices[row]]
-                self._stitchers[index].add(int(top), int(left), patch, self._weights[index])
-        columns = {"status": batch.status, **_columns(batch.result, good)}
-        self._table.append((int(batch.indices[0]), columns))
-        if not self._table_last:
+                top, left = corners[batch.numbers[row]]
+                self._stitchers[n].add(int(top), int(left), patch, self._weights[n])
+        columns: dict[str, NDArray[np.generic]] = {"status": batch.status}
+        if self._stage.decides:
+            columns |= _decisions(batch.result, good)
+        columns |= _of_maps(batch.result, good)
+        self._table.append((self._stage.tiles[batch.numbers], columns))
+        self._write_bands(following)
+        if not self._table_last and time.monotonic() - self._written >= TABLE_S:
             self._write_table()
-        self._write_finished(int(batch.indices[-1]) + 1)
 
     def _write_table(self) -> None:
-        """Write what is known of consecutive tiles, all batches of it in one go."""
+        """Write what is known of tiles, all batches of it in one go."""
         if not self._table:
             return
         parts = [columns for _, columns in self._table]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        self._writer.write_tiles(self._table[0][0], joined)
+        self._writer.write_tiles(np.concatenate([tiles for tiles, _ in self._table]), joined)
         self._table.clear()
+        self._written = time.monotonic()
 
-    def _write_finished(self, next_tile: int) -> None:
-        for index, stitcher in enumerate(self._stitchers):
+    def _write_bands(self, following: NDArray[np.int64] | None) -> None:
+        """Write what no batch touches any more, from the following one on."""
+        for n, stitcher in self._stitchers.items():
             # Tiles come row by row, so no later one starts above the next one.
-            below = None
-            if next_tile < len(self._grid):
-                below = int(self._corners[index][next_tile, 0])
-            for band, rows in stitcher.finish(below):
-                self._writer.write_band(index, band, rows)
-
-    def _corners_of(self, index: int) -> NDArray[np.int64]:
-        """(N, 2): map pixel (y, x) of each tile's first kept layer pixel."""
-        window, grid = self._windows[index], self._images[index].grid
-        corner = self._grid.origins // np.array(window.stride)
-        return np.asarray(corner + np.array(window.first) - np.array(grid.origin))
+            below = None if following is None else int(self._stage.corners[n][following[0], 0])
+            for band, blocks in stitcher.finish(below):
+                self._writer.write_band(n, band, blocks)
 
 
-def _columns(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """The tile table's columns of one batch."""
+def _decisions(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+    """The tile table's columns of what the model decides of one batch."""
     predicted = result.decision.predicted.numpy()
     columns: dict[str, NDArray[np.generic]] = {
         "predicted": np.where(good, predicted, -1).astype(np.int16)
     }
     for index, column in enumerate(result.decision.probabilities.numpy().T):
         columns[f"p_{index}"] = _where(good, column)
+    return columns
+
+
+def _of_maps(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+    """The tile table's columns of the maps of one batch."""
+    columns: dict[str, NDArray[np.generic]] = {}
     for index, maps in enumerate(result.specs):
         explained = maps.explained_px.numpy()
         # A map that is zero because there is nothing to explain is not a smooth one.

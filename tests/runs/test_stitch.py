@@ -1,5 +1,7 @@
 """Stitching: no seams, any order, bounded memory; and the levels made from it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,9 +13,9 @@ from napari_smoothsal.runs.stitch import BandStitcher
 
 def stitched(stitcher: BandStitcher, shape) -> np.ndarray:
     result = np.full(shape, np.nan, np.float32)
-    for band, rows in stitcher.finish(None):
-        if rows is not None:
-            result[band * 16 : band * 16 + len(rows)] = rows
+    for _, blocks in stitcher.finish(None):
+        for block in blocks:
+            result[block.place(0, block.values)] = block.values
     return result
 
 
@@ -54,22 +56,52 @@ def test_bands_are_finished_once_in_order_and_freed() -> None:
     ones = np.ones((20, 10), np.float32)
     stitcher.add(0, 0, ones, ones)
     assert [band for band, _ in stitcher.finish(15)] == []
-    assert [band for band, _ in stitcher.finish(16)] == [0]
-    assert stitcher.first_open_row == 16
+    assert [(band, len(list(blocks))) for band, blocks in stitcher.finish(16)] == [(0, 1)]
     stitcher.add(0, 0, ones, ones)  # its first 16 rows are written already
     assert len(stitcher._sums) == 1
-    rest = list(stitcher.finish(None))
-    assert [band for band, _ in rest] == [1, 2, 3, 4, 5, 6]
-    assert rest[0][1] is not None and rest[1][1] is None and len(stitcher._sums) == 0
-    assert stitcher.first_open_row == 100
+    rest = [(band, len(list(blocks))) for band, blocks in stitcher.finish(None)]
+    assert rest == [(1, 1), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0)]
+    assert len(stitcher._sums) == 0
 
 
-def test_resuming_at_a_band_drops_what_lies_above() -> None:
-    stitcher = BandStitcher((40, 4), 16, first_band=1)
-    ones = np.ones((20, 4), np.float32)
+def test_bands_that_are_written_are_left_alone() -> None:
+    stitcher = BandStitcher((60, 4), 16, np.array([False, True, False, True]))
+    ones = np.ones((40, 4), np.float32)
+    reach = stitcher.touches_open(np.array([-9, 0, 10, 32, 33, 70]), 16)
+    assert reach.tolist() == [False, False, True, False, True, False]
     stitcher.add(5, 0, ones, ones)
-    (band, rows), *_ = stitcher.finish(None)
-    assert band == 1 and np.isfinite(rows[:9]).all() and np.isnan(rows[9:]).all()
+    found = {band: [block.values for block in blocks] for band, blocks in stitcher.finish(None)}
+    assert list(found) == [1, 3] and np.isfinite(found[1][0]).all() and found[3] == []
+
+
+@pytest.mark.parametrize("budget", [1, 3 * 2 * 16 * 32 * 4, 1 << 30])
+def test_blocks_and_memory_do_not_change_a_map(budget, tmp_path: Path, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    shape, patches = (90, 150), []
+    for y in range(-4, 86, 7):
+        for x in range(-4, 146, 9):
+            patches.append((y, x, rng.normal(size=(2, 12, 12)), rng.uniform(0.1, 1, (12, 12))))
+
+    def made(stitcher: BandStitcher) -> np.ndarray:
+        result = np.full((2, *shape), np.nan, np.float32)
+        peak = 0
+        for y, x, v, w in patches:
+            stitcher.add(y, x, v.astype(np.float32), w.astype(np.float32))
+            peak = max(peak, sum(b.nbytes for b in stitcher._sums._held.values()))
+            for _, blocks in stitcher.finish(y):
+                for block in blocks:
+                    result[(..., *block.place(0, block.values))] = block.values
+        for _, blocks in stitcher.finish(None):
+            for block in blocks:
+                result[(..., *block.place(0, block.values))] = block.values
+        assert peak <= max(stitcher._sums._budget, 3 * 16 * stitcher._sums._width * 4)
+        return result
+
+    whole = made(BandStitcher(shape, 16))
+    monkeypatch.setattr("napari_smoothsal.runs.stitch.BLOCK_PX", 32)
+    parts = made(BandStitcher(shape, 16, scratch=tmp_path, budget_bytes=budget))
+    assert whole.tobytes() == parts.tobytes()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_levels() -> None:

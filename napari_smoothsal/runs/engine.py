@@ -1,0 +1,106 @@
+"""The engine: tiles of one stage are read, computed and written, three things at once.
+
+Reading (threads), computing (this thread) and writing (one thread) overlap, with bounded
+queues between them. Batches are cut once from the plan, so that a resumed run computes the
+same batches and, on the CPU, the same bits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_smoothsal.attribution import Stopped
+from napari_smoothsal.core.resampling import Resampling
+from napari_smoothsal.runs.layout import FAILED
+from napari_smoothsal.runs.progress import Meter, Report
+from napari_smoothsal.runs.stage import Stage
+from napari_smoothsal.runs.store import StoreWriter
+from napari_smoothsal.runs.writing import Batch, WritingThread
+from napari_smoothsal.slides import Slide
+from napari_smoothsal.slides.reader import TileReader
+
+
+def carry_out(
+    stage: Stage,
+    slide: Slide,
+    writer: StoreWriter,
+    batch_size: int,
+    *,
+    readers: int | None,
+    resampling: Resampling,
+    report: Report,
+    stop: Callable[[], bool] | None,
+) -> bool:
+    """Compute what a stage still lacks in its store.
+
+    Parameters
+    ----------
+    stage, slide, writer
+        What is computed, of which pixels, and where it goes.
+    batch_size
+        Tiles per batch, as when the store was begun.
+    readers, resampling
+        See `TileReader`.
+    report, stop
+        See `explain_slide`.
+
+    Returns
+    -------
+    bool
+        Whether it is complete; False where it was stopped.
+    """
+    grid, explainer = stage.grid, stage.explainer
+    with WritingThread(writer, stage, batch_size) as writing:
+        todo = writing.open_batches
+        before = len(stage) - sum(len(numbers) for numbers in todo)
+        meter = Meter(len(stage), before, report, stage.name)
+        margin = explainer.margin
+        boxes = ([grid.box(int(i), margin) for i in numbers] for numbers in todo)
+        side = grid.tile_px + 2 * margin
+        with TileReader(slide, side, threads=readers, resampling=resampling) as reader:
+            for numbers, tiles in zip(todo, reader.batches(boxes), strict=True):
+                readable = np.array([error is None for error in tiles.errors])
+                # Every batch goes through the network whole, unreadable tiles as glass: the same
+                # shapes take the same kernels, so its other tiles do not depend on a failure.
+                batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
+                places = [(int(y), int(x)) for y, x in grid.origins[numbers]]
+                fallbacks = len(explainer.fallbacks)
+                try:
+                    explanation = explainer.begin(batch, places, margin=margin)
+                    while not explanation.finished:
+                        explanation.step(stop=stop)
+                        meter.within(len(numbers) * explanation.share)
+                    result = explainer.finish(explanation, stop)
+                except Stopped:
+                    return False
+                for what in explainer.fallbacks[fallbacks:]:
+                    writer.add_fallback(what, stage.tiles[numbers], explainer.rows.limit)
+                finite = result.finite.numpy()
+                _tell(tiles.errors, finite, readable)
+                status = np.where(readable & finite, stage.good, FAILED).astype(np.uint8)
+                writing.put(Batch(numbers, result, status))
+                meter.add(len(numbers), int((status == FAILED).sum()))
+                if stop is not None and stop():
+                    return False
+        writing.finish()
+    return True
+
+
+def _tell(
+    errors: Sequence[Exception | None], finite: NDArray[np.bool_], readable: NDArray[np.bool_]
+) -> None:
+    unreadable = [error for error in errors if error is not None]
+    if unreadable:
+        more = f" ({len(unreadable)} tiles of this batch)" if len(unreadable) > 1 else ""
+        warnings.warn(f"{unreadable[0]}{more}", stacklevel=4)
+    strange = int((~finite & readable).sum())
+    if strange:
+        warnings.warn(
+            f"{strange} tile(s) gave logits or maps that are not finite; they are marked as failed",
+            stacklevel=4,
+        )

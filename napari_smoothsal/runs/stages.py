@@ -1,0 +1,73 @@
+"""The stages of a run: one, or predicting all tiles and then explaining those that were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.runs.choice import Choice
+from napari_smoothsal.runs.layout import FAILED, NOT_EXPLAINED
+from napari_smoothsal.runs.plan import RunPlan
+from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
+from napari_smoothsal.runs.stage import Stage
+from napari_smoothsal.runs.stitched import Stitched
+from napari_smoothsal.runs.store import StoreWriter
+
+
+def stages_of(
+    explainer: Explainer,
+    plan: RunPlan,
+    images: Sequence[Stitched],
+    writer: StoreWriter,
+    choice: Choice | None,
+) -> Iterator[Stage]:
+    """Yield the stages, each when the one before is carried out.
+
+    Parameters
+    ----------
+    explainer, plan, images, writer
+        Of the run and its store.
+    choice
+        Of the tiles that are explained; None: all.
+    """
+    every = np.arange(len(plan.grid))
+    numbered = dict(enumerate(images))
+    if choice is None:
+        name = "explaining" if explainer.specs else "predicting"
+        yield Stage(name, explainer, plan.grid, every, numbered)
+        return
+    maps = {n: image for n, image in numbered.items() if isinstance(image, SaliencyPyramid)}
+    others = {n: image for n, image in numbered.items() if n not in maps}
+    chosen = writer.chosen()
+    if chosen is None or (writer.status() == 0).any():
+        yield Stage(
+            "predicting", explainer.predicting(), plan.grid, every, others, good=NOT_EXPLAINED
+        )
+        chosen = _choose(writer, choice, explainer)
+    yield Stage(
+        "explaining",
+        explainer,
+        plan.grid.selected(chosen),
+        np.flatnonzero(chosen),
+        maps,
+        decides=False,
+    )
+
+
+def _choose(writer: StoreWriter, choice: Choice, explainer: Explainer) -> np.ndarray:
+    card, outcomes = explainer.model.card, explainer.model.readout.outcomes
+    columns = [writer.column(f"p_{i}") for i in range(len(card.class_names))]
+    chosen = choice.chosen(
+        np.stack(columns, axis=1).astype(np.float64),
+        writer.column("predicted").astype(np.int64),
+        card.class_names,
+        outcomes,
+    )
+    chosen &= writer.status() != FAILED
+    before = writer.chosen()
+    if before is not None:  # tiles that could not be read the first time are among them now
+        chosen |= before
+    writer.choose(chosen)
+    return chosen
