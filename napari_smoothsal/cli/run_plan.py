@@ -41,7 +41,7 @@ class PlannedSlide:
     explained: int
     prediction_s: float
     maps_s: float
-    memory_bytes: int | None
+    memory_bytes: int
     disk_bytes: int
 
 
@@ -147,20 +147,19 @@ def _cells(one: PlannedSlide, chosen: bool) -> dict[str, str]:
     if chosen:
         cells |= {"at most explained": str(one.explained), "prediction": duration(one.prediction_s)}
     cells[f"{most}maps" if chosen else "time"] = duration(one.maps_s)
-    cells["memory"] = "-" if one.memory_bytes is None else amount(one.memory_bytes)
+    cells["memory"] = amount(one.memory_bytes)
     return cells | {"disk": amount(one.disk_bytes)}
 
 
 def _sum(planned: Sequence[PlannedSlide]) -> PlannedSlide:
     """Of all slides; memory is that of the one that needs most."""
-    known = [one.memory_bytes for one in planned if one.memory_bytes is not None]
     return PlannedSlide(
         "all",
         sum(one.tiles for one in planned),
         sum(one.explained for one in planned),
         sum(one.prediction_s for one in planned),
         sum(one.maps_s for one in planned),
-        max(known) if known else None,
+        max(one.memory_bytes for one in planned),
         sum(one.disk_bytes for one in planned),
     )
 
@@ -203,7 +202,7 @@ def _planned(
     tiles = len(estimate.plan)
     explained = min(settings.get("top") or tiles, tiles)
     if estimate.seconds is not None:
-        predicting = getattr(estimate, "prediction_seconds", None) or 0.0
+        predicting = estimate.prediction_seconds or 0.0
         per_tile[job.model] = (predicting / tiles, estimate.seconds / explained)
     prediction_s, maps_s = per_tile.get(job.model, (0.0, 0.0))
     return PlannedSlide(
@@ -212,6 +211,6 @@ def _planned(
         explained,
         prediction_s * tiles,
         maps_s * explained,
-        getattr(estimate, "memory_bytes", None),
+        estimate.memory_bytes,
         estimate.bytes,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.devices import on_devices
 from napari_smoothsal.runs.slide_list import Shard, SlideJob, in_shard, shard_from, slide_jobs
 from napari_smoothsal.runs.slide_work import (
@@ -101,7 +102,9 @@ def explain_slides(
     check_devices(devices or (), settings.get("compute"))
     models = ModelInUse(work.model, work.specs)
     if len(named := {job.model for job in listed}) == 1:
-        models.get(*named)  # What is wrong with it is wrong for all slides.
+        # What is wrong with it is wrong for all slides.
+        used, _ = models.get(*named)
+        Choice(where, top).check(used.card.class_names, used.readout.outcomes)
     summary = Summary(work.out, listed)
     if jobs:
         work.out.mkdir(parents=True, exist_ok=True)

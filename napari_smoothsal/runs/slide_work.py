@@ -18,7 +18,7 @@ from napari_smoothsal.core.errors import SettingError, SlideError, SmoothsalErro
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
-from napari_smoothsal.runs.layout import FINISHED, only_writer, own_attributes
+from napari_smoothsal.runs.layout import FINISHED, own_attributes
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_states import (
@@ -30,6 +30,7 @@ from napari_smoothsal.runs.slide_states import (
     state_file,
     write_state,
 )
+from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import open_slide
 
 ModelSource = Model | str | Path | Callable[[], Model]

@@ -103,6 +103,8 @@ def test_what_cannot_work_for_any_slide_is_raised_before_anything_is_written(
         ({"shard": "3/2"}, "give i/n"),
         ({"devices": ["cuda:99"]}, "no such device"),
         ({"predict_only": True, "where": "p(tumour) > 0.5"}, "where and top"),
+        ({"where": "p(tumor) > 0.5"}, "tumour"),
+        ({"top": 0}, "top = 0"),
         ({"slides": [tmp_path / "no.csv"]}, "no such file"),
     ):
         asked = {"slides": slides, "model": classifier, "specs": [SPEC], "out": out} | changes
@@ -199,6 +201,16 @@ def test_where_top_and_others_reach_every_slide(classifier, tmp_path: Path, monk
     assert given == [wanted, wanted]
     explain_slides(slides, classifier, [SPEC], tmp_path / "out", predict_only=True)
     assert given[2] == {}
+
+
+def test_tiles_that_are_not_explained_are_counted(classifier, tmp_path: Path) -> None:
+    slides, out = tissue_tiffs(tmp_path / "s", 2, 128), tmp_path / "out"
+    results = explain_slides(slides, classifier, [SPEC], out, top=2, **QUICK)
+    for result, row in zip(results, table(out).values(), strict=True):
+        tiles = result.run.tiles
+        assert (tiles.status == "done").sum() == 2
+        left = (int(row["tiles"]), int(row["failed_tiles"]), int(row["not_explained"]))
+        assert left == (len(tiles), 0, len(tiles) - 2)
 
 
 def test_nothing_in_states_and_summary_names_a_folder(classifier, tmp_path: Path) -> None:
