@@ -182,8 +182,8 @@ class _Worker:
 
     def finish(self, seconds: float) -> None:
         """Wait for its end, and after so long end it."""
-        if self._process is None:
-            return
+        if self._process is None or self._process.pid is None:
+            return  # interrupted before it was started
         self.pipe.close()
         self._process.join(seconds)
         if self._process.is_alive():
