@@ -18,7 +18,7 @@ from napari_smoothsal.runs.explain import choice_of
 from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.writing import QUEUE_LENGTH
 from napari_smoothsal.slides import Slide
-from napari_smoothsal.slides.openslide_slide import CACHE_BYTES
+from napari_smoothsal.slides.blocks import LEAST_BYTES
 from napari_smoothsal.slides.reader import TileReader
 
 BYTES_PER_PX = 4 * (1 + 2 / 3)
@@ -181,5 +181,5 @@ def _memory(plan: RunPlan, explainer: Explainer, layers: Sequence[PlacedLayer]) 
         + tiles
         + held * (QUEUE_LENGTH + _BATCHES_HELD)
         + min(sums, BUDGET_BYTES)
-        + CACHE_BYTES
+        + LEAST_BYTES
     )

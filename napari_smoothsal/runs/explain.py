@@ -51,6 +51,7 @@ def explain_slide(
     predict_only: bool = False,
     retry_failed: bool = False,
     pack: bool = False,
+    checksum: bool = False,
     progress: bool | Report = True,
     stop: Callable[[], bool] | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
@@ -85,6 +86,9 @@ def explain_slide(
         Of a store that is complete but for tiles that failed: compute those again.
     pack
         Join the chunks of the complete store into shards: fewer files, see `pack_store`.
+    checksum
+        Record the SHA-256 of the slide's files, so that the run goes on with the very same alone.
+        A store that has one asks for it again.
     progress
         True: a bar in the terminal; or a function that is called with a `Progress`.
     stop
@@ -123,7 +127,9 @@ def explain_slide(
         explainer.check_tiles(plan.grid.tile_px)
         if on_plan is not None:
             on_plan(plan)
-        wanted = identity(slide, model, tiling, plan, explainer, choice)
+        known = own is not None and "sha256" in own["identity"]["slide"]
+        sha256 = slide.checksum() if checksum or known else None
+        wanted = identity(slide, model, tiling, plan, explainer, choice, sha256)
         stack.enter_context(only_writer(path))
         own = check_free_or_own(path)
         if own is not None:

@@ -10,6 +10,7 @@ from zarr import open_group
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs import packing
+from napari_smoothsal.runs.store_check import examine_store, repair_store
 
 
 def files(path: Path) -> int:
@@ -78,3 +79,23 @@ def test_an_unfinished_store_is_not_packed(noisy, classifier, tmp_path: Path) ->
     assert run.status == "running"
     with pytest.raises(StoreError, match="no complete store"):
         packing.pack_store(run.path)
+
+
+def test_a_damaged_shard_is_found_and_made_again(
+    noisy, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    small_bands(monkeypatch)
+    straight = explained(noisy, classifier, tmp_path / "a.zarr", SPECS[:1], pack=True)
+    victim = explained(noisy, classifier, tmp_path / "b.zarr", SPECS[:1], pack=True)
+    (shard, *_) = (file for file in (victim.path / "maps").rglob("0/c/0/0") if file.is_file())
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 4
+    shard.write_bytes(content)
+    wrong = [finding for finding in examine_store(victim.path) if finding.state == "wrong"]
+    assert wrong, "the flipped bit was not seen"
+    repair_store(victim.path)
+    assert victim.status == "running"
+    assert not [f for f in examine_store(victim.path) if f.state == "wrong"]
+    again = explained(noisy, classifier, victim.path, SPECS[:1], pack=True)
+    assert again.status == "complete"
+    assert_same_bits(straight, again)
