@@ -46,7 +46,7 @@ def test_any_error_of_one_slide_leaves_the_others(
             raise OSError(28, "No space left on device")
         return explain(*args, **settings)
 
-    monkeypatch.setattr("napari_smoothsal.runs.batch.explain_slide", full_once)
+    monkeypatch.setattr("napari_smoothsal.runs.slide_work.explain_slide", full_once)
     slide = real_slides / "CMU-1-Small-Region.svs"
     results = explain_slides(
         [slide, slide], classifier, [], tmp_path, region=(600, 900, 150, 150), progress=False
