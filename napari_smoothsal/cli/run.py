@@ -27,9 +27,13 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
     from napari_smoothsal.models import Model
+    from napari_smoothsal.runs.slide_list import SlideJob
     from napari_smoothsal.runs.slide_work import Specs
+    from napari_smoothsal.slides import Slide
 
 PICTURES = (".png", ".pdf", ".svg")
+NOT_PLANNED = ("progress", "on_plan", "checksum", "pack")
+"""Settings of a run that a plan does not ask for."""
 
 
 @command("run")
@@ -37,10 +41,11 @@ PICTURES = (".png", ".pdf", ".svg")
 @model_flags("demo-classifier")
 def run(
     slides: Annotated[
-        list[Path],
+        list[str],  # a path would spoil URLs
         typer.Argument(
-            help="Slide files, a DICOM folder, a folder of slides, or a CSV manifest with the "
-            "columns slide, mpp, region, mask, model."
+            metavar="SLIDE...",
+            help="Slide files, a DICOM folder, a folder of slides, URLs, or a CSV manifest with "
+            "the columns slide, mpp, region, mask, model.",
         ),
     ],
     model: ModelName,
@@ -122,6 +127,16 @@ def run(
             help="Store the SHA-256 of the slide's file, and compare it when going on.",
         ),
     ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack", help="Join the chunks of finished stores into shards: far fewer files."
+        ),
+    ] = False,
+    reader: Annotated[
+        str,
+        typer.Option(help="Library that decodes the slides: openslide, tiffslide or cucim."),
+    ] = "openslide",
     *,
     given: dict[str, Any],
 ) -> None:
@@ -131,12 +146,16 @@ def run(
     is one of about 4 um per pixel. The same command run again resumes what is unfinished. Several
     devices (--device cuda:0,cuda:1) share the slides, one process each.
     """
+    from napari_smoothsal.slides import open_slide
+    from napari_smoothsal.slides.readers import READERS
+
+    READERS[reader].load()  # before anything loads torch
     _check_together(predict_only, torchscript, where, top, given)
     if picture is not None:
         _check_picture(picture, slides, predict_only)
     given, devices = devices_from(given)
     specs = [] if predict_only else specs_from(given)
-    settings = run_settings(given, region) | _chosen(where, top, checksum)
+    settings = run_settings(given, region) | _chosen(where, top, checksum, pack)
     from napari_smoothsal.runs import explain_slides
     from napari_smoothsal.runs.slide_list import in_shard, shard_from, slide_jobs
     from napari_smoothsal.runs.slide_work import ModelInUse
@@ -154,16 +173,21 @@ def run(
         if loaded.calibrations:
             _tell_uncalibrated(loaded, specs, settings["tiling"].tile_px, calibration)
     if plan:
-        what = {n: v for n, v in settings.items() if n not in ("progress", "on_plan", "checksum")}
+        what = {n: v for n, v in settings.items() if n not in NOT_PLANNED}
         models = ModelInUse(loaded or source, made)
-        raise typer.Exit(tell_plan(part, models, what, mpp, len(devices)))
-    one = [job.source for job in jobs] == [str(path) for path in slides] and len(jobs) == 1
+
+        def opened(job: SlideJob) -> Slide:
+            return open_slide(job.source, mpp=job.mpp or mpp, reader=reader)
+
+        raise typer.Exit(tell_plan(part, models, what, opened, len(devices)))
+    one = [job.source for job in jobs] == slides and len(jobs) == 1
     if one and loaded is not None and shard is None:
         if len(devices) > 1:
             typer.echo(f"device: {devices[0]}, as there is one slide", err=True)
         if retry_failed:
             settings["retry_failed"] = True
-        raise typer.Exit(_one_slide(slides[0], loaded, specs, out, mpp, settings, picture))
+        with open_slide(slides[0], mpp=mpp, reader=reader) as slide:
+            raise typer.Exit(_one_slide(slide, loaded, specs, out, settings, picture))
     several = devices if len(devices) > 1 else None
     if several:
         del settings["on_plan"]  # lines of several slides at once
@@ -174,6 +198,7 @@ def run(
         made,
         folder,
         mpp=mpp,
+        reader=reader,
         retry_failed=retry_failed,
         shard=shard,
         devices=several,
@@ -183,36 +208,33 @@ def run(
 
 
 def _one_slide(
-    path: Path,
+    slide: Slide,
     model: Model,
     specs: list[SaliencySpec],
     out: Path | None,
-    mpp: float | None,
     settings: dict[str, Any],
     picture: Path | None,
 ) -> int:
     """Explain a slide into a store of its own; returns the exit code."""
     from napari_smoothsal.render.figure import run_figure
     from napari_smoothsal.runs.layout import SUFFIX
-    from napari_smoothsal.slides import open_slide
 
-    with open_slide(path, mpp=mpp) as slide:
-        store = out or Path(slide.name + SUFFIX)
-        done = explained(slide, model, specs, store, settings)
-        # Before anything is said: `| head` ends a command that goes on talking.
-        if picture is not None and not done.tiles.empty:
-            run_figure(slide, done, picture)
-        code = told(done)
-        if picture is not None and done.tiles.empty:
-            complain("warning", f"--picture {picture.name}: there is no map to draw")
-        elif picture is not None:
-            typer.echo(f"picture: {picture}")
-        return code
+    store = out or Path(slide.name + SUFFIX)
+    done = explained(slide, model, specs, store, settings)
+    # Before anything is said: `| head` ends a command that goes on talking.
+    if picture is not None and not done.tiles.empty:
+        run_figure(slide, done, picture)
+    code = told(done)
+    if picture is not None and done.tiles.empty:
+        complain("warning", f"--picture {picture.name}: there is no map to draw")
+    elif picture is not None:
+        typer.echo(f"picture: {picture}")
+    return code
 
 
-def _chosen(where: str | None, top: int | None, checksum: bool) -> dict[str, Any]:
+def _chosen(where: str | None, top: int | None, checksum: bool, pack: bool) -> dict[str, Any]:
     """What was given of these, as `explain_slide` takes it."""
-    given = {"where": where, "top": top, "checksum": checksum or None}
+    given = {"where": where, "top": top, "checksum": checksum or None, "pack": pack or None}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -238,7 +260,7 @@ def _check_together(
         )
 
 
-def _check_picture(picture: Path, slides: list[Path], predict_only: bool) -> None:
+def _check_picture(picture: Path, slides: list[str], predict_only: bool) -> None:
     """Refuse what would fail only when all maps are there."""
     if predict_only:
         raise SettingError("--predict-only makes no maps, so there is none for --picture")
@@ -248,7 +270,8 @@ def _check_picture(picture: Path, slides: list[Path], predict_only: bool) -> Non
         )
     from napari_smoothsal.slides.find import slides_among
 
-    if slides_among(slides) != slides or len(slides) > 1:
+    paths = [Path(slide) for slide in slides]
+    if slides_among(paths) != paths or len(paths) > 1:
         raise SettingError(f"--picture {picture.name} is of one slide; give one, not a folder")
 
 

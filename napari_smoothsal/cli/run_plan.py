@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from napari_smoothsal.runs.slide_list import SlideJob
     from napari_smoothsal.runs.slide_work import ModelInUse
+    from napari_smoothsal.slides import Slide
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -49,7 +50,7 @@ def tell_plan(
     jobs: Sequence[SlideJob],
     models: ModelInUse,
     settings: Mapping[str, Any],
-    mpp: float | None,
+    opened: Callable[[SlideJob], Slide],
     devices: int,
 ) -> int:
     """Print what slides will take; returns the exit code.
@@ -62,8 +63,8 @@ def tell_plan(
         Their models, with specs.
     settings
         Of `estimate_run`: region, tiling, compute; where and top, where given.
-    mpp
-        Of level 0, where the files are wrong.
+    opened
+        Opens a slide, as the run will.
     devices
         How many share the slides.
     """
@@ -73,7 +74,7 @@ def tell_plan(
     per_tile: dict[str | None, tuple[float, float]] = {}
     for job in jobs:
         try:
-            planned.append(_planned(job, models, settings, mpp, per_tile))
+            planned.append(_planned(job, models, settings, opened, per_tile))
         except (SmoothsalError, OSError) as error:
             complain("failed", f"{job.name}: {error}")
     chosen = "where" in settings or "top" in settings
@@ -184,17 +185,16 @@ def _planned(
     job: SlideJob,
     models: ModelInUse,
     settings: Mapping[str, Any],
-    mpp: float | None,
+    opened: Callable[[SlideJob], Slide],
     per_tile: dict[str | None, tuple[float, float]],
 ) -> PlannedSlide:
     """Measured where its model has not been timed yet, on as many tiles as that one had."""
     from napari_smoothsal.runs.estimate import estimate_run
     from napari_smoothsal.runs.slide_work import settings_of
-    from napari_smoothsal.slides import open_slide
 
     model, specs = models.get(job.model)
     timed = job.model in per_tile
-    with open_slide(job.source, mpp=job.mpp or mpp) as slide:
+    with opened(job) as slide:
         # A model's tiles take as long on one slide as on another.
         estimate = estimate_run(
             slide, model, specs, **settings_of(job, settings), stop=lambda: timed

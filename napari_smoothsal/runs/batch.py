@@ -21,6 +21,8 @@ from napari_smoothsal.runs.slide_work import (
     Work,
 )
 from napari_smoothsal.runs.summary import Summary
+from napari_smoothsal.slides.opening import DEFAULT_READER
+from napari_smoothsal.slides.readers import READERS
 
 __all__ = ["SlideResult", "explain_slides", "line_of"]
 
@@ -32,6 +34,7 @@ def explain_slides(
     out: str | Path,
     *,
     mpp: float | None = None,
+    reader: str = DEFAULT_READER,
     where: str | None = None,
     top: int | None = None,
     predict_only: bool = False,
@@ -60,6 +63,8 @@ def explain_slides(
         Folder of the stores, each named ``<base name of the slide>.smoothsal.zarr``.
     mpp
         Overrides the level-0 micrometres per pixel of every slide.
+    reader
+        Library that decodes the slides; see `open_slide`.
     where, top
         As for `explain_slide`: which tiles are explained, once all are predicted.
     predict_only
@@ -92,9 +97,9 @@ def explain_slides(
     if predict_only and (where is not None or top is not None):
         raise SettingError("where and top choose tiles to explain, predict_only explains none")
     choice = {name: value for name, value in (("where", where), ("top", top)) if value is not None}
-    work = Work(
-        model, [] if predict_only else specs, Path(out), mpp, settings | choice, retry_failed
-    )
+    READERS[reader].load()
+    made = [] if predict_only else specs
+    work = Work(model, made, Path(out), mpp, settings | choice, retry_failed, reader)
     listed = slide_jobs(slides)
     jobs = in_shard(listed, shard_from(shard))
     if devices and settings.get("on_plan") is not None:

@@ -32,13 +32,14 @@ from napari_smoothsal.runs.slide_states import (
 )
 from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import open_slide
+from napari_smoothsal.slides.opening import DEFAULT_READER
 
 ModelSource = Model | str | Path | Callable[[], Model]
 """A model, what `load_model` takes, or a function that returns one."""
 Specs = Sequence[SaliencySpec] | Callable[[Model], Sequence[SaliencySpec]]
 """Specs, or a function that makes them for a model."""
 
-TALKING = ("progress", "stop", "on_plan")
+TALKING = ("progress", "stop", "on_plan", "pack")
 """Settings of `explain_slide` that change nothing of its result."""
 _PASSING = (OSError, StoreError)
 """Errors that may be gone the next time, though nobody changed the slide or the command."""
@@ -91,6 +92,8 @@ class Work:
         Further arguments of `explain_slide`.
     retry_failed
         Whether slides and tiles that failed are tried again.
+    reader
+        As of `open_slide`.
     """
 
     model: ModelSource | None
@@ -99,6 +102,7 @@ class Work:
     mpp: float | None
     settings: Mapping[str, Any]
     retry_failed: bool
+    reader: str = DEFAULT_READER
 
 
 class ModelInUse:
@@ -226,7 +230,8 @@ class SlideWork:
         settings = settings_of(job, self._work.settings)
         if self._work.retry_failed:
             settings["retry_failed"] = True
-        with open_slide(job.source, mpp=job.mpp or self._work.mpp) as slide:
+        mpp, reader = job.mpp or self._work.mpp, self._work.reader
+        with open_slide(job.source, mpp=mpp, reader=reader) as slide:
             return explain_slide(slide, model, specs, store, **settings)
 
     def _asked(self, job: SlideJob, model: Model | None) -> str:
@@ -242,7 +247,14 @@ class SlideWork:
             file = []
         weights = None if model is None else [model.card.model_dump(), model.parameters_sha256]
         specs = [] if callable(self._work.specs) else list(self._work.specs)
-        given = [job.mpp or self._work.mpp, job.region, job.mask, compute, settings]
+        given = [
+            job.mpp or self._work.mpp,
+            self._work.reader,
+            job.region,
+            job.mask,
+            compute,
+            settings,
+        ]
         whole = [file, weights, specs, given]
         return hashlib.sha256(json.dumps(whole, default=_plain).encode()).hexdigest()
 

@@ -29,6 +29,15 @@ class Reader(ABC):
     reads: ClassVar[str]
     urls: ClassVar[bool] = False
 
+    def load(self) -> None:  # noqa: B027 - OpenSlide is there
+        """Import the library, where that has to be done before torch is imported.
+
+        Raises
+        ------
+        SettingError
+            Where it is not installed.
+        """
+
     @abstractmethod
     def open(self, source: str, mpp: tuple[float, float] | None) -> Slide:
         """Open a path or URL; `mpp` (y, x) goes before what the file says.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,13 +31,17 @@ class CuCimReader(Reader):
     name = "cucim"
     reads = "Aperio SVS, Philips TIFF and tiled TIFF"
 
+    def load(self) -> None:
+        """See `Reader.load`."""
+        _cucim()
+
     def open(self, source: str, mpp: tuple[float, float] | None) -> CuCimSlide:
         """See `Reader.open`."""
         return CuCimSlide(Path(source), mpp)
 
 
 def _cucim() -> ModuleType:
-    if "cucim" not in sys.modules and "torch" in sys.modules:
+    if find_spec("cucim") is not None and "cucim" not in sys.modules and "torch" in sys.modules:
         # Seen with cuCIM 26.10 and torch 2.15 on a machine without a GPU: loading it hangs.
         raise SettingError(
             "reader 'cucim': cuCIM cannot be loaded after torch; import cucim before torch (in "
