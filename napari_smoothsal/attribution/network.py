@@ -95,7 +95,11 @@ class Network:
     def unit_range(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) uint8 or floats, on the device, as floats 0..1."""
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        return images.to(self.device.device).to(self.device.dtype) / scale
+        if self.device.device.type == "cuda" and images.device.type == "cpu":
+            # From locked memory the device fetches bytes by itself, beside what it computes.
+            images = images.contiguous().pin_memory()
+        there = images.to(self.device.device, non_blocking=True)
+        return there.to(self.device.dtype) / scale
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) uint8 or floats 0..1, normalised by the card."""

@@ -89,6 +89,7 @@ def registered() -> typer.Typer:
         card,
         card_stain,
         demo,
+        doctor,
         evaluate,
         info,
         layers,

@@ -11,7 +11,7 @@ from napari_smoothsal.cli.app import DONE, complain
 from napari_smoothsal.cli.chosen_model import ChosenModel, model_flags
 from napari_smoothsal.cli.evaluate_options import OUT, Mpp, OptionalModel, Out, Store, Surrogate
 from napari_smoothsal.cli.evaluation_mode import Fields, Mode
-from napari_smoothsal.cli.run import failures
+from napari_smoothsal.cli.run_told import failures
 from napari_smoothsal.cli.specs import explained, run_settings, specs_from
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_smoothsal.cli.app import DONE, NOTHING_STARTED, SOME_FAILED, command, complain
+from napari_smoothsal.cli.app import command, complain
 from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import fields_of, settings_flags
-from napari_smoothsal.cli.specs import COMBINED, at_first_layer, explained, run_settings, specs_from
-from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE
+from napari_smoothsal.cli.run_plan import tell_plan
+from napari_smoothsal.cli.run_told import batch_told, told
+from napari_smoothsal.cli.specs import (
+    COMBINED,
+    at_first_layer,
+    devices_from,
+    explained,
+    run_settings,
+    specs_from,
+)
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
     from napari_smoothsal.models import Model
-    from napari_smoothsal.runs import Run, SlideResult
+    from napari_smoothsal.runs.slide_list import SlideJob
+    from napari_smoothsal.runs.slide_work import Specs
+    from napari_smoothsal.slides import Slide
 
 PICTURES = (".png", ".pdf", ".svg")
+NOT_PLANNED = ("progress", "on_plan", "checksum", "pack")
+"""Settings of a run that a plan does not ask for."""
 
 
 @command("run")
@@ -29,7 +41,12 @@ PICTURES = (".png", ".pdf", ".svg")
 @model_flags("demo-classifier")
 def run(
     slides: Annotated[
-        list[Path], typer.Argument(help="Slide files, a DICOM folder, or a folder of slides.")
+        list[str],  # a path would spoil URLs
+        typer.Argument(
+            metavar="SLIDE...",
+            help="Slide files, a DICOM folder, a folder of slides, URLs, or a CSV manifest with "
+            "the columns slide, mpp, region, mask, model.",
+        ),
     ],
     model: ModelName,
     surrogate: Annotated[
@@ -73,60 +90,177 @@ def run(
             "that --predict-only is needed.",
         ),
     ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION",
+            help='Explain only tiles of which this is true, e.g. "p(tumour) > 0.5", once all are '
+            "predicted.",
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(help="Explain only so many tiles, those with the highest probability."),
+    ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Try slides and tiles again that failed when this command ran before.",
+        ),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Of all slides only I, I + N, I + 2 N, ...: for N jobs that share the work.",
+        ),
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what the run would take, and write nothing."),
+    ] = False,
+    checksum: Annotated[
+        bool,
+        typer.Option(
+            "--checksum",
+            help="Store the SHA-256 of the slide's file, and compare it when going on.",
+        ),
+    ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack", help="Join the chunks of finished stores into shards: far fewer files."
+        ),
+    ] = False,
+    reader: Annotated[
+        str,
+        typer.Option(help="Library that decodes the slides: openslide, tiffslide or cucim."),
+    ] = "openslide",
     *,
     given: dict[str, Any],
 ) -> None:
     """Compute saliency maps over slides and store them as OME-Zarr pyramids.
 
     Several --layer, --denoising or --method give one map for each combination; without --layer it
-    is one of about 4 um per pixel. The same command run again resumes what is unfinished.
+    is one of about 4 um per pixel. The same command run again resumes what is unfinished. Several
+    devices (--device cuda:0,cuda:1) share the slides, one process each.
     """
-    if predict_only and (fields := fields_of(SaliencySpec, given)):
+    from napari_smoothsal.slides import open_slide
+    from napari_smoothsal.slides.readers import READERS
+
+    READERS[reader].load()  # before anything loads torch
+    _check_together(predict_only, torchscript, where, top, given)
+    if picture is not None:
+        _check_picture(picture, slides, predict_only)
+    given, devices = devices_from(given)
+    specs = [] if predict_only else specs_from(given)
+    settings = run_settings(given, region) | _chosen(where, top, checksum, pack)
+    from napari_smoothsal.runs import explain_slides
+    from napari_smoothsal.runs.slide_list import in_shard, shard_from, slide_jobs
+    from napari_smoothsal.runs.slide_work import ModelInUse
+
+    jobs = slide_jobs(slides)
+    part = in_shard(jobs, shard_from(shard))
+    source = partial(model.load, surrogate, calibration, torchscript=torchscript)
+    made: Specs = partial(at_first_layer, specs) if specs and "layer" not in given else specs
+    loaded: Model | None = None
+    if all(job.model is None for job in jobs):
+        loaded = source()
+        for said in loaded.adaptations if torchscript else ():
+            typer.echo(f"model: {said}", err=True)
+        made = specs = list(made(loaded) if callable(made) else made)
+        if loaded.calibrations:
+            _tell_uncalibrated(loaded, specs, settings["tiling"].tile_px, calibration)
+    if plan:
+        what = {n: v for n, v in settings.items() if n not in NOT_PLANNED}
+        models = ModelInUse(loaded or source, made)
+
+        def opened(job: SlideJob) -> Slide:
+            return open_slide(job.source, mpp=job.mpp or mpp, reader=reader)
+
+        raise typer.Exit(tell_plan(part, models, what, opened, len(devices)))
+    one = [job.source for job in jobs] == slides and len(jobs) == 1
+    if one and loaded is not None and shard is None:
+        if len(devices) > 1:
+            typer.echo(f"device: {devices[0]}, as there is one slide", err=True)
+        if retry_failed:
+            settings["retry_failed"] = True
+        with open_slide(slides[0], mpp=mpp, reader=reader) as slide:
+            raise typer.Exit(_one_slide(slide, loaded, specs, out, settings, picture))
+    several = devices if len(devices) > 1 else None
+    if several:
+        del settings["on_plan"]  # lines of several slides at once
+    folder = out or Path()
+    results = explain_slides(
+        slides,
+        source if several or loaded is None else loaded,
+        made,
+        folder,
+        mpp=mpp,
+        reader=reader,
+        retry_failed=retry_failed,
+        shard=shard,
+        devices=several,
+        **settings,
+    )
+    raise typer.Exit(batch_told(results, folder / "summary.csv"))
+
+
+def _one_slide(
+    slide: Slide,
+    model: Model,
+    specs: list[SaliencySpec],
+    out: Path | None,
+    settings: dict[str, Any],
+    picture: Path | None,
+) -> int:
+    """Explain a slide into a store of its own; returns the exit code."""
+    from napari_smoothsal.render.figure import run_figure
+    from napari_smoothsal.runs.layout import SUFFIX
+
+    store = out or Path(slide.name + SUFFIX)
+    done = explained(slide, model, specs, store, settings)
+    # Before anything is said: `| head` ends a command that goes on talking.
+    if picture is not None and not done.tiles.empty:
+        run_figure(slide, done, picture)
+    code = told(done)
+    if picture is not None and done.tiles.empty:
+        complain("warning", f"--picture {picture.name}: there is no map to draw")
+    elif picture is not None:
+        typer.echo(f"picture: {picture}")
+    return code
+
+
+def _chosen(where: str | None, top: int | None, checksum: bool, pack: bool) -> dict[str, Any]:
+    """What was given of these, as `explain_slide` takes it."""
+    given = {"where": where, "top": top, "checksum": checksum or None, "pack": pack or None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check_together(
+    predict_only: bool,
+    torchscript: bool,
+    where: str | None,
+    top: int | None,
+    given: dict[str, Any],
+) -> None:
+    """Refuse what has no use beside what else was given."""
+    fields = list(fields_of(SaliencySpec, given))
+    fields += [name for name, value in (("where", where), ("top", top)) if value is not None]
+    if predict_only and fields:
         raise SettingError(
-            f"--predict-only makes no maps, so --{next(iter(fields))} has no use beside it; "
-            "leave one of the two away"
+            f"--predict-only makes no maps, so --{fields[0]} has no use beside it; leave one of "
+            "the two away"
         )
     if torchscript and not predict_only:
         raise SettingError(
             "--torchscript needs --predict-only: hidden layers of TorchScript cannot be reached. "
             "For maps build the eager network and load its weights"
         )
-    if picture is not None:
-        _check_picture(picture, slides, predict_only)
-    specs = [] if predict_only else specs_from(given)
-    settings = run_settings(given, region)
-    from napari_smoothsal.render.figure import run_figure
-    from napari_smoothsal.runs import explain_slides
-    from napari_smoothsal.runs.layout import SUFFIX
-    from napari_smoothsal.slides import open_slide
-    from napari_smoothsal.slides.find import slides_among
-
-    loaded = model.load(surrogate, calibration, torchscript=torchscript)
-    for said in loaded.adaptations if torchscript else ():
-        typer.echo(f"model: {said}", err=True)
-    if specs and "layer" not in given:
-        specs = at_first_layer(specs, loaded)
-    if loaded.calibrations:
-        _tell_uncalibrated(loaded, specs, settings["tiling"].tile_px, calibration)
-    found = slides_among(slides)
-    if len(found) == 1 and len(slides) == 1 and found[0] == slides[0]:
-        with open_slide(found[0], mpp=mpp) as slide:
-            store = out or Path(slide.name + SUFFIX)
-            done = explained(slide, loaded, specs, store, settings)
-            # Before anything is said: `| head` ends a command that goes on talking.
-            if picture is not None and not done.tiles.empty:
-                run_figure(slide, done, picture)
-            code = _summary(done)
-            if picture is not None and done.tiles.empty:
-                complain("warning", f"--picture {picture.name}: there is no map to draw")
-            elif picture is not None:
-                typer.echo(f"picture: {picture}")
-            raise typer.Exit(code)
-    results = explain_slides(found, loaded, specs, out or Path(), mpp=mpp, **settings)
-    raise typer.Exit(_batch_summary(results))
 
 
-def _check_picture(picture: Path, slides: list[Path], predict_only: bool) -> None:
+def _check_picture(picture: Path, slides: list[str], predict_only: bool) -> None:
     """Refuse what would fail only when all maps are there."""
     if predict_only:
         raise SettingError("--predict-only makes no maps, so there is none for --picture")
@@ -136,7 +270,8 @@ def _check_picture(picture: Path, slides: list[Path], predict_only: bool) -> Non
         )
     from napari_smoothsal.slides.find import slides_among
 
-    if slides_among(slides) != slides or len(slides) > 1:
+    paths = [Path(slide) for slide in slides]
+    if slides_among(paths) != paths or len(paths) > 1:
         raise SettingError(f"--picture {picture.name} is of one slide; give one, not a folder")
 
 
@@ -154,133 +289,3 @@ def _tell_uncalibrated(
                 typer.echo(f"calibration: {said}", err=True)
             else:
                 complain("warning", f"--calibration {file.name}: {said}")
-
-
-def _summary(run: Run) -> int:
-    """Print what a run holds; returns the exit code."""
-    from rich.console import Console
-
-    from napari_smoothsal.render.limits import said_of
-    from napari_smoothsal.render.tables import total_variation_table
-
-    tiles = run.tiles
-    typer.echo(f"store: {run.path}")
-    if tiles.empty:
-        typer.echo(
-            "no tissue was found where it was looked for, so the store is complete and its maps "
-            "are empty; `smoothsal info SLIDE --picture tissue.png` shows the mask"
-        )
-        return DONE
-    failed = tiles[tiles.status == "failed"]
-    counts = tiles.predicted[tiles.predicted != ""].value_counts()
-    said = ", ".join(f"{n} {name}" for name, n in counts.items())
-    could_not = f", {len(failed)} failed" if len(failed) else ""
-    typer.echo(f"{len(tiles)} tiles{could_not}; predicted: {said or 'none'}")
-    for target, count in _nothing_to_explain(run).items():
-        typer.echo(
-            f"in {count} of them no pixel is predicted as {target!r}: its maps are zero there"
-        )
-    if weak := len(run.weakly_predicted):
-        hardly = "a decision that is hardly one"
-        whose = f"their maps are of {hardly}" if len(run.maps) else hardly
-        typer.echo(
-            f"{weak} of them are {UNSURE}, with a probability below {LEAST_PROBABILITY:g}: {whose}"
-        )
-    for target, count in _predicted_otherwise(run).items():
-        typer.echo(
-            f"{count} of them are predicted as another class than {target!r}, which their maps "
-            "explain: viewer and pictures hatch them"
-        )
-    if len(run.maps):
-        for key in _not_denoised(run):
-            typer.echo(
-                f"{key}: equal to the original's, as no strided convolution lies above the layer"
-            )
-        for key, run_map in run.maps.items():
-            for words in said_of(run_map):
-                typer.echo(f"{key}: {words}")
-        for key, far, fine in _displaced(run):
-            also = f", fine structure up to {fine:.3g} um" if fine else ""
-            typer.echo(
-                f"{key}: coarse structure lies up to {far:.3g} um beside what it shows{also}; "
-                "centred_hook moves nothing"
-            )
-        for key, delta in _missed(run).items():
-            typer.echo(
-                f"{key}: its values should add up to the rise of the score from the baseline to "
-                f"the tile, and miss it by {delta:.2g} (logits; median of the tiles): too few "
-                "steps or draws, or the work of the denoising"
-            )
-        Console().print(total_variation_table(run))
-        typer.echo("drop the store into napari, onto its slide, to see the maps")
-    return failures(run)
-
-
-def _displaced(run: Run) -> list[tuple[str, float, float]]:
-    """How far maps, and their fine structure, may lie beside what they show, as placed, in um."""
-    maps = run.maps.items()
-    return [(k, one.displaced_um, one.fine_displaced_um) for k, one in maps if one.displaced_um]
-
-
-_ROUNDING = 1e-4
-"""What values miss for want of digits."""
-
-
-def _missed(run: Run) -> dict[str, float]:
-    """By how much values do not add up, of methods whose values should, by map."""
-    medians = {key: float(run.tiles[f"delta_{key}"].median()) for key in run.maps}
-    return {key: delta for key, delta in medians.items() if delta > _ROUNDING}
-
-
-def _predicted_otherwise(run: Run) -> dict[str, int]:
-    """Tiles that are predicted as another class than their maps explain, by target."""
-    counts = {m.target: len(run.tiles_of_another_class(m)) for m in run.maps.values()}
-    return {target: count for target, count in counts.items() if count}
-
-
-def _not_denoised(run: Run) -> list[str]:
-    """Keys of maps whose denoising had nothing to do."""
-    return [key for key, run_map in run.maps.items() if run_map.idle_denoising]
-
-
-def _nothing_to_explain(run: Run) -> dict[str, int]:
-    """Tiles in which nothing is predicted as a target, by target."""
-    tiles = run.tiles
-    counts = {m.target: int((tiles[f"explained_px_{k}"] == 0).sum()) for k, m in run.maps.items()}
-    return {target: count for target, count in counts.items() if count}
-
-
-def failures(run: Run) -> int:
-    """List a run's tiles that failed; returns the exit code."""
-    tiles = run.tiles
-    failed = tiles[tiles.status == "failed"]
-    if failed.empty:
-        return DONE
-    complain("failed", f"{len(failed)} tiles could not be read or computed (x, y in level-0 px):")
-    for tile in failed.head(20).itertuples():
-        typer.echo(f"  {tile.x_px:.0f}, {tile.y_px:.0f}", err=True)
-    if len(failed) > 20:
-        typer.echo("  ... all of them in the store's table, status `failed`", err=True)
-    return SOME_FAILED
-
-
-def _batch_summary(results: Sequence[SlideResult]) -> int:
-    errors = 0
-    for result in results:
-        if result.run is None:
-            errors += 1
-            complain("failed", f"{result.name}: {result.error}")
-            continue
-        tiles = result.run.tiles
-        bad = int((tiles.status == "failed").sum())
-        weak = len(result.run.weakly_predicted)
-        typer.echo(
-            f"{result.name}: {result.run.status}, {len(tiles)} tiles"
-            + (f", {bad} failed" if bad else "")
-            + (f", {weak} {UNSURE}" if weak else "")
-            + f" -> {result.run.path}"
-        )
-        errors += bool(bad)
-    if results and all(result.run is None for result in results):
-        return NOTHING_STARTED
-    return SOME_FAILED if errors else DONE

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_smoothsal.cli.app import complain
+from napari_smoothsal.cli.app import SOME_FAILED, complain
 from napari_smoothsal.cli.flags import fields_of, settings_from
 from napari_smoothsal.cli.options import options_by_name
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.cli.run_told import told_midway
+from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
@@ -125,6 +126,17 @@ def run_settings(given: dict[str, Any], region: str | None) -> dict[str, Any]:
     }
 
 
+def devices_from(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What was given with one device, and all devices: ``--device cuda:0,cuda:1`` names two."""
+    devices = [device.strip() for device in given.get("device", "auto").split(",")]
+    if not all(devices):
+        raise SettingError(
+            f"--device {given['device']}: give a device, or several with commas between them, e.g. "
+            "cuda:0,cuda:1"
+        )
+    return {**given, "device": devices[0]}, devices
+
+
 def region_from(text: str | None) -> tuple[int, int, int, int] | None:
     """``X,Y,W,H`` as numbers."""
     if text is None:
@@ -150,13 +162,31 @@ def explained(
     from napari_smoothsal.runs import explain_slide
     from napari_smoothsal.runs.layout import FINISHED, own_attributes
 
-    own = own_attributes(store)
-    if own is not None and own["status"] not in FINISHED:
+    own, marked = own_attributes(store), _last_marked(store)
+    again = settings.get("retry_failed") and own is not None and own["status"] != "complete"
+    if own is not None and (again or own["status"] not in FINISHED):
         typer.echo(f"{store} is unfinished: going on where it stopped", err=True)
-    done = explain_slide(slide, model, specs, store, **settings)
-    if own is not None and own["status"] in FINISHED:
+    try:
+        done = explain_slide(slide, model, specs, store, **settings)
+    except BrokenPipeError:
+        raise
+    except (SmoothsalError, OSError) as error:
+        # A run that starts, and one that goes on, marks its store before anything else.
+        if _last_marked(store) == marked:
+            raise
+        told_midway(store, error)
+        raise typer.Exit(SOME_FAILED) from error
+    if own is not None and own["status"] in FINISHED and not again:
         typer.echo(f"{store} is already finished; nothing was computed", err=True)
     return done
+
+
+def _last_marked(store: Path) -> int | None:
+    """When the status of a store was written; None where there is no store."""
+    try:
+        return (store / "zarr.json").stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _tell_plan(plan: RunPlan) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -76,6 +77,17 @@ class Model(TracedNetwork):
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, {type(self._given).__name__})"
+
+    def maker(self) -> Callable[[], Model]:
+        """What makes it anew in another process: pickled, it holds nothing that was found out."""
+        return partial(
+            Model,
+            self._given,
+            self.card,
+            self.surrogate,
+            self.normal_tissue,
+            self.calibrations,
+        )
 
     def with_network(self, module: nn.Module, surrogate: Surrogate | None) -> Model:
         """This model with a changed copy of its `module`, whose output is read as before.

@@ -33,6 +33,7 @@ def total_variation_table(run: Run, width: int | None = None) -> Table:
     channel, where one was chosen); below,
     the mean relative standard error of a map over its noise samples, where there are some.
     """
+    drawn = False
     columns: dict[tuple[str, str, str], None] = {}
     rows: dict[str, dict[tuple[str, str, str], str]] = {}
     tiles = run.tiles
@@ -44,12 +45,13 @@ def total_variation_table(run: Run, width: int | None = None) -> Table:
         text = f"{values.mean():.2f} +- {values.std(ddof=0):.2f}" if len(values) else "-"
         errors = tiles[f"se_{key}"].dropna()
         if len(errors):
+            drawn = True
             known = "" if len(errors) == len(values) else f" ({len(errors)} of {len(values)} tiles)"
             text += f"\nse {100 * errors.mean():.0f} %{known}"
         cells = rows.setdefault(spec.layer_label, {})
         # Maps that differ in something else, the amount of noise say, stand below each other.
         cells[column] = f"{cells[column]}\n{text}" if column in cells else text
-    table = _total_variation()
+    table = _total_variation(drawn)
     table.add_column("layer", min_width=max(map(len, rows), default=1))
     for column in columns:
         denoising, method, target = column
@@ -58,11 +60,11 @@ def total_variation_table(run: Run, width: int | None = None) -> Table:
         table.add_column(f"{denoising}\n{method}, {target}", justify="right", min_width=least)
     for layer, cells in rows.items():
         table.add_row(layer, *(cells.get(column, "") for column in columns))
-    if _fits(width or Console().width, table):
+    if fits(width or Console().width, table):
         return table
-    long = _total_variation()
+    long = _total_variation(drawn)
     for heading in ("layer", "denoising, method, target"):
-        long.add_column(heading)
+        long.add_column(heading, overflow="fold")
     long.add_column("", justify="right", no_wrap=True)
     for layer, cells in rows.items():
         for (denoising, method, target), text in cells.items():
@@ -70,16 +72,17 @@ def total_variation_table(run: Run, width: int | None = None) -> Table:
     return long
 
 
-def _fits(width: int, table: Table) -> bool:
+def fits(width: int, table: Table) -> bool:
     """Whether it has room without cutting what its columns want whole."""
     boundless = Console(width=_BOUNDLESS)
     return Measurement.get(boundless, boundless.options, table).minimum <= width
 
 
-def _total_variation() -> Table:
+def _total_variation(drawn: bool) -> Table:
+    se = "se: relative standard error of a map over what it draws: noise samples, masks"
     return Table(
         title="total variation, mean +- std over tiles; less is smoother, white noise has 2.8",
-        caption="se: relative standard error of a map over what it draws: noise samples, masks",
+        caption=se if drawn else None,
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
@@ -151,21 +154,21 @@ def frame_table(
     width
         Letters of a line; None: those of this terminal.
     """
-    fits = partial(_fits, width or Console().width)
+    fitting = partial(fits, width or Console().width)
     shown, below = list(frame), [caption] if caption else []
-    if not fits(_table(title, frame, 1)):
+    if not fitting(_table(title, frame, 1)):
         alike = [c for c in shown if len(frame) > 1 and frame[c].astype(str).nunique() == 1]
         if alike:
             said = ", ".join(f"{plain(str(c))} {_cell(frame[c].iloc[0])}" for c in alike)
             below.append(f"in all rows: {said}")
         shown = [c for c in shown if c not in alike] or shown
     count = len(shown)
-    while count > 1 and not fits(_table(title, frame[shown[:count]], 0)):
+    while count > 1 and not fitting(_table(title, frame[shown[:count]], 0)):
         count -= 1
     if count < len(shown):
         below.append("only in the CSV: " + ", ".join(plain(str(c)) for c in shown[count:]))
     table = _table(title, frame[shown[:count]], 1)
-    if not fits(table):
+    if not fitting(table):
         table = _table(title, frame[shown[:count]], 0)
     table.caption = "; ".join(below) or None
     return table

@@ -1,77 +1,186 @@
-"""explain_slides: several slides, one after the other, each on its own."""
+"""explain_slides: a list of slides into one folder, each on its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_smoothsal.core.specs import SaliencySpec
-from napari_smoothsal.models import Model
-from napari_smoothsal.runs.explain import explain_slide
-from napari_smoothsal.runs.layout import SUFFIX
-from napari_smoothsal.runs.run import Run
-from napari_smoothsal.slides import open_slide
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.specs import Compute
+from napari_smoothsal.runs.choice import Choice
+from napari_smoothsal.runs.devices import on_devices
+from napari_smoothsal.runs.slide_list import Shard, SlideJob, in_shard, shard_from, slide_jobs
+from napari_smoothsal.runs.slide_work import (
+    ModelInUse,
+    ModelSource,
+    SlideResult,
+    SlideWork,
+    Specs,
+    Work,
+)
+from napari_smoothsal.runs.summary import Summary
+from napari_smoothsal.slides.opening import DEFAULT_READER
+from napari_smoothsal.slides.readers import READERS
 
-
-@dataclass(frozen=True)
-class SlideResult:
-    """Outcome of one slide of a batch: its run, or the error that stopped it."""
-
-    name: str
-    run: Run | None
-    error: Exception | None
+__all__ = ["SlideResult", "explain_slides", "line_of"]
 
 
 def explain_slides(
-    slides: Sequence[str | Path],
-    model: Model,
-    specs: Sequence[SaliencySpec],
+    slides: str | Path | Sequence[str | Path],
+    model: ModelSource | None,
+    specs: Specs,
     out: str | Path,
     *,
     mpp: float | None = None,
+    reader: str = DEFAULT_READER,
+    where: str | None = None,
+    top: int | None = None,
+    predict_only: bool = False,
+    retry_failed: bool = False,
+    shard: Shard | str | None = None,
+    devices: Sequence[str] | None = None,
+    on_slide: Callable[[SlideResult, int, int], None] | None = None,
     **settings: Any,
 ) -> list[SlideResult]:
     """Explain several slides into one folder; a slide that fails does not stop the others.
 
+    The same call again goes on where it stopped. ``summary.json`` and ``summary.csv`` in the folder
+    say after every slide how far all of them are. Several processes may share the folder.
+
     Parameters
     ----------
     slides
-        Paths.
-    model, specs
-        As for `explain_slide`.
+        Slide files, folders of one DICOM slide, folders of slides, or CSV manifests, whose columns
+        ``slide``, ``mpp``, ``region``, ``mask`` and ``model`` go before the arguments here.
+    model
+        As for `explain_slide`, or what `load_model` takes, or a function that returns a model;
+        None where a manifest names one for every slide. Several are loaded in turn, each once.
+    specs
+        As for `explain_slide`; or a function of a model that returns them.
     out
         Folder of the stores, each named ``<base name of the slide>.smoothsal.zarr``.
     mpp
         Overrides the level-0 micrometres per pixel of every slide.
+    reader
+        Library that decodes the slides; see `open_slide`.
+    where, top
+        As for `explain_slide`: which tiles are explained, once all are predicted.
+    predict_only
+        Predictions only, no maps.
+    retry_failed
+        Try slides again that failed in an earlier call that asked the same, and tiles that did.
+    shard
+        ``(i, n)`` or ``"i/n"``: the i-th of n shares, slides i, i + n, i + 2 n, ... of the list,
+        for jobs that know nothing of each other. Give all of them the same list.
+    devices
+        One process for each, e.g. ``["cuda:0", "cuda:1"]``; each loads the model and takes the next
+        slide when it is free. A script then needs ``if __name__ == "__main__":``.
+    on_slide
+        Called with each slide's result as it ends, how many have ended, and how many there are.
+        None: a line on standard error, unless ``progress`` says otherwise.
     **settings
         Further arguments of `explain_slide`.
 
     Returns
     -------
     list of SlideResult
-        In the order of the slides.
+        In the order of the slides of this shard.
+
+    Raises
+    ------
+    SmoothsalError
+        Before anything is written, if a manifest, a shard or a device cannot work, or the model
+        and the specs, where there is one model for all slides.
     """
-    results = []
-    taken: set[str] = set()
-    for source in slides:
-        name = Path(source).stem
-        try:
-            with open_slide(source, mpp=mpp) as slide:
-                store = _free_name(slide.name, taken)
-                run = explain_slide(slide, model, specs, Path(out) / store, **settings)
-            results.append(SlideResult(name, run, None))
-        except Exception as error:  # noqa: BLE001 - whatever stops one slide, others may go on
-            results.append(SlideResult(name, None, error))
-    return results
+    if predict_only and (where is not None or top is not None):
+        raise SettingError("where and top choose tiles to explain, predict_only explains none")
+    choice = {name: value for name, value in (("where", where), ("top", top)) if value is not None}
+    READERS[reader].load()
+    made = [] if predict_only else specs
+    work = Work(model, made, Path(out), mpp, settings | choice, retry_failed, reader)
+    listed = slide_jobs(slides)
+    jobs = in_shard(listed, shard_from(shard))
+    if devices and settings.get("on_plan") is not None:
+        raise SettingError("on_plan is of one process; leave it away, or devices")
+    check_devices(devices or (), settings.get("compute"))
+    models = ModelInUse(work.model, work.specs)
+    if len(named := {job.model for job in listed}) == 1:
+        # What is wrong with it is wrong for all slides.
+        used, _ = models.get(*named)
+        Choice(where, top).check(used.card.class_names, used.readout.outcomes)
+    summary = Summary(work.out, listed)
+    if jobs:
+        work.out.mkdir(parents=True, exist_ok=True)
+        summary.write()
+    results: dict[str, SlideResult] = {}
+    if on_slide is None and settings.get("progress", True) is True and len(jobs) > 1:
+        on_slide = _say
+
+    def told(job: SlideJob, result: SlideResult) -> None:
+        results[job.store] = result
+        summary.write()
+        if on_slide is not None:
+            on_slide(result, len(results), len(jobs))
+
+    stop: Callable[[], bool] | None = settings.get("stop")
+    order = _by_model(jobs)
+    try:
+        if devices and jobs:
+            del models  # each process loads its own
+            on_devices(work, order, devices[: len(jobs)], told, stop)
+        else:
+            slide_work = SlideWork(work, models)
+            for job in order:
+                if stop is not None and stop():
+                    break
+                told(job, slide_work.explain(job))
+    finally:  # an interruption, too
+        if jobs:
+            summary.write()
+    unbegun = (SlideResult(job.name, None, None, store=work.out / job.store) for job in jobs)
+    return [results.get(job.store, none) for job, none in zip(jobs, unbegun, strict=True)]
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    """Slides of the same base name get ``~2``, ``~3``: none may resume another's store."""
-    number, store = 1, name + SUFFIX
-    while store in taken:
-        number += 1
-        store = f"{name}~{number}{SUFFIX}"
-    taken.add(store)
-    return store
+def check_devices(devices: Sequence[str], compute: Compute | None) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises
+    ------
+    SettingError
+        Of the first.
+    """
+    from napari_smoothsal.attribution.device import resolve_device
+
+    for device in devices:
+        resolve_device((compute or Compute()).model_copy(update={"device": device}))
+
+
+def line_of(result: SlideResult, ended: int, total: int) -> str:
+    """One line about a slide that has ended.
+
+    Parameters
+    ----------
+    result
+        Of the slide.
+    ended, total
+        How many slides have ended, of how many.
+    """
+    said: str = result.state.replace("_", " ")
+    if result.run is not None:
+        said += f", {len(result.run.tiles)} tiles"
+    took = f"{result.seconds:.0f} s" if result.computed else "nothing was computed"
+    return f"{ended} of {total}: {result.name} {said}, {took}"
+
+
+def _say(result: SlideResult, ended: int, total: int) -> None:
+    sys.stderr.write(line_of(result, ended, total) + "\n")
+
+
+def _by_model(jobs: Sequence[SlideJob]) -> list[SlideJob]:
+    """Slides of one model after the other's, in the order in which models first come."""
+    first: dict[str | None, int] = {}
+    for job in jobs:
+        first.setdefault(job.model, len(first))
+    return sorted(jobs, key=lambda job: first[job.model])

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from napari_smoothsal.attribution import BatchMaps
 from napari_smoothsal.runs import layout
+from napari_smoothsal.runs.codecs import blosc
 from napari_smoothsal.runs.layout import LABELS, NAMESPACE, PREDICTION
 from napari_smoothsal.runs.ome import class_channels, class_labels, image_attributes
 from napari_smoothsal.runs.pyramid import halved_mean
@@ -119,7 +119,7 @@ class ClassPyramid(Stitched):
             "image-label": class_labels(self.outcomes, self.colours, self.background),
         }
         height, width = self.padded_shape
-        codec = BloscCodec(cname="zstd", clevel=3, shuffle="noshuffle")
+        codec = blosc("noshuffle")
         for k, name in enumerate(names):
             shape = (height >> k, width >> k)
             group.create_array(

@@ -18,7 +18,7 @@ from napari_smoothsal.runs.explain import choice_of
 from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.writing import QUEUE_LENGTH
 from napari_smoothsal.slides import Slide
-from napari_smoothsal.slides.openslide_slide import CACHE_BYTES
+from napari_smoothsal.slides.blocks import LEAST_BYTES
 from napari_smoothsal.slides.reader import TileReader
 
 BYTES_PER_PX = 4 * (1 + 2 / 3)
@@ -99,10 +99,10 @@ def estimate_run(
     if on_plan is not None:
         on_plan(plan)
     tiles = len(plan) if top is None else min(top, len(plan))
-    per_tile = _seconds_per_tile(slide, explainer, plan, stop)
+    per_tile = _seconds_per_tile(slide, explainer, plan, stop, turns=(0, 1))
     predicting = None
     if choice is not None:
-        predicting = _seconds_per_tile(slide, explainer.predicting(), plan, stop)
+        predicting = _seconds_per_tile(slide, explainer.predicting(), plan, stop, turns=(2, 3))
     return RunEstimate(
         plan,
         None if per_tile is None else per_tile * tiles,
@@ -113,8 +113,13 @@ def estimate_run(
 
 
 def _seconds_per_tile(
-    slide: Slide, explainer: Explainer, plan: RunPlan, stop: Callable[[], bool] | None
+    slide: Slide,
+    explainer: Explainer,
+    plan: RunPlan,
+    stop: Callable[[], bool] | None,
+    turns: tuple[int, int],
 ) -> float | None:
+    """Of a few tiles, twice; turned each time, as what a network said of a tile is remembered."""
     chosen = np.linspace(0, len(plan) - 1, min(_TIMED_TILES, len(plan))).astype(int)
     if not len(chosen):
         return None
@@ -127,10 +132,11 @@ def _seconds_per_tile(
     batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
     places = [(int(y), int(x)) for y, x in grid.origins[chosen]]
     took = 0.0
-    for _ in range(2):
+    for turn in turns:
+        turned = torch.rot90(batch, turn, (2, 3))
         began = time.perf_counter()
         try:
-            explanation = explainer.begin(batch, places, margin=margin)
+            explanation = explainer.begin(turned, places, margin=margin)
             while not explanation.finished and time.perf_counter() - began < _ENOUGH_S:
                 explanation.step(stop=stop)
         except Stopped:
@@ -181,5 +187,5 @@ def _memory(plan: RunPlan, explainer: Explainer, layers: Sequence[PlacedLayer]) 
         + tiles
         + held * (QUEUE_LENGTH + _BATCHES_HELD)
         + min(sums, BUDGET_BYTES)
-        + CACHE_BYTES
+        + LEAST_BYTES
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,13 @@ from napari_smoothsal.runs.contents import (
 )
 from napari_smoothsal.runs.engine import carry_out
 from napari_smoothsal.runs.layout import FINISHED, check_free_or_own
+from napari_smoothsal.runs.packing import pack_store
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.progress import Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity
 from napari_smoothsal.runs.retry import WITH_ERRORS, set_failed_aside
 from napari_smoothsal.runs.run import Run
-from napari_smoothsal.runs.slide_check import check_slide
+from napari_smoothsal.runs.slide_check import remarks_on
 from napari_smoothsal.runs.stages import stages_of
 from napari_smoothsal.runs.store import reopen_store
 from napari_smoothsal.runs.writer_lock import only_writer
@@ -47,6 +50,8 @@ def explain_slide(
     top: int | None = None,
     predict_only: bool = False,
     retry_failed: bool = False,
+    pack: bool = False,
+    checksum: bool = False,
     progress: bool | Report = True,
     stop: Callable[[], bool] | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
@@ -79,6 +84,11 @@ def explain_slide(
         Make no maps, whatever the specs are.
     retry_failed
         Of a store that is complete but for tiles that failed: compute those again.
+    pack
+        Join the chunks of the complete store into shards: fewer files, see `pack_store`.
+    checksum
+        Record the SHA-256 of the slide's files, so that the run goes on with the very same alone.
+        A store that has one asks for it again.
     progress
         True: a bar in the terminal; or a function that is called with a `Progress`.
     stop
@@ -106,20 +116,28 @@ def explain_slide(
             report = stack.enter_context(terminal_bar(slide.name))
         tiling, compute, path = tiling or Tiling(), compute or Compute(), Path(out)
         own = check_free_or_own(path)
+        final = FINISHED[:1] if retry_failed else FINISHED
+        finished = own is not None and own["status"] in final
+        # Looking at the slide takes as long as making the network ready.
+        beside = stack.enter_context(ThreadPoolExecutor(1))
+        looking = None if finished else beside.submit(remarks_on, slide, model)
         explainer = Explainer(model, [] if predict_only else specs, compute, scope="slide")
         choice = choice_of(explainer, where, top)
         plan = plan_tiles(slide, model, tiling, layers=placed_layers(explainer), region=region)
         explainer.check_tiles(plan.grid.tile_px)
         if on_plan is not None:
             on_plan(plan)
-        wanted = identity(slide, model, tiling, plan, explainer, choice)
+        known = own is not None and "sha256" in own["identity"]["slide"]
+        sha256 = slide.checksum() if checksum or known else None
+        wanted = identity(slide, model, tiling, plan, explainer, choice, sha256)
         stack.enter_context(only_writer(path))
         own = check_free_or_own(path)
         if own is not None:
             check_same(own["identity"], wanted, path.name)
-            if own["status"] in FINISHED and not (retry_failed and own["status"] == WITH_ERRORS):
+            if own["status"] in final:
+                if pack:
+                    pack_store(path)
                 return Run(path)
-        check_slide(slide, model)
         if own is not None:
             images = stitched_images(plan, explainer, keys=own["maps"])
             writer = reopen_store(path, images)
@@ -141,8 +159,10 @@ def explain_slide(
                 chooses=choice is not None,
             )
         writer.set_status("running")
+        for remark in looking.result() if looking is not None else ():
+            warnings.warn(remark, stacklevel=2)
         try:
-            finished = all(
+            computed = all(
                 carry_out(
                     stage,
                     slide,
@@ -161,8 +181,10 @@ def explain_slide(
             with contextlib.suppress(OSError):
                 writer.set_status("failed")
             raise
-        if finished:
+        if computed:
             writer.finished()
+            if pack:
+                pack_store(path)
         return Run(path)
 
 

@@ -26,6 +26,7 @@ def identity(
     plan: RunPlan,
     explainer: Explainer,
     choice: Choice | None = None,
+    checksum: str | None = None,
 ) -> dict[str, Any]:
     """Everything that determines the result: a run resumes only where all of it is the same."""
     card = model.card
@@ -37,6 +38,8 @@ def identity(
             "width": slide.width,
             "height": slide.height,
             "mpp": list(mpp),
+            **_reader(slide),
+            **({} if checksum is None else {"sha256": checksum}),
         },
         "model": {
             "name": card.name,
@@ -79,6 +82,11 @@ def identity(
 def _choice(choice: Choice | None) -> dict[str, Any]:
     """Which tiles are explained, where not all are."""
     return {} if choice is None else {"choice": {"where": choice.where, "top": choice.top}}
+
+
+def _reader(slide: Slide) -> dict[str, str]:
+    """What decodes the pixels, where it is not OpenSlide: older stores say nothing of it."""
+    return {} if slide.reader is None else {"reader": slide.reader}
 
 
 def _removed_head(model: Model) -> dict[str, str]:

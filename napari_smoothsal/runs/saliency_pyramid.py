@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
 
 from napari_smoothsal.attribution import BatchMaps, reduce_channels
 from napari_smoothsal.runs import layout
+from napari_smoothsal.runs.codecs import blosc
 from napari_smoothsal.runs.layout import NAMESPACE
 from napari_smoothsal.runs.ome import image_attributes
 from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
@@ -94,6 +94,6 @@ class SaliencyPyramid(Stitched):
             chunks=(layout.BAND, layout.BAND),
             dtype="float32",
             fill_value=np.nan,
-            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+            compressors=blosc("shuffle"),
             dimension_names=("y", "x"),
         )

@@ -60,9 +60,14 @@ def check_slide(slide: Slide, model: Model) -> None:
         card's ``stain_range``; where nuclei look as they do where half or twice as many
         micrometres per pixel are stated as there are. Nothing is said of too few of them.
     """
-    for message in (_of_file(slide), _of_stain(slide, model), _of_nuclei(slide)):
-        if message is not None:
-            warnings.warn(message, stacklevel=3)
+    for remark in remarks_on(slide, model):
+        warnings.warn(remark, stacklevel=3)
+
+
+def remarks_on(slide: Slide, model: Model) -> list[str]:
+    """What `check_slide` warns of; may be asked in a thread, while something else is made ready."""
+    found = (_of_file(slide), _of_stain(slide, model), _of_nuclei(slide))
+    return [remark for remark in found if remark is not None]
 
 
 def _of_file(slide: Slide) -> str | None:

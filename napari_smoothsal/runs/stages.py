@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.runs.choice import Choice
-from napari_smoothsal.runs.layout import FAILED, NOT_EXPLAINED
+from napari_smoothsal.runs.layout import FAILED, NOT_EXPLAINED, PENDING
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
 from napari_smoothsal.runs.stage import Stage
@@ -41,7 +41,9 @@ def stages_of(
     maps = {n: image for n, image in numbered.items() if isinstance(image, SaliencyPyramid)}
     others = {n: image for n, image in numbered.items() if n not in maps}
     chosen = writer.chosen()
-    if chosen is None or (writer.status() == 0).any():
+    # A band of the prediction may have been opened again since (`repair_store`).
+    unwritten = any(writer.open_bands(n).any() for n in others)
+    if chosen is None or unwritten or (writer.status() == PENDING).any():
         yield Stage(
             "predicting", explainer.predicting(), plan.grid, every, others, good=NOT_EXPLAINED
         )

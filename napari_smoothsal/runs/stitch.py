@@ -13,7 +13,7 @@ from napari_smoothsal.runs.accumulators import BUDGET_BYTES, Accumulators
 
 Array = NDArray[np.float32]
 
-BLOCK_PX = 4096
+BLOCK_PX = 2048
 """Width of what is finished at once. A multiple of a chunk's, so that each chunk of level 0 is
 written once; copies that are made on the way to the store are no larger."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
+from napari_smoothsal.runs.codecs import zstd
 from napari_smoothsal.runs.durable_store import DurableStore, settle, sweep
 from napari_smoothsal.runs.layout import (
     CHOSEN,
@@ -229,14 +230,21 @@ def _lay_out(draft: Path, contents: Contents) -> None:
     state = root.create_group("state")
     for index, image in enumerate(contents.images):
         image.lay_out(root, contents.mpp)
-        state.create_array(f"rows_{index}", shape=(image.bands,), chunks=(image.bands,), dtype="u1")
+        n = image.bands
+        state.create_array(f"rows_{index}", shape=(n,), chunks=(n,), dtype="u1", compressors=zstd())
     if contents.chooses:
         n = len(contents.tile_columns["status"])
-        state.create_array("chosen", shape=(n,), chunks=(max(n, 1),), dtype="u1")
+        state.create_array(
+            "chosen", shape=(n,), chunks=(max(n, 1),), dtype="u1", compressors=zstd()
+        )
     tiles = root.create_group("tiles")
     for name, values in contents.tile_columns.items():
         column = tiles.create_array(
-            name, shape=values.shape, chunks=(max(1, min(len(values), 4096)),), dtype=values.dtype
+            name,
+            shape=values.shape,
+            chunks=(max(1, min(len(values), 4096)),),
+            dtype=values.dtype,
+            compressors=zstd(),
         )
         column[:] = values
     root.attrs.update(
@@ -267,6 +275,11 @@ def _add_overview(
     group.attrs["ome"] = {**ome, "omero": rgb_channels()}
     planes = np.ascontiguousarray(picture.transpose(2, 0, 1))
     array = group.create_array(
-        "0", shape=planes.shape, chunks=planes.shape, dtype="u1", dimension_names=("c", "y", "x")
+        "0",
+        shape=planes.shape,
+        chunks=planes.shape,
+        dtype="u1",
+        compressors=zstd(),
+        dimension_names=("c", "y", "x"),
     )
     array[:] = planes

@@ -130,7 +130,9 @@ class WritingThread:
                 self._queue.put(None, timeout=0.5)
             except queue.Full:
                 continue
-            self._thread.join()
+            # Not for ever: an interruption within the queue may have cost it its waking, and then
+            # the next end is heard.
+            self._thread.join(0.5)
         self._raise_if_broken()
 
     def _raise_if_broken(self) -> None:

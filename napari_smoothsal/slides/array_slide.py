@@ -119,7 +119,7 @@ class ArraySlide(Slide):
                     f"{self.name}: the region of {w} x {h} px at ({x}, {y}) of level {level} "
                     "cannot be read; see the error it was caused by"
                 ) from error
-            inside = _over(inside, self.background)
+            inside = over(inside, self.background)
             if inside.shape[:2] == (h, w):
                 return inside
         else:
@@ -137,7 +137,8 @@ class ArraySlide(Slide):
         return self._levels
 
 
-def _over(pixels: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:
+def over(pixels: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Lay (h, w, 3 or 4) pixels, straight alpha, over a colour; return (h, w, 3)."""
     if pixels.shape[2] == 3:
         return pixels
     alpha = pixels[..., 3:].astype(np.uint16)

@@ -1,7 +1,7 @@
 """What every slide offers: level-0 coordinates, exact reading of float boxes, a resolution.
 
-`OpenSlideSlide` and `ArraySlide` say how pixels of a level are fetched; everything that is
-arithmetic (which level, which pixels, reflection, resampling) is here, once.
+`ArraySlide` and the readers say how pixels of a level are fetched; everything that is arithmetic
+(which level, which pixels, reflection, resampling) is here, once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.core.errors import MissingResolutionError, SlideError, TileReadError
+from napari_smoothsal.core.errors import (
+    MissingResolutionError,
+    SettingError,
+    SlideError,
+    TileReadError,
+)
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.slides.pillow_resize import resized_box
 from napari_smoothsal.slides.resample import (
@@ -38,7 +43,7 @@ MAX_EXTENT = 2**24
 DAMAGE_PX = 16
 """How closely a survey outlines what cannot be read, in px of its picture."""
 
-BAND_PIXELS = 2**23
+BAND_PIXELS = 2**22
 """Source pixels held at once while a larger box is resampled, band by band."""
 
 
@@ -75,7 +80,12 @@ class Slide(ABC):
         Name of the file format.
     background
         (r, g, b) of empty glass.
+    reader
+        Library that decodes the pixels, with its version, where it is not OpenSlide: another one
+        may decode other values. Else None.
     """
+
+    reader: str | None = None
 
     def __init__(
         self,
@@ -104,6 +114,18 @@ class Slide(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 that identifies the pixels, not the file's name or place."""
+
+    def checksum(self) -> str:
+        """SHA-256 over all bytes of the slide's files, which takes a full reading of them.
+
+        Raises
+        ------
+        SettingError
+            Where its pixels lie in no file.
+        SlideError
+            Where a file cannot be read.
+        """
+        raise SettingError(f"slide {self.name!r} is no file, so that there is nothing to hash")
 
     @property
     def colour_profile(self) -> bytes | None:

@@ -43,14 +43,33 @@ def slides_of_series(folder: Path) -> dict[bytes, Path]:
     SlideError
         Where the folder holds too many files to look into.
     """
-    by_series: dict[bytes, Path] = {}
+    return {series: files[0] for series, files in _by_series(folder).items()}
+
+
+def series_files(path: Path) -> list[Path]:
+    """All files, sorted by name, of the DICOM slide that a folder holds or that a file is of.
+
+    Raises
+    ------
+    SlideError
+        As `slide_file_in`; or where a file is no DICOM file.
+    """
+    first = slide_file_in(path) if path.is_dir() else path
+    series = _series_of(first)
+    if series is None:
+        raise SlideError(f"{path.name}: not a DICOM file, whatever its name; give a slide")
+    return _by_series(first.parent)[series]
+
+
+def _by_series(folder: Path) -> dict[bytes, list[Path]]:
+    by_series: dict[bytes, list[Path]] = {}
     for count, path in enumerate(sorted(folder.iterdir())):
         if count >= _MAX_FILES:
             raise SlideError(
                 f"{folder.name}: more than {_MAX_FILES} files; give one file of the slide instead"
             )
         if path.is_file() and (series := _series_of(path)) is not None:
-            by_series.setdefault(series, path)
+            by_series.setdefault(series, []).append(path)
     return by_series
 
 

@@ -2,13 +2,12 @@
 
 Three habits of OpenSlide are dealt with here: pixels come with transparency where nothing was
 scanned, a handle is dead for good after one error, and a location is a whole level-0 pixel
-whatever the level.
+whatever the level (which one level pixel begins at is only exact where the downsample is whole).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +18,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from napari_smoothsal.core.errors import SlideError, TileReadError
-from napari_smoothsal.slides.base import Slide
 from napari_smoothsal.slides.dicom import slide_file_in
+from napari_smoothsal.slides.file_hash import file_sha256
+from napari_smoothsal.slides.file_slide import FileSlide, require_there
+from napari_smoothsal.slides.properties import (
+    glass_colour,
+    native_tiles,
+    resolution,
+    scanned_area,
+)
 
-CACHE_BYTES = 256 * 2**20
-"""Decoded tiles kept per slide. OpenSlide's own 32 MiB do not hold two rows of tiles of a wide
-slide, so that each native tile would be decoded twice."""
+ALIGNED_CACHE_BYTES = 16 * 2**20
+"""Decoded tiles that OpenSlide keeps, where blocks hold whole native tiles: it sees each once."""
 
-PLAUSIBLE_MPP = (0.01, 100.0)
-"""Finest and coarsest resolution believed: a TIFF that says 72 dpi (353 um) says nothing."""
+LOOSE_CACHE_BYTES = 128 * 2**20
+"""The same where blocks cut native tiles, or OpenSlide does not say where those lie."""
 
 FORMATS = (
     "Aperio SVS, DICOM, Hamamatsu NDPI/VMS, Leica SCN, MIRAX, Philips and Ventana TIFF/BIF, "
@@ -35,7 +40,7 @@ FORMATS = (
 )
 
 
-class OpenSlideSlide(Slide):
+class OpenSlideSlide(FileSlide):
     """A slide file behind an OpenSlide handle that is replaced when it dies.
 
     Parameters
@@ -44,8 +49,6 @@ class OpenSlideSlide(Slide):
         The slide's file; for DICOM also the folder that holds the files of one slide.
     mpp
         (y, x) micrometres per level-0 px, instead of what the file says.
-    cache_bytes
-        Memory for decoded native tiles, shared by all threads.
 
     Raises
     ------
@@ -53,17 +56,12 @@ class OpenSlideSlide(Slide):
         Where the file is missing, in no supported format, or damaged.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        mpp: tuple[float, float] | None = None,
-        cache_bytes: int = CACHE_BYTES,
-    ) -> None:
+    def __init__(self, path: Path, mpp: tuple[float, float] | None = None) -> None:
         self._label = path.name or "slide"
         if not path.exists():
             raise SlideError(f"{self._label}: there is no such file")
         self._path = slide_file_in(path) if path.is_dir() else path
-        self._cache = openslide.OpenSlideCache(cache_bytes)
+        self._cache = openslide.OpenSlideCache(ALIGNED_CACHE_BYTES)
         self._swap = threading.Lock()
         handle = self._opened()
         try:
@@ -73,15 +71,19 @@ class OpenSlideSlide(Slide):
                 name=path.name if path.is_dir() else path.stem,
                 level_dimensions=dimensions,
                 level_downsamples=handle.level_downsamples,
-                bounds=_bounds(properties, dimensions[0]),
-                mpp=mpp or _mpp(properties),
+                bounds=scanned_area(properties, "openslide", dimensions[0]),
+                mpp=mpp or resolution(properties, "openslide"),
                 vendor=properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
-                background=_background(properties),
+                background=glass_colour(properties, "openslide"),
             )
-            self.file_mpp = _mpp(properties)
+            self.file_mpp = resolution(properties, "openslide")
             self._fingerprint = _fingerprint(properties, dimensions[0], self._path)
+            self._keep_blocks(native_tiles(properties, "openslide", len(dimensions)))
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(f"{self._label}: the file is damaged or incomplete") from error
+        if not all(cut.aligned for cut in self._cuts):
+            self._cache = openslide.OpenSlideCache(LOOSE_CACHE_BYTES)
+            handle.set_cache(self._cache)
         # Dropped, never closed: a thread may be reading through it; it closes with its last user.
         self._handle: openslide.OpenSlide | None = handle
 
@@ -89,6 +91,10 @@ class OpenSlideSlide(Slide):
     def fingerprint(self) -> str:
         """SHA-256 over OpenSlide's own hash of the pixels, or over size and ends of the file."""
         return self._fingerprint
+
+    def checksum(self) -> str:
+        """See `Slide.checksum`."""
+        return file_sha256(self._path)
 
     @property
     def colour_profile(self) -> bytes | None:
@@ -101,11 +107,7 @@ class OpenSlideSlide(Slide):
 
     def read_region(self, x: int, y: int, w: int, h: int, level: int = 0) -> NDArray[np.uint8]:
         """Read whole pixels of one level: see `Slide.read_region`."""
-        self._guard(w, h)
-        if not 0 <= level < len(self.level_dimensions):
-            raise SlideError(
-                f"{self.name}: there is no level {level}; it has {len(self.level_dimensions)}"
-            )
+        self._check_region(w, h, level)
         handle = self._open_handle()
         try:
             return self._composed(handle, x, y, w, h, level)
@@ -118,15 +120,25 @@ class OpenSlideSlide(Slide):
         """Release the file: see `Slide.close`."""
         with self._swap:
             self._handle = None
+        super().close()
 
     def _read_level(
         self, level: int, x: int, y: int, w: int, h: int
     ) -> tuple[NDArray[np.uint8], float, float]:
-        # The whole level-0 pixel nearest to the wanted corner; OpenSlide interpolates there.
         downsample = self.level_downsamples[level]
+        if float(downsample).is_integer():
+            return super()._read_level(level, x, y, w, h)
+        # The whole level-0 pixel nearest to the wanted corner; OpenSlide interpolates there.
         at_x, at_y = round(x * downsample), round(y * downsample)
         pixels = self.read_region(at_x, at_y, w, h, level)
         return pixels, at_x / downsample, at_y / downsample
+
+    def _read_inside(self, level: int, x: int, y: int, w: int, h: int) -> NDArray[np.uint8]:
+        downsample = int(self.level_downsamples[level])
+        return self.read_region(x * downsample, y * downsample, w, h, level)
+
+    def _require_open(self) -> None:
+        self._open_handle()
 
     def _open_handle(self) -> openslide.OpenSlide:
         handle = self._handle
@@ -137,26 +149,38 @@ class OpenSlideSlide(Slide):
     def _read_anew(
         self, dead: openslide.OpenSlide, x: int, y: int, w: int, h: int, level: int
     ) -> NDArray[np.uint8]:
+        handle = self._opened_again()
         try:
-            pixels = self._composed(self._opened(), x, y, w, h, level)
-        except (openslide.OpenSlideError, SlideError) as error:
+            return self._composed(handle, x, y, w, h, level)
+        except openslide.OpenSlideError as error:
+            # The file may have gone between opening and reading: that is not this tile's fault.
+            handle = self._opened_again()
             raise TileReadError(
                 f"{self.name}: the region of {w} x {h} px at level-0 position ({x}, {y}), "
                 f"level {level}, cannot be decoded; the file is damaged there: copy it anew"
             ) from error
         finally:
-            self._replace(dead)
-        return pixels
+            with self._swap:
+                if self._handle is dead:
+                    self._handle = handle
 
-    def _replace(self, dead: openslide.OpenSlide) -> None:
-        with self._swap:
-            if self._handle is dead:
-                # A file that cannot be opened any more keeps the dead handle: the next read
-                # tries again.
-                try:
-                    self._handle = self._opened()
-                except SlideError:
-                    return
+    def _opened_again(self) -> openslide.OpenSlide:
+        """A new handle; SlideError where the file is gone, or is no longer the same."""
+        require_there(self._path, self._label)
+        try:
+            handle = self._opened()
+            if handle.level_dimensions == self.level_dimensions:
+                return handle
+        except (SlideError, openslide.OpenSlideError) as error:
+            raise self._changed() from error
+        raise self._changed()
+
+    def _changed(self) -> SlideError:
+        return SlideError(
+            f"{self._label}: the slide's files changed while they were read: parts of it are gone, "
+            "or another one took its place. Bring the slide back and repeat the same command: it "
+            "goes on from where it is"
+        )
 
     def _opened(self) -> openslide.OpenSlide:
         try:
@@ -183,57 +207,15 @@ class OpenSlideSlide(Slide):
 
 def over_background(region: Image.Image, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Lay an RGBA picture (straight alpha) over a colour; return (h, w, 3)."""
-    alpha = region.getchannel("A")
-    if alpha.getextrema() == (255, 255):
-        return np.asarray(region.convert("RGB"))
+    width, height = region.size
+    if np.asarray(region)[..., 3].min() == 255:
+        # A fourth of what `convert` and a copy take.
+        pixels = np.frombuffer(region.tobytes("raw", "RGB"), np.uint8)
+        return pixels.reshape(height, width, 3)
     glass = Image.new("RGB", region.size, background)
     # What lies under full transparency is black; it must not show.
-    glass.paste(region.convert("RGB"), mask=alpha)
+    glass.paste(region.convert("RGB"), mask=region.getchannel("A"))
     return np.asarray(glass)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _mpp(properties: Mapping[str, str]) -> tuple[float, float] | None:
-    y = _number(properties.get(openslide.PROPERTY_NAME_MPP_Y))
-    x = _number(properties.get(openslide.PROPERTY_NAME_MPP_X))
-    low, high = PLAUSIBLE_MPP
-    if x is None or y is None or not (low <= x <= high and low <= y <= high):
-        return None
-    return y, x
-
-
-def _bounds(
-    properties: Mapping[str, str], size: tuple[int, int]
-) -> tuple[int, int, int, int] | None:
-    names = (
-        openslide.PROPERTY_NAME_BOUNDS_X,
-        openslide.PROPERTY_NAME_BOUNDS_Y,
-        openslide.PROPERTY_NAME_BOUNDS_WIDTH,
-        openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
-    )
-    values = [_number(properties.get(name)) for name in names]
-    x, y, w, h = (None if v is None else int(v) for v in values)
-    if x is None or y is None or w is None or h is None:
-        return None
-    left, top = max(x, 0), max(y, 0)
-    right, bottom = min(x + w, size[0]), min(y + h, size[1])
-    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
-
-
-def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    text = properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "").removeprefix("#")
-    try:
-        red, green, blue = bytes.fromhex(text)
-    except ValueError:
-        return 255, 255, 255
-    return red, green, blue
 
 
 def _fingerprint(properties: Mapping[str, str], size: tuple[int, int], path: Path) -> str:

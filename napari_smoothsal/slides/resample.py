@@ -171,12 +171,21 @@ def resample(source: NDArray[np.uint8], rows: Taps, columns: Taps) -> NDArray[np
         pixel is one source pixel.
     """
     if rows.weight.shape[1] == 1 and columns.weight.shape[1] == 1:
-        return np.ascontiguousarray(source[rows.index[:, 0]][:, columns.index[:, 0]])
+        picked = source[_evenly(rows.index[:, 0])][:, _evenly(columns.index[:, 0])]
+        return np.ascontiguousarray(picked)
     # Rows first: whole rows are contiguous, so most of the work is done at full speed.
     tall = _averaged(source, rows, axis=0)
     both = _averaged(tall, columns, axis=1)
     both += np.float32(0.5)
     return np.clip(both, 0, 255, out=both).astype(np.uint8)
+
+
+def _evenly(index: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """The same pixels as a slice, where they lie evenly: nothing is copied then."""
+    step = int(index[1] - index[0]) if len(index) > 1 else 1
+    if step < 1 or (np.diff(index) != step).any():
+        return index
+    return slice(int(index[0]), int(index[-1]) + 1, step)
 
 
 def _averaged(
@@ -185,8 +194,9 @@ def _averaged(
     shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
     total: NDArray[np.float32] | None = None
     for tap in range(taps.weight.shape[1]):
-        part = np.take(source, taps.index[:, tap], axis=axis)
-        part = np.multiply(part, taps.weight[:, tap].reshape(shape), dtype=np.float32)
+        index = _evenly(taps.index[:, tap])
+        picked = source[index] if axis == 0 else source[:, index]
+        part = np.multiply(picked, taps.weight[:, tap].reshape(shape), dtype=np.float32)
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None  # there is at least one tap
     return total

@@ -22,6 +22,12 @@ MIN_OBJECT_UM2 = 20_000.0
 MIN_OBJECT_PX = 64
 """The same where the resolution is unknown, in mask px."""
 
+_ROWS = 256
+"""Whose colours are taken apart at once: that takes ten times their memory."""
+
+_GLASS_PX = 1_000_000
+"""Pixels that glass is looked for among."""
+
 DARK = 0.25
 """Value below which something grey is black: a border, a ring, ink."""
 
@@ -41,16 +47,39 @@ def stained(rgb: NDArray[np.uint8], um_px: float | None) -> NDArray[np.bool_]:
     NDArray[np.bool_]
         (h, w).
     """
-    smooth = ndimage.gaussian_filter(rgb.astype(np.float32) / 255, sigma=(1, 1, 0))
-    hsv = rgb2hsv(np.clip(smooth / _glass(smooth), 0, 1))
-    foreign = _ink(hsv) | _black(smooth)
-    saturation = np.where(foreign, 0, hsv[..., 1])
+    smooth = _smoothed(rgb)
+    saturation, pen = _colours(smooth, _glass(smooth))
+    foreign = _grown(pen) | _grown(_black(smooth))
+    saturation[foreign] = 0
     tissue = saturation > _threshold(saturation[~foreign])
     smallest = MIN_OBJECT_PX if um_px is None else MIN_OBJECT_UM2 / um_px**2
     # On a slide that is itself tiny nothing would be left: never more than 1 % of it.
     smallest = min(smallest, tissue.size / 100)
     tissue = _without_small(tissue, smallest)
     return ~_without_small(~tissue, smallest) & ~foreign
+
+
+def _smoothed(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(h, w, 3), 0..1; channel by channel, so that no second copy of all is made."""
+    smooth = np.empty(rgb.shape, np.float32)
+    for channel in range(3):
+        plane = rgb[..., channel].astype(np.float32) / 255
+        ndimage.gaussian_filter(plane, sigma=1, output=smooth[..., channel])
+    return smooth
+
+
+def _colours(
+    smooth: NDArray[np.float32], glass: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(h, w) saturation, and where there is the colour of a pen; a few rows at a time."""
+    saturation = np.empty(smooth.shape[:2], np.float32)
+    pen = np.empty(smooth.shape[:2], np.bool_)
+    for start in range(0, len(smooth), _ROWS):
+        rows = slice(start, start + _ROWS)
+        hsv = rgb2hsv(np.clip(smooth[rows] / glass, 0, 1))
+        saturation[rows] = hsv[..., 1]
+        pen[rows] = _ink(hsv)
+    return saturation, pen
 
 
 def _threshold(saturation: NDArray[np.float32]) -> float:
@@ -66,6 +95,8 @@ def _threshold(saturation: NDArray[np.float32]) -> float:
 
 def _glass(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the colour of empty glass, white where there is none to measure."""
+    step = max(1, int(np.sqrt(smooth.shape[0] * smooth.shape[1] / _GLASS_PX)))
+    smooth = smooth[::step, ::step]
     value = smooth.max(axis=2)
     grey = (value - smooth.min(axis=2)) < 0.08 * value
     bright = grey & (value > 0.8)
@@ -79,13 +110,13 @@ def _ink(hsv: NDArray[np.float32]) -> NDArray[np.bool_]:
     hue, saturation = hsv[..., 0] * 360, hsv[..., 1]
     blue = (hue > 185) & (hue < 240) & (saturation > 0.45)
     green = (hue > 75) & (hue <= 185) & (saturation > 0.25)
-    return _grown(blue | green)
+    return np.asarray(blue | green)
 
 
 def _black(smooth: NDArray[np.float32]) -> NDArray[np.bool_]:
     value = smooth.max(axis=2)
     grey = (value - smooth.min(axis=2)) < 0.12
-    return _grown((value < DARK) & grey)
+    return np.asarray((value < DARK) & grey)
 
 
 def _grown(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -41,12 +42,12 @@ class TissueMask:
     mask: NDArray[np.bool_]
     downsample: tuple[float, float]
     source: str
-    _integral: NDArray[np.int64] = field(init=False, repr=False)
+    _integral: NDArray[np.int32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         h, w = self.mask.shape
-        integral = np.zeros((h + 1, w + 1), np.int64)
-        np.cumsum(np.cumsum(self.mask, axis=0, dtype=np.int64), axis=1, out=integral[1:, 1:])
+        integral = np.zeros((h + 1, w + 1), np.int32)  # of 2**24 px at most
+        np.cumsum(np.cumsum(self.mask, axis=0, dtype=np.int32), axis=1, out=integral[1:, 1:])
         object.__setattr__(self, "_integral", integral)
 
     @property
@@ -99,6 +100,8 @@ class TissueMask:
         return np.asarray(upper * (1 - a) + lower * a)
 
 
+_LOOKING = threading.Lock()
+"""A run plans its tiles and looks at its stain at once: one of them waits for the other."""
 _BY_COLOUR: WeakKeyDictionary[Slide, TissueMask] = WeakKeyDictionary()
 """Kept as surveys are: each view of a slide asks anew, and looking takes a tenth of a second."""
 
@@ -126,9 +129,10 @@ def find_tissue(slide: Slide, tissue: str = "auto") -> TissueMask:
         Where the file is missing, malformed, too large, or lies outside the slide.
     """
     if tissue == "auto":
-        if slide not in _BY_COLOUR:
-            _BY_COLOUR[slide] = _by_colour(slide)
-        return _BY_COLOUR[slide]
+        with _LOOKING:
+            if slide not in _BY_COLOUR:
+                _BY_COLOUR[slide] = _by_colour(slide)
+            return _BY_COLOUR[slide]
     if tissue == "all":
         found, source = np.ones(_mask_shape(slide), np.bool_), "all"
     else:

@@ -209,7 +209,9 @@ def test_several_slides_go_into_a_folder_and_one_bad_one_does_not_stop_them(
     )  # fmt: skip
     assert result.exit_code == 1, result.output
     assert open_run(tmp_path / "o" / "case.smoothsal.zarr").status == "complete"
-    nothing = smoothsal("run", bad, bad, "--model", model, "--layer", "layer1")
+    nothing = smoothsal(
+        "run", bad, bad, "--model", model, "--layer", "layer1", "--out", tmp_path / "n"
+    )
     assert nothing.exit_code == 2
 
 
@@ -224,7 +226,7 @@ def test_a_folder_of_slides(slide: Path, model: Path, tmp_path: Path) -> None:
         "--samples", 0,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    names = sorted(p.name for p in (tmp_path / "o").iterdir())
+    names = sorted(p.name for p in (tmp_path / "o").glob("*.zarr"))
     assert names == ["a.smoothsal.zarr", "b.smoothsal.zarr"]
 
 

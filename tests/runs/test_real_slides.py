@@ -13,6 +13,7 @@ from napari_smoothsal import (
     explain_slides,
     open_slide,
 )
+from napari_smoothsal.core.errors import StoreError
 
 
 def test_a_batch_goes_on_after_a_slide_that_fails(
@@ -45,7 +46,7 @@ def test_any_error_of_one_slide_leaves_the_others(
             raise OSError(28, "No space left on device")
         return explain(*args, **settings)
 
-    monkeypatch.setattr("napari_smoothsal.runs.batch.explain_slide", full_once)
+    monkeypatch.setattr("napari_smoothsal.runs.slide_work.explain_slide", full_once)
     slide = real_slides / "CMU-1-Small-Region.svs"
     results = explain_slides(
         [slide, slide], classifier, [], tmp_path, region=(600, 900, 150, 150), progress=False
@@ -101,3 +102,21 @@ def test_svs_and_dicom_of_one_slide_give_nearly_the_same_map(
         maps.append(np.nan_to_num(run_map.levels[0][:]).ravel())
     # Both are JPEG, one of them compressed twice: 3 grey values apart on average.
     assert np.corrcoef(*maps)[0, 1] > 0.8
+
+
+def test_a_checksum_tells_a_changed_slide_from_the_same_one(
+    real_slides: Path, classifier, tmp_path: Path
+) -> None:
+    copy, out = tmp_path / "case.svs", tmp_path / "s.zarr"
+    copy.write_bytes((real_slides / "CMU-1-Small-Region.svs").read_bytes())
+    how = {"region": (600, 900, 200, 200), "progress": False}
+    explain_slide(copy, classifier, SPECS[:1], out, checksum=True, stop=lambda: True, **how)
+    content = bytearray(copy.read_bytes())
+    content[len(content) // 2] ^= 1  # in a tile that nobody reads here
+    copy.write_bytes(content)
+    with pytest.raises(StoreError, match=r"slide\.sha256"):
+        explain_slide(copy, classifier, SPECS[:1], out, **how)
+    content[len(content) // 2] ^= 1
+    copy.rename(tmp_path / "renamed.svs").write_bytes(content)
+    run = explain_slide(tmp_path / "renamed.svs", classifier, SPECS[:1], out, **how)
+    assert run.status == "complete" and len(run.provenance["slide"]["sha256"]) == 64

@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,38 +51,6 @@ def test_a_store_that_is_older_than_a_column_is_resumed(noisy, classifier, tmp_p
     resumed = explained(noisy, classifier, out, compute=compute)
     assert resumed.status == "complete"
     assert not [name for name in resumed.tiles.columns if name.startswith("difference")]
-
-
-KILLED = """
-import sys, numpy as np, torch
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import conftest
-from napari_smoothsal import *
-from napari_smoothsal.runs import layout
-layout.BAND, layout.COARSEST_PX = 16, 32
-pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
-from napari_smoothsal.slides import ArraySlide
-explain_slide(ArraySlide([pixels], mpp=(0.5, 0.5)), conftest.random_classifier(),
-    [SaliencySpec(layer="layer1", samples=4)], {out!r}, tiling=Tiling(tissue="all"),
-    compute=Compute(batch_size=2, device="cpu"), progress=lambda p: print(p.done, flush=True))
-"""
-
-
-def test_killed_and_resumed(classifier, tmp_path: Path) -> None:
-    tests = str(Path(__file__).parents[1])
-    code = {n: KILLED.format(tests=tests, out=str(tmp_path / f"{n}.zarr")) for n in ("a", "b")}
-    subprocess.run([sys.executable, "-c", code["a"]], check=True, stdout=subprocess.DEVNULL)
-    victim = subprocess.Popen([sys.executable, "-c", code["b"]], stdout=subprocess.PIPE, text=True)
-    for line in victim.stdout:
-        if int(line) >= 8:
-            os.kill(victim.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-            break
-    victim.wait()
-    killed = open_run(tmp_path / "b.zarr")
-    assert killed.status == "running" and (killed.tiles.status == "done").sum() > 0
-    subprocess.run([sys.executable, "-c", code["b"]], check=True, stdout=subprocess.DEVNULL)
-    assert_same_bits(open_run(tmp_path / "a.zarr"), open_run(tmp_path / "b.zarr"))
 
 
 def test_a_failure_between_levels_is_repaired_by_resuming(

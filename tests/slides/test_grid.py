@@ -16,8 +16,10 @@ from napari_smoothsal.slides.grid import (
     map_grid,
     model_scale,
     plan_grid,
+    tiles_in_tissue,
     window_weights,
 )
+from napari_smoothsal.slides.tissue import TissueMask
 
 
 @st.composite
@@ -129,3 +131,42 @@ def test_scale() -> None:
         model_scale(slide_of(None), 0.5)
     with pytest.raises(MissingResolutionError, match="input_mpp"):
         model_scale(slide_of((1.0, 1.0)), None)
+
+
+@given(grids())
+@settings(max_examples=100, deadline=None)
+def test_every_place_of_the_region_is_in_the_kept_cell_of_exactly_one_tile(case) -> None:
+    """A tile's cell is what lies before its next neighbour's: cells cover without overlap."""
+    region, scale, tile, layers, halo, overlap = case
+    for stitched in (layers, {}):
+        grid = plan_grid(region, scale, tile, stitched, halo, overlap)
+        for axis, (start, size) in enumerate(((region[1], region[3]), (region[0], region[2]))):
+            begins = np.unique(grid.origins[:, axis])
+            assert (np.diff(begins) == grid.step).all()
+            # Kept pixels begin behind the halo, to within a layer pixel.
+            first = begins[0] + grid.halo
+            slack = max((max(w.stride) for w in grid.windows.values()), default=0)
+            assert first * scale[axis] <= start + slack * scale[axis] + 1e-6
+            end = begins[-1] + tile - grid.halo + slack  # the last one has no next neighbour
+            assert end * scale[axis] >= start + size - 1e-6
+        assert len(grid) == len(np.unique(grid.origins, axis=0))
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.floats(0.02, 0.6),
+    st.sampled_from([1.0, 2.0, 2.0005, 1.37, 0.9]),
+    st.integers(40, 300),
+)
+@settings(max_examples=60, deadline=None)
+def test_tiles_side_by_side_hold_every_piece_of_tissue_once(seed, share, d, tile) -> None:
+    rng = np.random.default_rng(seed)
+    mask = TissueMask(rng.random((30, 40)) < share * rng.random((30, 40)), (16.5, 16.25), "all")
+    width, height = round(40 * 16.25), 30 * 33 // 2
+    grid = plan_grid((0, 0, width, height), (d, d), tile, {}, 0, 0.0)
+    boxes = grid.boxes()
+    shares = mask.fractions(boxes[:, 0], boxes[:, 1], boxes[0, 2], boxes[0, 3])
+    kept = grid.selected(tiles_in_tissue(shares, 0.0))
+    # The tissue of the tiles that are kept adds up to all that there is: none twice, none missed.
+    found = mask.fractions(*kept.boxes()[:, :2].T, boxes[0, 2], boxes[0, 3]) if len(kept) else 0.0
+    assert np.sum(found) * boxes[0, 2] * boxes[0, 3] == pytest.approx(mask.area, rel=1e-6, abs=1e-3)

@@ -140,3 +140,35 @@ def test_whole_pixels_are_copied() -> None:
     got = resample(image, area_taps(4, 2.0, 1.0), area_taps(5, 3.0000000001, 1.0))
     assert np.array_equal(got, image[2:6, 3:8])
     assert area_taps(4, 2.0, 1.0).weight.shape == (4, 1)
+
+
+@given(
+    st.lists(st.floats(1.0, 64.0), min_size=1, max_size=7),
+    st.floats(0.05, 100.0),
+)
+def test_the_level_read_is_the_coarsest_that_blurs_nothing(downsamples, needed) -> None:
+    chosen = downsamples[choose_level(downsamples, needed)]
+    enough = [d for d in downsamples if d <= needed * 1.01]
+    assert chosen == (max(enough) if enough else min(downsamples))
+
+
+@given(
+    st.integers(4000, 200_000),  # smaller ones may have several factors that explain them
+    st.integers(4000, 200_000),
+    st.integers(1, 32),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_size_halved_any_way_has_its_whole_factor(w, h, factor, up_w, up_h) -> None:
+    level = tuple(
+        -(-side // factor) if up else side // factor for side, up in ((w, up_w), (h, up_h))
+    )
+    assert level_scale((w, h), level) == (factor, factor)
+
+
+@given(st.floats(0.05, 8.0), st.floats(-500.0, 500.0), st.integers(1, 400))
+def test_taps_reach_no_further_than_what_they_average(step, start, n) -> None:
+    taps = area_taps(n, start, step)
+    first, end = covering(start, n * step)
+    spare = 1 if step < 1 else 0  # interpolation looks at a neighbour
+    assert first - spare <= taps.start and taps.stop <= end + spare

@@ -20,7 +20,6 @@ from napari_smoothsal.core.errors import (
     TileReadError,
 )
 from napari_smoothsal.slides import open_slide
-from napari_smoothsal.slides import openslide_slide as module
 from napari_smoothsal.slides.dicom import slide_file_in
 from napari_smoothsal.slides.info import describe
 from napari_smoothsal.slides.openslide_slide import over_background
@@ -329,10 +328,6 @@ def test_description_is_plain_json(tiff) -> None:
     assert json.loads(json.dumps(described)) == described
     assert described["mpp"] is None and "tissue_share" not in described
     assert described["levels"][1] == {"width": 50, "height": 100, "downsample": 2.0}
-
-
-def test_the_cache_is_larger_than_openslides_own() -> None:
-    assert module.CACHE_BYTES > 32 * 2**20
 
 
 def test_a_folder_gives_every_slide_in_it_once(real_slides: Path, tmp_path: Path) -> None:

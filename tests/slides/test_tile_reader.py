@@ -11,8 +11,8 @@ import pytest
 from slide_pictures import noise
 
 from napari_smoothsal.core.errors import SettingError, SlideError, TileReadError
-from napari_smoothsal.slides import ArraySlide, Box, threads
-from napari_smoothsal.slides.reader import TileReader, default_threads
+from napari_smoothsal.slides import ArraySlide, Box
+from napari_smoothsal.slides.reader import TileReader
 
 
 class SlowSlide(ArraySlide):
@@ -171,21 +171,3 @@ def test_numbers_below_1_are_refused(slide, field: str) -> None:
     settings = {"tile_px": 4, "threads": 1, "prefetch": 1} | {field: 0}
     with pytest.raises(SettingError, match=f"{field} = 0"):
         TileReader(slide, **settings)
-
-
-def test_default_threads_respect_affinity_and_quota(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(threads, "_CGROUP_V2", tmp_path / "cpu.max")
-    if hasattr(threads.os, "sched_getaffinity"):
-        monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: set(range(64)))
-    else:
-        monkeypatch.setattr(threads.os, "cpu_count", lambda: 64)
-    assert default_threads() == 8
-    for text, expected in [
-        ("max 100000", 8),
-        ("350000 100000", 3),
-        ("50000 100000", 1),
-        ("1 0", 8),
-        ("nonsense", 8),
-    ]:
-        (tmp_path / "cpu.max").write_text(text)
-        assert default_threads() == expected

@@ -1,0 +1,113 @@
+"""How far each slide of a batch is: one small file a slide, replaced in one step.
+
+``.states/<store>.json`` in the batch's folder. Only the process that holds a slide's claim writes
+its file, so that any number of processes share a folder.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.files import replaced_at_once
+from napari_smoothsal.core.settings import Settings
+
+FOLDER = ".states"
+
+StateName = Literal["waiting", "running", "complete", "complete_with_errors", "failed", "skipped"]
+
+
+class SlideState(Settings):
+    """How far one slide is.
+
+    Attributes
+    ----------
+    slide, store
+        Base names.
+    state
+        ``waiting``; ``running``, which is also one that was interrupted; ``complete``;
+        ``complete_with_errors``, where tiles failed; ``failed``, where the slide did; ``skipped``,
+        where another process held it.
+    model
+        Its card's name; empty before it is loaded.
+    region
+        (x, y, w, h) in level-0 px where one was asked for.
+    tiles, failed_tiles, not_explained
+        Of the run; None before it is planned.
+    seconds
+        Spent on it, over all attempts; those of a process that was killed are lost.
+    error
+        What stopped it.
+    lasting
+        Of a failed one: the same command would fail again, so that it only tries if told to.
+    asked
+        Hash of the slide's file and of all that was asked of it.
+    """
+
+    schema_version: Literal[1] = Field(1, repr=False)
+    slide: str
+    store: str
+    state: StateName = "waiting"
+    model: str = ""
+    region: tuple[int, int, int, int] | None = None
+    tiles: int | None = None
+    failed_tiles: int | None = None
+    not_explained: int | None = None
+    seconds: float = 0.0
+    error: str = ""
+    lasting: bool = False
+    asked: str = ""
+
+
+def state_file(out: Path, store: str) -> Path:
+    """Where the state of a slide is kept."""
+    return out / FOLDER / f"{store}.json"
+
+
+def read_state(file: Path) -> SlideState | None:
+    """The state in a file; None where there is none, or what is there is none of ours."""
+    try:
+        return SlideState.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError, SettingError):
+        return None
+
+
+def write_state(out: Path, state: SlideState) -> None:
+    """Replace the state of a slide.
+
+    A disk that is full or gone must not hide what the run itself says of it, so that nothing is
+    raised: the store knows how far it is, the state only tells.
+    """
+    file = state_file(out, state.store)
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_at_once(file) as part:
+            part.write_text(state.model_dump_json(indent=1), encoding="utf-8")
+
+
+_FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|[\\/]|\\\\)(?:[^\\/:*?\"'<>|\s]+[\\/])+")
+"""Of an absolute path, all but its last part."""
+
+
+def without_folders(text: str, *known: Path) -> str:
+    """A message without the folders of absolute paths; of those that are known, blanks and all."""
+    for folder in known:
+        for form in {str(folder), str(folder.absolute())}:
+            if len(form) > 1:
+                text = re.sub(re.escape(form) + r"[\\/]", "", text)
+    return _FOLDERS.sub("", text)
+
+
+def said_of(error: BaseException, *known: Path) -> str:
+    """An error in one line without a folder's name."""
+    if isinstance(error, OSError) and error.strerror:
+        name = Path(str(error.filename)).name if error.filename else ""
+        text = f"{error.strerror}: {name}" if name else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return without_folders(" ".join(text.split()), *known)
