@@ -209,6 +209,9 @@ def test_unknown_missing_and_unsuited_readers_say_what_to_do(tmp_path: Path, mon
 def test_cucim_is_not_loaded_after_torch(tmp_path: Path, monkeypatch) -> None:
     """Its own import would then never return."""
     monkeypatch.delitem(sys.modules, "cucim", raising=False)
+    monkeypatch.setattr(
+        "napari_smoothsal.slides.readers.cucim_reader.find_spec", lambda _: object()
+    )
     path = write_tiff(tmp_path / "a.tif", [noise(70, 70)])
     with pytest.raises(SettingError, match="import cucim before torch"):
         open_slide(path, reader="cucim")
