@@ -24,7 +24,7 @@ from napari_smoothsal.slides.grid import window_weights
 
 QUEUE_LENGTH = 2
 
-TABLE_S = 1.0
+TABLE_S = 3.0
 """Between two writes of the tiles' table, each of which costs milliseconds a column."""
 
 
