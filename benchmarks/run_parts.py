@@ -164,8 +164,10 @@ def _steps(
         y = (top + np.arange(window.count[0]))[:, None]
         x = (left + np.arange(window.count[1]))[None, :]
         stitcher.add(int(top), int(left), (_field(y, x) * own).astype(np.float32), weights)
-    rows = [band for _, band in stitcher.finish(None)]
-    values = np.concatenate([band for band in rows if band is not None])
+    values = np.full(target.shape, np.nan, np.float32)
+    for _, blocks in stitcher.finish(None):
+        for block in blocks:
+            values[block.place(0, block.values)] = block.values
     found: dict[str, list[float]] = {"across": [], "inside": []}
     means: dict[str, list[float]] = {"across": [], "inside": []}
     for axis in (0, 1):

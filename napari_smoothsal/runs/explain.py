@@ -119,8 +119,9 @@ def explain_slide(
         final = FINISHED[:1] if retry_failed else FINISHED
         finished = own is not None and own["status"] in final
         # Looking at the slide takes as long as making the network ready.
-        beside = stack.enter_context(ThreadPoolExecutor(1))
+        beside = stack.enter_context(ThreadPoolExecutor(2))
         looking = None if finished else beside.submit(remarks_on, slide, model)
+        overview = None if own is not None else beside.submit(overview_of, slide)
         explainer = Explainer(model, [] if predict_only else specs, compute, scope="slide")
         choice = choice_of(explainer, where, top)
         plan = plan_tiles(slide, model, tiling, layers=placed_layers(explainer), region=region)
@@ -155,7 +156,7 @@ def explain_slide(
                 images,
                 wanted,
                 batch_size,
-                overview_of(slide),
+                overview_of(slide) if overview is None else overview.result(),
                 chooses=choice is not None,
             )
         writer.set_status("running")
