@@ -275,6 +275,7 @@ def test_coalitions_have_the_sizes_of_the_shapley_kernel() -> None:
         ("shapley_sampling", {"permutations": 12}),
     ],
 )
+@pytest.mark.slow
 def test_its_standard_error_is_the_scatter_of_repetitions(name: str, options) -> None:
     model = MODELS["functional"]
     fixed, score = tile_of(model, 32, seed=1), score_of(model)

@@ -62,6 +62,7 @@ def test_it_writes_a_surrogate_its_curves_and_a_picture(trained: Path) -> None:
     assert {"surrogate.safetensors", "surrogate.json"} <= {f.name for f in trained.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_same_command_again_changes_nothing(trained: Path, images: Path) -> None:
     before = load_file(trained / "surrogate.safetensors")
     again = smoothsal(
@@ -128,6 +129,7 @@ def test_a_run_with_it_says_whose_weights_it_used(trained: Path, tmp_path: Path)
     assert "layer2.bilinear_surrogate.activation_x_gradient.tumour" in run.maps
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_paper(trained: Path, images: Path, tmp_path: Path) -> None:
     done = smoothsal(
         *("evaluate", "--model", "demo-classifier", "--surrogate", trained, "--data", images),

@@ -61,6 +61,7 @@ def test_statistics_of_copies_are_refitted_to_normalised_tiles(
     assert one.card.stain_normalisation is TARGET
 
 
+@pytest.mark.slow
 def test_a_card_of_trust_follows_the_score_behind_the_stain(
     model: Model, tiles: torch.Tensor
 ) -> None:

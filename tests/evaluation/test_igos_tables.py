@@ -189,6 +189,7 @@ def test_every_row_of_a_table_is_there(name: str, rows: int, papers: int) -> Non
 
 
 @pytest.mark.filterwarnings("ignore:masks of some tiles hide nearly all")
+@pytest.mark.slow
 def test_losses_are_those_of_the_objective_and_times_are_positive() -> None:
     _, losses = rows_of("igos4")
     summary = igos_table(TABLES["igos4"], losses)
@@ -279,6 +280,7 @@ def test_of_a_single_logit_its_class_is_explained() -> None:
     assert set(found.frame()["explained"]) == {"t"}
 
 
+@pytest.mark.slow
 def test_a_tile_is_the_same_whatever_else_is_chosen() -> None:
     model, tiles = every_model()["resnet"], NoiseTiles([0] * 6)
     settings = IgosSettings({"igos_plus_plus": BRIEF["igos_plus_plus"]})

@@ -96,6 +96,7 @@ def test_of_hidden_layers_only_what_lies_above_is_randomised() -> None:
     assert (own.loc[own["method"] == "activation", "spearman"] > 1 - 1e-12).all()
 
 
+@pytest.mark.slow
 def test_what_changes_the_image_has_no_denoising_and_all_blocks_are_randomised() -> None:
     hiding = SaliencySpec(layer="input", method="occlusion", denoising="centred_hook", samples=3)
     found = checked(resnet(), hiding, tiles=2, orders=("cascading",))
@@ -114,6 +115,7 @@ def test_as_published_what_lies_below_a_layer_is_randomised_too() -> None:
     assert (above["spearman"] > 1 - 1e-12).all()
 
 
+@pytest.mark.slow
 def test_independent_checks_change_one_block_alone() -> None:
     model, tiles = resnet(), NoiseTiles([0] * 4)
     rows = checked(model, GRADIENT, orders=("independent", "cascading")).similarities
@@ -130,6 +132,7 @@ def test_independent_checks_change_one_block_alone() -> None:
         assert row[MEASURES].to_numpy()[0] == pytest.approx(similarity(*(m.numpy() for m in pair)))
 
 
+@pytest.mark.slow
 def test_seeds_repeat_and_the_model_stays() -> None:
     model = resnet()
     before = model.parameters_sha256

@@ -93,6 +93,7 @@ def test_devices_give_what_one_process_gives_and_a_bad_slide_is_isolated(
             np.testing.assert_allclose(values, b[path], rtol=1e-4, atol=1e-6, err_msg=path)
 
 
+@pytest.mark.slow
 def test_a_slide_that_kills_its_processes_is_reported_and_the_others_are_done(
     tmp_path: Path,
 ) -> None:
