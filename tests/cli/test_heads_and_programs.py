@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from command_line import smoothsal
+from tiff_slides import written
 from torch import nn
 
 from napari_smoothsal import open_run
@@ -20,16 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 def slide(tmp_path: Path) -> Path:
     pixels = np.full((200, 200, 3), 240, np.uint8)
     pixels[40:160, 40:160] = np.random.default_rng(0).integers(60, 220, (120, 120, 3))
-    path = tmp_path / "case.tif"
-    with tifffile.TiffWriter(path) as writer:
-        writer.write(
-            pixels,
-            tile=(64, 64),
-            photometric="rgb",
-            resolution=(2e4, 2e4),
-            resolutionunit="CENTIMETER",
-        )
-    return path
+    return written(tmp_path / "case.tif", pixels)
 
 
 @pytest.fixture

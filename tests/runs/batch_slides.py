@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import tifffile
 import torch
+from tiff_slides import written
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.models import Model
@@ -22,18 +22,6 @@ def tissue_tiff(path: Path, seed: int = 0, side: int = 256) -> Path:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 2, (side // 8, side // 8, 1)) * [60, 110, 30] + [140, 60, 160]
     return written(path, np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8))
-
-
-def written(path: Path, pixels: np.ndarray) -> Path:
-    with tifffile.TiffWriter(path) as writer:
-        writer.write(
-            pixels,
-            tile=(64, 64),
-            photometric="rgb",
-            resolution=(2e4, 2e4),
-            resolutionunit="CENTIMETER",
-        )
-    return path
 
 
 def tissue_tiffs(folder: Path, count: int, side: int = 256) -> list[Path]:

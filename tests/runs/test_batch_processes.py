@@ -20,7 +20,7 @@ from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.runs.slide_work import Work
 
 if sys.platform == "win32":
-    pytest.skip("signals", allow_module_level=True)
+    pytest.skip("processes are ended by signals, which Windows lacks", allow_module_level=True)
 
 QUICK = {"tiling": ALL, "progress": False}
 
