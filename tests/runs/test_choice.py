@@ -88,3 +88,9 @@ def test_an_unknown_class_is_named() -> None:
         Choice("predicted == glass", None).check(CLASSES, CLASSES)
     with pytest.raises(SettingError, match="top = 0"):
         Choice(None, 0)
+
+
+def test_among_many_equals_the_first_on_the_slide() -> None:
+    equal = np.tile([0.3, 0.7] * 50, 2)[:, None] * np.ones((1, 2))
+    flags = Choice(None, 40, 1).chosen(equal, np.zeros(200, int), ("a", "b"), ("a", "b"))
+    assert np.flatnonzero(flags).tolist() == list(range(1, 80, 2))
