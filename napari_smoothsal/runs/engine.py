@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Stopped
 from napari_smoothsal.core.resampling import Resampling
+from napari_smoothsal.runs.computed import Computed
 from napari_smoothsal.runs.layout import FAILED
 from napari_smoothsal.runs.progress import Meter, Report
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.store import StoreWriter
-from napari_smoothsal.runs.writing import Batch, WritingThread
+from napari_smoothsal.runs.writing import WritingThread
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.reader import TileReader
 
@@ -83,7 +84,7 @@ def carry_out(
                 finite = result.finite.numpy()
                 _tell(tiles.errors, finite, readable)
                 status = np.where(readable & finite, stage.good, FAILED).astype(np.uint8)
-                writing.put(Batch(numbers, result, status))
+                writing.put(Computed.of(stage, numbers, result, status))
                 meter.add(len(numbers), int((status == FAILED).sum()))
                 if stop is not None and stop():
                     return False

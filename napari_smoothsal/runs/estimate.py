@@ -18,7 +18,7 @@ from napari_smoothsal.runs.explain import choice_of
 from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.writing import QUEUE_LENGTH
 from napari_smoothsal.slides import Slide
-from napari_smoothsal.slides.blocks import LEAST_BYTES
+from napari_smoothsal.slides.blocks import CAPACITY_BYTES
 from napari_smoothsal.slides.reader import TileReader
 
 BYTES_PER_PX = 4 * (1 + 2 / 3)
@@ -33,8 +33,6 @@ _ENOUGH_S = 4.0
 """What takes longer is not waited for: the rest takes as long as its beginning did."""
 _READ_AHEAD = 3
 """Batches of tiles that are read or wait to be computed."""
-_BATCHES_HELD = 2
-"""Of maps beside those that are queued: what is computed, and what is written."""
 
 
 @dataclass(frozen=True)
@@ -170,13 +168,16 @@ def _memory(plan: RunPlan, explainer: Explainer, layers: Sequence[PlacedLayer]) 
     side = grid.tile_px + 2 * explainer.margin
     # A tile's bytes, and the same as numbers once it is computed.
     tiles = side * side * len(model.card.mean) * rows * (_READ_AHEAD + 2 * 4)
-    held, depths, sums = 0, [], 0
+    held, kept, depths, sums = 0, 0, [], 0
     for layer in layers:
-        info = model.layer(layer.name)
-        held += int(np.prod(model.map_size(layer.name, grid.tile_px))) * info.channels * 4 * rows
+        values = int(np.prod(model.map_size(layer.name, grid.tile_px))) * rows
+        held += 4 * values * model.layer(layer.name).channels
+        kept += 4 * values
         depths.append((plan.map_grid(layer.window).shape, 2))
     if (output := model.output) is not None:
-        held += int(np.prod(model.map_size(output.name, grid.tile_px))) * output.channels * 4 * rows
+        values = int(np.prod(model.map_size(output.name, grid.tile_px))) * rows
+        held += 4 * values * output.channels
+        kept += 4 * values * output.channels
         depths.append((plan.map_grid(output.name).shape, output.channels + 1))
     for (height, width), depth in depths:
         # Two bands are open at once.
@@ -185,7 +186,9 @@ def _memory(plan: RunPlan, explainer: Explainer, layers: Sequence[PlacedLayer]) 
         weights * (1 + networks)
         + passes
         + tiles
-        + held * (QUEUE_LENGTH + _BATCHES_HELD)
+        + held
+        # Queued, being made and being written.
+        + kept * (QUEUE_LENGTH + 2)
         + min(sums, BUDGET_BYTES)
-        + LEAST_BYTES
+        + CAPACITY_BYTES
     )

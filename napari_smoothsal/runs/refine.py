@@ -19,6 +19,7 @@ import torch
 from napari_smoothsal.attribution import BatchMaps, Explainer, Explanation, Networks, Stopped
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs.computed import Computed
 from napari_smoothsal.runs.contents import calibrated_images, new_store, overview_of
 from napari_smoothsal.runs.layout import DONE, FAILED, SUFFIX
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
@@ -26,7 +27,7 @@ from napari_smoothsal.runs.provenance import identity
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.store import StoreWriter
-from napari_smoothsal.runs.writing import Batch, WritingThread
+from napari_smoothsal.runs.writing import WritingThread
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.reader import TileReader
 
@@ -94,7 +95,7 @@ def refine_region(
         path = folder / f"round-{rounds:03d}{SUFFIX}"
         return path, new_store(path, slide, plan, explainer, images, wanted, batch_size, overview)
 
-    def written(batches: Sequence[Batch]) -> Run:
+    def written(batches: Sequence[Computed]) -> Run:
         path, writer = ahead.pop().result() if ahead else laid_out()
         with WritingThread(writer, stage, batch_size, table_last=True) as writing:
             for batch in batches:
@@ -125,7 +126,7 @@ def refine_region(
                 explanation.step(1, stop)
             except Stopped:
                 return None
-            growing.append(_Growing(cut, explanation, readable))
+            growing.append(_Growing(stage, cut, explanation, readable))
     told = -ROUND_S
     while not all(one.explanation.finished for one in growing):
         if stop is not None and stop():
@@ -146,11 +147,14 @@ def refine_region(
 class _Growing:
     """A batch whose maps grow."""
 
-    def __init__(self, indices: np.ndarray, explanation: Explanation, readable: np.ndarray) -> None:
+    def __init__(
+        self, stage: Stage, indices: np.ndarray, explanation: Explanation, readable: np.ndarray
+    ) -> None:
         self.explanation = explanation
-        self._indices, self._readable = indices, readable
+        self._stage, self._indices, self._readable = stage, indices, readable
 
-    def batch(self, maps: BatchMaps) -> Batch:
+    def batch(self, maps: BatchMaps) -> Computed:
         """As it is now."""
         good = self._readable & maps.finite.numpy()
-        return Batch(self._indices, maps, np.where(good, DONE, FAILED).astype(np.uint8))
+        status = np.where(good, DONE, FAILED).astype(np.uint8)
+        return Computed.of(self._stage, self._indices, maps, status)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import BatchMaps
-from napari_smoothsal.evaluation import total_variation
-from napari_smoothsal.evaluation.prediction_difference import prediction_difference
 from napari_smoothsal.runs import layout
-from napari_smoothsal.runs.layout import FAILED
+from napari_smoothsal.runs.computed import Computed
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitch import BandStitcher
 from napari_smoothsal.runs.store import StoreWriter
@@ -26,15 +22,6 @@ QUEUE_LENGTH = 2
 
 TABLE_S = 3.0
 """Between two writes of the tiles' table, each of which costs milliseconds a column."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One explained batch: numbers of its tiles in their stage, their maps, their status."""
-
-    numbers: NDArray[np.int64]
-    result: BatchMaps
-    status: NDArray[np.uint8]
 
 
 class WritingThread:
@@ -72,7 +59,7 @@ class WritingThread:
             for n, image in stage.images.items()
         }
         self._todo = self._open_batches(stage.batches(batch_size))
-        self._queue: queue.Queue[Batch | None] = queue.Queue(QUEUE_LENGTH)
+        self._queue: queue.Queue[Computed | None] = queue.Queue(QUEUE_LENGTH)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="smoothsal-writer", daemon=True)
 
@@ -82,7 +69,7 @@ class WritingThread:
         done, or that touch a band that is not written."""
         return self._todo
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: Computed) -> None:
         """Hand a batch over, in the order of `open_batches`; waits where the disk is slower than
         the device."""
         while True:
@@ -147,22 +134,13 @@ class WritingThread:
         except BaseException as error:  # noqa: BLE001 - handed to the computing thread
             self._error = error
 
-    def _write(self, batch: Batch, following: NDArray[np.int64] | None) -> None:
-        good = batch.status != FAILED
-        for n, image in self._stage.images.items():
-            values = image.values(batch.result)
-            window, corners = self._windows[n], self._stage.corners[n]
-            y, x = window.first
-            h, w = window.count
-            for row in np.flatnonzero(good):
-                patch = values[row, ..., y : y + h, x : x + w]
-                top, left = corners[batch.numbers[row]]
-                self._stitchers[n].add(int(top), int(left), patch, self._weights[n])
-        columns: dict[str, NDArray[np.generic]] = {"status": batch.status}
-        if self._stage.decides:
-            columns |= _decisions(batch.result, good)
-        columns |= _of_maps(batch.result, good)
-        self._table.append((self._stage.tiles[batch.numbers], columns))
+    def _write(self, batch: Computed, following: NDArray[np.int64] | None) -> None:
+        for n, values in batch.values.items():
+            corners = self._stage.corners[n][batch.numbers]
+            for row in np.flatnonzero(batch.good):
+                top, left = corners[row]
+                self._stitchers[n].add(int(top), int(left), values[row], self._weights[n])
+        self._table.append((self._stage.tiles[batch.numbers], batch.columns))
         self._write_bands(following)
         if not self._table_last and time.monotonic() - self._written >= TABLE_S:
             self._write_table()
@@ -184,37 +162,3 @@ class WritingThread:
             below = None if following is None else int(self._stage.corners[n][following[0], 0])
             for band, blocks in stitcher.finish(below):
                 self._writer.write_band(n, band, blocks)
-
-
-def _decisions(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """The tile table's columns of what the model decides of one batch."""
-    predicted = result.decision.predicted.numpy()
-    columns: dict[str, NDArray[np.generic]] = {
-        "predicted": np.where(good, predicted, -1).astype(np.int16)
-    }
-    for index, column in enumerate(result.decision.probabilities.numpy().T):
-        columns[f"p_{index}"] = _where(good, column)
-    return columns
-
-
-def _of_maps(result: BatchMaps, good: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """The tile table's columns of the maps of one batch."""
-    columns: dict[str, NDArray[np.generic]] = {}
-    for index, maps in enumerate(result.specs):
-        explained = maps.explained_px.numpy()
-        # A map that is zero because there is nothing to explain is not a smooth one.
-        tv = _where(good & (explained > 0), total_variation(maps.maps).numpy())
-        columns[f"tv_{index}"] = tv
-        columns[f"se_{index}"] = _where(good, maps.standard_error.numpy())
-        columns[f"samples_{index}"] = _where(good, maps.samples.numpy())
-        columns[f"delta_{index}"] = _where(good, maps.convergence_delta.numpy())
-        columns[f"explained_px_{index}"] = _where(good, explained)
-        difference = prediction_difference(
-            result.decision.probabilities, maps.probabilities, result.decision.predicted
-        )
-        columns[f"difference_{index}"] = _where(good, difference.all_classes.numpy())
-    return columns
-
-
-def _where(good: NDArray[np.bool_], values: NDArray[np.generic]) -> NDArray[np.float32]:
-    return np.where(good, values, np.nan).astype(np.float32)

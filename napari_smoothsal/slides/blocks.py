@@ -16,12 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_BYTES = 160 * 2**20
-"""Kept whatever the slide's width: two rows of 224-px tiles over 100,000 px of glass, so that
-memory does not grow with the slide up to there."""
-
-MOST_BYTES = 192 * 2**20
-"""Of a slide wider than that, or full of tissue, blocks are read twice: memory comes first."""
+CAPACITY_BYTES = 160 * 2**20
+"""The same for all slides: what a row of tiles needs again of the row before it, where a slide of
+100,000 px is half glass. Of one that is wider or full, some blocks are read twice: memory comes
+first."""
 
 SIDE = 256
 """Level px. Smaller native tiles are joined to about this: asking costs more than reading them."""
@@ -80,11 +78,6 @@ class LevelBlocks:
             for column in range(x // self.block_w, (x + w - 1) // self.block_w + 1):
                 yield row, column
 
-    def bytes_for_rows(self, h: int) -> int:
-        """Memory that reading regions of height `h` row by row needs to read no block twice."""
-        rows = -(-h // self.block_h) + 1
-        return min(rows * self.block_h, self.height) * self.width * 3
-
 
 class BlockCache:
     """Keeps the blocks that were asked for last; may be used from any thread.
@@ -95,26 +88,19 @@ class BlockCache:
         How each level is cut.
     read
         Reads pixels; called for one block at a time and thread, never twice at once for a block.
-    most_bytes
-        Kept at most. Up to there the memory follows from the regions that are asked for: what two
-        rows of them across the slide need.
+    capacity
+        Bytes that are kept at most.
     """
 
     def __init__(
-        self, levels: Sequence[LevelBlocks], read: Read, most_bytes: int = MOST_BYTES
+        self, levels: Sequence[LevelBlocks], read: Read, capacity: int = CAPACITY_BYTES
     ) -> None:
         self._levels = tuple(levels)
         self._read = read
-        self._most = most_bytes
-        self._capacity = min(LEAST_BYTES, most_bytes)
+        self._capacity = capacity
         self._bytes = 0
         self._lock = threading.Lock()
         self._blocks: OrderedDict[Key, Future[NDArray[np.uint8]]] = OrderedDict()
-
-    @property
-    def capacity(self) -> int:
-        """Bytes that are kept at most, after what was asked for so far."""
-        return self._capacity
 
     def clear(self) -> None:
         """Forget all blocks."""
@@ -134,7 +120,6 @@ class BlockCache:
         """
         cut = self._levels[level]
         out = np.empty((h, w, 3), np.uint8)
-        self._capacity = min(self._most, max(self._capacity, cut.bytes_for_rows(h)))
         # Blocks that another thread is reading come last: meanwhile the others are read, so that
         # threads at neighbouring tiles do not wait for each other block by block.
         under_way = []

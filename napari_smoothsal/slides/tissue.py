@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -42,23 +42,16 @@ class TissueMask:
     mask: NDArray[np.bool_]
     downsample: tuple[float, float]
     source: str
-    _integral: NDArray[np.int32] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        h, w = self.mask.shape
-        integral = np.zeros((h + 1, w + 1), np.int32)  # of 2**24 px at most
-        np.cumsum(np.cumsum(self.mask, axis=0, dtype=np.int32), axis=1, out=integral[1:, 1:])
-        object.__setattr__(self, "_integral", integral)
 
     @property
     def area(self) -> float:
         """Area of the tissue, in square level-0 px."""
-        return float(self._integral[-1, -1]) * self.downsample[0] * self.downsample[1]
+        return float(self.mask.sum()) * self.downsample[0] * self.downsample[1]
 
     @property
     def share(self) -> float:
         """Share of the slide that is tissue, 0..1."""
-        return float(self._integral[-1, -1]) / self.mask.size
+        return float(self.mask.mean())
 
     def fraction(self, box: Box) -> float:
         """Return the share of `box` that is tissue; what lies outside the slide is none."""
@@ -79,25 +72,37 @@ class TissueMask:
         down_y, down_x = self.downsample
         left, top = np.divide(x, down_x), np.divide(y, down_y)
         right, bottom = np.add(x, w) / down_x, np.add(y, h) / down_y
+        # Made anew each time: kept, it would be the largest part of what a run holds of its plan.
+        table = _integral(self.mask)
         tissue = (
-            self._sum_to(right, bottom)
-            - self._sum_to(left, bottom)
-            - self._sum_to(right, top)
-            + self._sum_to(left, top)
+            _sum_to(table, right, bottom)
+            - _sum_to(table, left, bottom)
+            - _sum_to(table, right, top)
+            + _sum_to(table, left, top)
         )
         share = tissue / ((right - left) * (bottom - top))
         return np.asarray(np.clip(share, 0.0, 1.0), dtype=np.float64)
 
-    def _sum_to(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-        h, w = self.mask.shape
-        u, v = np.clip(u, 0, w), np.clip(v, 0, h)
-        i = np.minimum(v.astype(np.int64), h - 1)
-        j = np.minimum(u.astype(np.int64), w - 1)
-        a, b = v - i, u - j
-        table = self._integral
-        upper = table[i, j] * (1 - b) + table[i, j + 1] * b
-        lower = table[i + 1, j] * (1 - b) + table[i + 1, j + 1] * b
-        return np.asarray(upper * (1 - a) + lower * a)
+
+def _integral(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(h + 1, w + 1) sums of all that lies above and to the left; masks have 2**24 px at most."""
+    h, w = mask.shape
+    integral = np.zeros((h + 1, w + 1), np.int32)
+    np.cumsum(mask, axis=0, dtype=np.int32, out=integral[1:, 1:])
+    return np.cumsum(integral, axis=1, dtype=np.int32, out=integral)
+
+
+def _sum_to(
+    table: NDArray[np.int32], u: NDArray[np.float64], v: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    h, w = table.shape[0] - 1, table.shape[1] - 1
+    u, v = np.clip(u, 0, w), np.clip(v, 0, h)
+    i = np.minimum(v.astype(np.int64), h - 1)
+    j = np.minimum(u.astype(np.int64), w - 1)
+    a, b = v - i, u - j
+    upper = table[i, j] * (1 - b) + table[i, j + 1] * b
+    lower = table[i + 1, j] * (1 - b) + table[i + 1, j + 1] * b
+    return np.asarray(upper * (1 - a) + lower * a)
 
 
 _LOOKING = threading.Lock()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slide_pictures import halved, noise, write_tiff
 
 from napari_smoothsal.core.errors import TileReadError
-from napari_smoothsal.slides import Box, blocks, open_slide
+from napari_smoothsal.slides import Box, open_slide
 from napari_smoothsal.slides.blocks import LOOSE_SIDE, BlockCache, LevelBlocks
 from napari_smoothsal.slides.file_slide import FileSlide
 from napari_smoothsal.slides.openslide_slide import OpenSlideSlide
@@ -57,11 +57,11 @@ def test_boxes_are_bit_equal_to_those_read_one_by_one(which: str, request) -> No
 class Counted:
     """A picture whose blocks are counted as they are read; slow, so that threads meet."""
 
-    def __init__(self, height: int, width: int, native: int = 64, most: int = 2**29) -> None:
+    def __init__(self, height: int, width: int, native: int = 64, capacity: int = 2**29) -> None:
         self.picture = noise(height, width)
         self.reads: list[tuple[int, ...]] = []
         self.cut = LevelBlocks.of((width, height), (native, native))
-        self.cache = BlockCache([self.cut], self.read, most)
+        self.cache = BlockCache([self.cut], self.read, capacity)
         self.pause = 0.0
 
     def read(self, level: int, x: int, y: int, w: int, h: int) -> np.ndarray:
@@ -81,25 +81,23 @@ def test_small_native_tiles_are_joined_and_large_ones_cut() -> None:
         assert not cut.aligned and cut.block_w == cut.block_h == LOOSE_SIDE
 
 
-def test_a_row_by_row_scan_reads_each_block_once_in_bounded_memory(monkeypatch) -> None:
-    monkeypatch.setattr(blocks, "LEAST_BYTES", 0)
-    scan = Counted(2000, 3000)
+def test_a_row_by_row_scan_reads_each_block_once_in_the_memory_of_two_rows() -> None:
+    two_rows = 2 * 256 * 3000 * 3
+    scan = Counted(2000, 3000, capacity=two_rows)
     for y in range(0, 1700, 144):
         for x in range(0, 2700, 144):
             region = scan.cache.region(0, x, y, 224, 224)
             assert np.array_equal(region, scan.picture[y : y + 224, x : x + 224])
             kept = [block.result().nbytes for block in scan.cache._blocks.values()]
-            assert sum(kept) == scan.cache._bytes <= scan.cache.capacity
+            assert sum(kept) == scan.cache._bytes <= two_rows
     assert len(scan.reads) == len(set(scan.reads))
-    # Two block rows, not the whole picture.
-    assert scan.cache.capacity == 2 * 256 * 3000 * 3 < scan.picture.nbytes / 2
+    assert two_rows < scan.picture.nbytes / 2
 
 
-def test_memory_has_a_limit_whatever_is_asked_for(monkeypatch) -> None:
-    monkeypatch.setattr(blocks, "LEAST_BYTES", 0)
-    scan = Counted(1500, 1500, most=10**6)
+def test_memory_has_a_limit_whatever_is_asked_for() -> None:
+    scan = Counted(1500, 1500, capacity=10**6)
     scan.cache.region(0, 0, 0, 1500, 1500)
-    assert scan.cache._bytes <= scan.cache.capacity == 10**6
+    assert scan.cache._bytes <= 10**6
 
 
 def test_threads_read_a_block_once_and_do_not_queue_behind_each_other() -> None:
