@@ -37,10 +37,10 @@ def fold_batch_norms(network: nn.Module, image: torch.Tensor, keep: Collection[s
         Number of BatchNorms folded.
     """
     with torch.no_grad():
-        pairs = [(c, b) for c, b, name in _pairs(network, image) if name not in keep]
+        found, before = _pairs(network, image)
+        pairs = [(c, b) for c, b, name in found if name not in keep]
         if not pairs:
             return 0
-        before = network(image)
         kept = [(c.weight, c.bias) for c, _ in pairs]
         for convolution, norm in pairs:
             _fold(convolution, norm)
@@ -87,8 +87,10 @@ def _same(before: Any, after: Any) -> bool:
     return True
 
 
-def _pairs(network: nn.Module, image: torch.Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d, str]]:
-    """Convolution, BatchNorm and the convolution's name."""
+def _pairs(
+    network: nn.Module, image: torch.Tensor
+) -> tuple[list[tuple[nn.Conv2d, nn.BatchNorm2d, str]], Any]:
+    """Convolution, BatchNorm, the convolution's name; and what the network makes of the image."""
     reads = _Reads()
     calls: Counter[nn.Module] = Counter()
     made = WeakIdKeyDictionary()
@@ -113,15 +115,16 @@ def _pairs(network: nn.Module, image: torch.Tensor) -> list[tuple[nn.Conv2d, nn.
     handles += [m.register_forward_pre_hook(on_norm) for m in norms]
     try:
         with reads:
-            network(image)
+            output = network(image)
     finally:
         for handle in handles:
             handle.remove()
-    return [
+    pairs = [
         (convolution, norm, names[convolution])
-        for output, convolution, norm in met
-        if reads.count[output] == 1 and calls[convolution] == 1 and calls[norm] == 1
+        for made_map, convolution, norm in met
+        if reads.count[made_map] == 1 and calls[convolution] == 1 and calls[norm] == 1
     ]
+    return pairs, output
 
 
 def _plain(module: nn.Module) -> bool:

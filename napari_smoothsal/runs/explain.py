@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,11 +29,12 @@ from napari_smoothsal.runs.progress import Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity
 from napari_smoothsal.runs.retry import WITH_ERRORS, set_failed_aside
 from napari_smoothsal.runs.run import Run
-from napari_smoothsal.runs.slide_check import remarks_on
+from napari_smoothsal.runs.slide_check import Looking
 from napari_smoothsal.runs.stages import stages_of
 from napari_smoothsal.runs.store import reopen_store
 from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import Slide, open_slide
+from napari_smoothsal.slides.threads import give_way
 
 
 def explain_slide(
@@ -118,9 +118,9 @@ def explain_slide(
         own = check_free_or_own(path)
         final = FINISHED[:1] if retry_failed else FINISHED
         finished = own is not None and own["status"] in final
-        # Looking at the slide takes as long as making the network ready.
-        beside = stack.enter_context(ThreadPoolExecutor(2))
-        looking = None if finished else beside.submit(remarks_on, slide, model)
+        # Looking at the slide takes longer than making the network ready.
+        beside = stack.enter_context(ThreadPoolExecutor(2, "smoothsal-look", give_way))
+        looking = None if finished else Looking(beside, slide, model, report)
         overview = None if own is not None else beside.submit(overview_of, slide)
         explainer = Explainer(model, [] if predict_only else specs, compute, scope="slide")
         choice = choice_of(explainer, where, top)
@@ -160,8 +160,6 @@ def explain_slide(
                 chooses=choice is not None,
             )
         writer.set_status("running")
-        for remark in looking.result() if looking is not None else ():
-            warnings.warn(remark, stacklevel=2)
         try:
             computed = all(
                 carry_out(
@@ -171,7 +169,7 @@ def explain_slide(
                     batch_size,
                     readers=compute.readers,
                     resampling=plan.resampling,
-                    report=report,
+                    report=looking or report,
                     stop=stop,
                 )
                 for stage in stages_of(explainer, plan, images, writer, choice)
@@ -182,6 +180,8 @@ def explain_slide(
             with contextlib.suppress(OSError):
                 writer.set_status("failed")
             raise
+        if looking is not None:
+            looking.end()
         if computed:
             writer.finished()
             if pack:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.stain import Pair, Stain
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs.progress import Progress, Report
 from napari_smoothsal.slides import Box, Slide
 from napari_smoothsal.slides.grid import model_scale
 from napari_smoothsal.slides.nuclear_size import (
@@ -60,12 +62,42 @@ def check_slide(slide: Slide, model: Model) -> None:
         card's ``stain_range``; where nuclei look as they do where half or twice as many
         micrometres per pixel are stated as there are. Nothing is said of too few of them.
     """
-    for remark in remarks_on(slide, model):
+    for remark in _remarks_on(slide, model):
         warnings.warn(remark, stacklevel=3)
 
 
-def remarks_on(slide: Slide, model: Model) -> list[str]:
-    """What `check_slide` warns of; may be asked in a thread, while something else is made ready."""
+class Looking:
+    """`check_slide` beside a run that does not wait for it: it warns once it has seen enough.
+
+    Parameters
+    ----------
+    beside
+        Where it looks.
+    slide, model
+        See `check_slide`.
+    report
+        Called with the progress of the run.
+    """
+
+    def __init__(self, beside: Executor, slide: Slide, model: Model, report: Report) -> None:
+        self._found = beside.submit(_remarks_on, slide, model)
+        self._report, self._told = report, False
+
+    def __call__(self, progress: Progress) -> None:
+        """Report progress, and warn where there is something to warn of by now."""
+        if self._found.done():
+            self.end()
+        self._report(progress)
+
+    def end(self) -> None:
+        """Warn, where that has not been done; waits for what there is to say."""
+        if not self._told:
+            self._told = True
+            for remark in self._found.result():
+                warnings.warn(remark, stacklevel=3)
+
+
+def _remarks_on(slide: Slide, model: Model) -> list[str]:
     found = (_of_file(slide), _of_stain(slide, model), _of_nuclei(slide))
     return [remark for remark in found if remark is not None]
 

@@ -17,6 +17,7 @@ from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitch import BandStitcher
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.slides.grid import window_weights
+from napari_smoothsal.slides.threads import give_way
 
 QUEUE_LENGTH = 2
 
@@ -127,6 +128,7 @@ class WritingThread:
             raise self._error
 
     def _work(self) -> None:
+        give_way()
         try:
             following = iter([*self._todo[1:], None])
             while (batch := self._queue.get()) is not None:

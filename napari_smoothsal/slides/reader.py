@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_smoothsal.core.errors import SettingError, SlideError, TileReadError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.slides.base import Box, Slide
-from napari_smoothsal.slides.threads import default_threads
+from napari_smoothsal.slides.threads import default_threads, give_way
 
 __all__ = ["TileBatch", "TileReader", "default_threads"]
 
@@ -78,7 +78,7 @@ class TileReader:
         self._tile_px = tile_px
         self._prefetch = prefetch
         self._resampling: Resampling = resampling
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="smoothsal-reader")
+        self._pool = ThreadPoolExecutor(threads, "smoothsal-reader", give_way)
         self._closed = False
 
     def __enter__(self) -> Self:
