@@ -79,7 +79,9 @@ def one_run(slide: Path, layer: str, most_tiles: int) -> dict[str, Any]:
     import torch
 
     import napari_smoothsal as ss
+    from napari_smoothsal.core.freed_memory import keep_freed_memory
 
+    keep_freed_memory()  # as the command does
     warnings.simplefilter("ignore")  # nuclei of tiles that are said to be finer than they are
     model = ss.load_model("demo-classifier")
     model.module(torch.zeros(1, 3, 224, 224))

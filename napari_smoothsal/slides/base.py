@@ -43,6 +43,9 @@ MAX_EXTENT = 2**24
 DAMAGE_PX = 16
 """How closely a survey outlines what cannot be read, in px of its picture."""
 
+KEPT_PX = 1024
+"""Longer side of a survey that is kept. Of a larger one its tissue is, a fourth of its size."""
+
 BAND_PIXELS = 2**22
 """Source pixels held at once while a larger box is resampled, band by band."""
 
@@ -234,10 +237,14 @@ class Slide(ABC):
 
         Notes
         -----
-        Kept: several runs on one slide (views in napari) look at it once. Do not write into them.
+        A small one is kept: several runs on one slide (views in napari) look at it once. Do not
+        write into them.
         """
         if max_px not in self._surveys:
-            self._surveys[max_px] = self._surveyed(max_px)
+            found = self._surveyed(max_px)
+            if max_px > KEPT_PX:
+                return found
+            self._surveys[max_px] = found
         return self._surveys[max_px]
 
     def _surveyed(self, max_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

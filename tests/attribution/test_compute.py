@@ -184,7 +184,7 @@ print(size, peak - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures peak memory as Linux does")
-@pytest.mark.parametrize("method", ["gradient", "deeplift"])
+@pytest.mark.parametrize("method", ["gradient", pytest.param("deeplift", marks=pytest.mark.slow)])
 def test_a_pass_stays_within_its_budget(method: str) -> None:
     sizes = []
     for budget in (100, 300):

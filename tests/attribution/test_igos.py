@@ -91,7 +91,7 @@ class Slow(OneImage):
         ("functional", "igos", 32),
         ("resnet", "igos_plus_plus", 14),
         ("single_logit", "igos_plus_plus", 4),
-        ("u_net", "igos_plus_plus", 8),
+        pytest.param("u_net", "igos_plus_plus", 8, marks=pytest.mark.slow),
     ],
 )
 def test_many_at_once_are_the_equations_one_by_one(name: str, method: str, cells: int) -> None:

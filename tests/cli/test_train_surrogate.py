@@ -73,6 +73,7 @@ def test_the_same_command_again_changes_nothing(trained: Path, images: Path) -> 
     assert all((after[name] == value).all() for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_tiles_of_a_slide(tmp_path: Path) -> None:
     with sample_slide_path() as path:
         corner = Image.open(path).convert("RGB").crop((600, 900, 1500, 1500))

@@ -170,7 +170,12 @@ def rows_of(name: str, **more) -> tuple[IgosFound, pd.DataFrame]:
 
 @pytest.mark.parametrize(
     ("name", "rows", "papers"),
-    [("igos1", 3 * 7, 12), ("igos3", 2 * 9, 14), ("igos6", 2 * 4, 6), ("igos12", 7, 0)],
+    [
+        ("igos1", 3 * 7, 12),
+        pytest.param("igos3", 2 * 9, 14, marks=pytest.mark.slow),
+        ("igos6", 2 * 4, 6),
+        ("igos12", 7, 0),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:masks of some tiles hide nearly all")
 def test_every_row_of_a_table_is_there(name: str, rows: int, papers: int) -> None:

@@ -123,6 +123,7 @@ def test_a_process_that_cannot_start_is_an_error_and_not_a_slide_s(
     assert states(tmp_path / "out") == ["waiting"]
 
 
+@pytest.mark.slow
 def test_shards_share_a_folder_at_the_same_time(
     model_folder_of_classifier: Path, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def test_a_single_logit_has_two_labels(noisy, tmp_path: Path) -> None:
     assert (labels[sure >= 129] == 1).all() and (labels[sure <= 126] == 2).all()
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_is_never_interrupted(noisy, tmp_path: Path, monkeypatch) -> None:
     small_bands(monkeypatch)
     compute = Compute(batch_size=3, device="cpu")

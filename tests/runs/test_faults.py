@@ -27,7 +27,9 @@ class PowerCut(BaseException):
     """No handler sees it: nothing is tidied up."""
 
 
-@pytest.mark.parametrize(("where", "step"), [(None, 173), ("p(tumour) > 0.5", 29)])
+@pytest.mark.parametrize(
+    ("where", "step"), [pytest.param(None, 173, marks=pytest.mark.slow), ("p(tumour) > 0.5", 29)]
+)
 def test_a_power_cut_loses_nothing_that_was_marked(
     noisy, classifier, tmp_path: Path, monkeypatch, where, step
 ) -> None:

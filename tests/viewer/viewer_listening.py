@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from napari_smoothsal.viewer.asked import DescribeModel
 from napari_smoothsal.viewer.engine_work import Engine
 from napari_smoothsal.viewer.offered import ModelDescribed
+from napari_smoothsal.viewer.turns import Turns
 
 PATIENCE_MS = 60_000
 
@@ -34,8 +35,10 @@ class Listener:
 
 
 def finish(dock: Any, qtbot: Any) -> None:
-    """Wait until a Saliency dock explains nothing."""
+    """Wait until a Saliency dock explains nothing and has drawn what it was told."""
     qtbot.waitUntil(lambda: not dock.busy, timeout=PATIENCE_MS)
+    for turns in dock.findChildren(Turns):  # what is marked comes in a turn of its own
+        turns.finish()
 
 
 def described(model: Path) -> ModelDescribed:
