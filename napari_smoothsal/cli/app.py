@@ -57,6 +57,10 @@ def command(
             except OSError as error:  # a full or read-only disk, a missing permission
                 complain("error", f"{error.strerror or error}: {error.filename or 'the output'}")
                 raise typer.Exit(NOTHING_STARTED) from error
+            except MemoryError as error:  # where no smaller pass helps: tables, whole pictures
+                said = f" ({error})" if str(error) else ""
+                complain("error", f"memory ran out{said}; with more of it free, {after}")
+                raise typer.Exit(NOTHING_STARTED) from error
             except KeyboardInterrupt as error:
                 complain("interrupted", after)
                 raise typer.Exit(INTERRUPTED) from error
