@@ -18,6 +18,7 @@ from unets import small_segmenter
 from napari_smoothsal import Compute, SaliencySpec, open_run
 from napari_smoothsal.core.findings import Finding, anything_wrong
 from napari_smoothsal.runs.chunk_check import broken_chunks, find_damage
+from napari_smoothsal.runs.durable_store import DurableStore
 from napari_smoothsal.runs.store_check import examine_store, is_store, repair_store
 from napari_smoothsal.runs.store_litter import stores_begun
 from napari_smoothsal.runs.stored_images import stored_images
@@ -342,3 +343,55 @@ def test_another_format_is_told(other: Path) -> None:
 def test_repairing_takes_the_lock(other: Path, tmp_path: Path) -> None:
     with only_writer(other), pytest.raises(Exception, match="is writing"):
         repair_store(other)
+
+
+class Killed(BaseException):
+    """No handler sees it: nothing is tidied up."""
+
+
+def count_writes(monkeypatch, last: int | None) -> list[str]:
+    """Names of what is written and removed from now on; ``last`` of them happen, then a kill."""
+    seen: list[str] = []
+
+    def counted(name: str) -> None:
+        if len(seen) == last:
+            raise Killed
+        seen.append(name)
+
+    put, unlink = DurableStore.set, Path.unlink
+
+    async def set_one(store, key, value):
+        counted(key)
+        await put(store, key, value)
+
+    def unlink_one(path, missing_ok=False):
+        if ".zarr/" in str(path):
+            counted(path.name)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(DurableStore, "set", set_one)
+    monkeypatch.setattr(Path, "unlink", unlink_one)
+    return seen
+
+
+def test_a_repair_that_is_killed_anywhere_can_be_repeated(
+    done: Path, other: Path, again, tmp_path: Path, monkeypatch
+) -> None:
+    for damaged in (f"{the_map(other)}/0", f"{the_map(other)}/extreme/2", "tiles/p_1"):
+        truncated(chunks(other, damaged)[0])
+    truncated(chunks(other, f"{the_map(other)}/2")[-1])
+    whole = Path(shutil.copytree(other, tmp_path / "whole.zarr"))
+    with monkeypatch.context() as patched:
+        writes = count_writes(patched, None)
+        repair_store(whole)
+    assert len(writes) > 8
+    for last in (1, len(writes) // 2, len(writes) - 1):
+        store = Path(shutil.copytree(other, tmp_path / f"{last}.zarr"))
+        with monkeypatch.context() as patched:
+            count_writes(patched, last)
+            with pytest.raises(Killed):
+                repair_store(store)
+        assert anything_wrong(examine_store(store)) or open_run(store).status == "running"
+        assert not anything_wrong(repair_store(store))
+        if last > 1:  # each takes a second
+            assert_same_bits(open_run(done), again(store))
