@@ -174,6 +174,9 @@ class Slide(ABC):
         differ from (x, y) by a fraction where the library cannot address it.
         """
 
+    def _forget_pixels(self) -> None:  # noqa: B027 - where none are kept
+        """Give back the memory of pixels that are kept to be read again."""
+
     @abstractmethod
     def close(self) -> None:
         """Release the file. Reads that are under way finish; later ones raise SlideError."""
@@ -243,6 +246,7 @@ class Slide(ABC):
         if max_px not in self._surveys:
             found = self._surveyed(max_px)
             if max_px > KEPT_PX:
+                self._forget_pixels()  # of a level that tiles are not read from
                 return found
             self._surveys[max_px] = found
         return self._surveys[max_px]

@@ -31,6 +31,9 @@ class FileSlide(Slide):
 
     def close(self) -> None:
         """Release the file: see `Slide.close`."""
+        self._forget_pixels()
+
+    def _forget_pixels(self) -> None:
         self._blocks.clear()
 
     @abstractmethod
