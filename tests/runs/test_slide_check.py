@@ -1,5 +1,6 @@
 """A slide that is not what the card or its own resolution say is told, before a run."""
 
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from small_runs import SPECS, explained
 from tissue_pictures import tissue
 
 from napari_smoothsal import SaliencySpec, explain_slide, load_model, open_slide
 from napari_smoothsal.core.errors import TileReadError
 from napari_smoothsal.core.stain import StainRange
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs import slide_check
+from napari_smoothsal.runs.progress import Progress
 from napari_smoothsal.runs.slide_check import check_slide
 from napari_smoothsal.slides import ArraySlide
 from napari_smoothsal.slides.nuclear_size import LEAST_PLACES
@@ -131,3 +135,26 @@ def test_a_run_of_a_region_is_told_of_its_slide(tmp_path: Path) -> None:
         model = load_model("demo-classifier")
         region = (1000, 1200, 500, 500)
         explain_slide(slide, model, [spec], tmp_path / "run", region=region, progress=False)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_run_does_not_wait_for_the_look_at_its_slide(
+    early: bool, noisy, classifier: Model, tmp_path: Path, monkeypatch
+) -> None:
+    computed, said_at = threading.Event(), []
+
+    def look(_slide, _model) -> list[str]:
+        assert early or computed.wait(60), "the run waits for it"
+        return ["looks odd"]
+
+    def report(progress: Progress) -> None:
+        said_at.append(len(found))
+        if progress.done == progress.total:
+            computed.set()
+
+    monkeypatch.setattr(slide_check, "_remarks_on", look)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        explained(noisy, classifier, tmp_path / "a.zarr", SPECS[:1], progress=report)
+    assert [str(w.message) for w in found].count("looks odd") == 1
+    assert early or said_at[-1] < len(found), "said once it is known"
