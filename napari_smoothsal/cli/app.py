@@ -72,8 +72,9 @@ def command(
 
 def complain(kind: str, message: str) -> None:
     """One line on standard error."""
-    typer.secho(f"{kind}: ", fg="yellow" if kind == "warning" else "red", nl=False, err=True)
-    typer.echo(message, err=True)
+    word = typer.style(f"{kind}: ", fg="yellow" if kind == "warning" else "red")
+    # By its name: `err=True` writes past a progress bar, into the bar's line.
+    typer.echo(f"{word}{message}", file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)
