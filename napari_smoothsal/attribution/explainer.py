@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -27,6 +26,7 @@ from napari_smoothsal.attribution.plan_checks import check_plan
 from napari_smoothsal.attribution.precision import narrow_suffices
 from napari_smoothsal.attribution.rescale import Reference
 from napari_smoothsal.attribution.walk import Walk, walk_of
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.denoise import convolutions_of, displacement_of, no_surrogate
@@ -197,10 +197,9 @@ class Explainer:
         """
         entered, as_they_were = self.model.stain_normalised(images, margin)
         if as_they_were and self._warn and not self.unnormalised:
-            warnings.warn(
+            warn_caller(
                 f"{as_they_were} tile(s) show too little stain to be normalised, the first of "
-                f"perhaps more: model {self.model.card.name!r} sees them as they are",
-                stacklevel=4,
+                f"perhaps more: model {self.model.card.name!r} sees them as they are"
             )
         self.unnormalised += as_they_were
         return entered
@@ -312,7 +311,7 @@ class Explainer:
 
     def _fall_back(self, what: str) -> None:
         self.fallbacks.append(what)
-        warnings.warn(what, stacklevel=4)
+        warn_caller(what)
 
     def _convolutions_of(self, plan: MapPlan) -> tuple[str, ...]:
         return convolutions_of(self.model, plan.layer, plan.denoising, plan.denoising_options)
@@ -350,23 +349,19 @@ class Explainer:
         if "denoising" in spec.model_fields_set and self.idle_denoising(plan):
             below = len(self.model.strided_convolutions)
             there = f"all {below} of the model lie below it" if below else "the model has none"
-            warnings.warn(
+            warn_caller(
                 f"no strided convolution lies above {where}: denoising {spec.denoising!r} has "
                 "nothing to do there and its map equals the original's (looked for: modules "
                 f"nn.Conv2d with a stride above 1, of which {there}; poolings, slicing and the "
-                "patches of transformers are no such)",
-                stacklevel=4,
+                "patches of transformers are no such)"
             )
         if spec.jitter and no_jitter:
-            warnings.warn(
+            warn_caller(
                 f"nothing above {where} has a coarser stride than it: jitter has nothing to do "
-                "there",
-                stacklevel=4,
+                "there"
             )
 
 
 def _warn_of_what_is_left_out(given: SaliencySpec, used: SaliencySpec) -> None:
     if words := left_out(given, used):
-        warnings.warn(
-            f"method {given.method!r} has no use for {', '.join(words)}: left out", stacklevel=4
-        )
+        warn_caller(f"method {given.method!r} has no use for {', '.join(words)}: left out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
@@ -14,6 +13,7 @@ from napari_smoothsal.attribution.mask_optimisation import MaskOptimisation, Sco
 from napari_smoothsal.attribution.noise import add_noise
 from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.attribution.walker import Row, Stopped, Walker
+from napari_smoothsal.core.caller_warning import warn_caller
 
 Found = tuple[torch.Tensor, list[torch.Tensor]]
 """Of one pass the values (n,), and what each optimisation in it adds to its gradient."""
@@ -77,7 +77,7 @@ class MaskWalker(Walker[Found]):
         if not self.open_tiles:
             finished = (one for one in self._all if one.finished)
             for words in {one.caveat for one in finished if one.caveat}:
-                warnings.warn(words, stacklevel=2)
+                warn_caller(words)
 
     @property
     def done(self) -> float:

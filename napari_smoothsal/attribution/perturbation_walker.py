@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,6 +11,7 @@ from napari_smoothsal.attribution.batch import Batch
 from napari_smoothsal.attribution.perturbation import Perturbation
 from napari_smoothsal.attribution.walk import Walk
 from napari_smoothsal.attribution.walker import Row, Walker
+from napari_smoothsal.core.caller_warning import warn_caller
 
 Scores = dict[int, torch.Tensor]
 """(n,) by member, tile by tile."""
@@ -55,7 +55,7 @@ class PerturbationWalker(Walker[Scores]):
         self.maps = {i: made[self.plan(i).target] for i in members}
         self._ways = self.maps[members[0]].perturbations
         for words in {way.caveat for way in self._ways if way.caveat}:
-            warnings.warn(words, stacklevel=2)
+            warn_caller(words)
 
     @property
     def turns(self) -> int:

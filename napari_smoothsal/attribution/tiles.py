@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from napari_smoothsal.attribution.batch_maps import BatchMaps
 from napari_smoothsal.attribution.explainer import Explainer
 from napari_smoothsal.attribution.explanation import Explanation
 from napari_smoothsal.attribution.reduction import reduce_channels
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.checks import UNSURE, WRONG, weakly_predicted
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec
@@ -263,10 +263,9 @@ def _tell_of_empty(explained_px: torch.Tensor, target: str) -> None:
     empty = torch.nonzero(explained_px == 0).flatten().tolist()
     if empty:
         named = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
-        warnings.warn(
+        warn_caller(
             f"tile(s) {named}: no pixel is predicted as {target!r}, so there is nothing to explain "
-            "and the map is zero",
-            stacklevel=3,
+            "and the map is zero"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pandas as pd
 
 from napari_smoothsal.cli.specs import AS_THEY_ARE, image_scale, tell_resolution
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.evaluation import paper, paper_masks
@@ -102,10 +102,9 @@ class WithLabels:
         self.explained = labelled_folder(model, choice)
         if len(set(self.explained.labels)) == 1:
             only = model.readout.outcomes[self.explained.labels[0]]
-            warnings.warn(
+            warn_caller(
                 f"all {len(self.explained)} tiles are {only!r}: accuracy says nothing of the "
-                "other classes",
-                stacklevel=2,
+                "other classes"
             )
         self._resized = choice.resize
 
@@ -124,7 +123,7 @@ class WithLabels:
         said.append(f"Images are {resized}cut to {side} px, from their middle.")
         if tiles.completed:
             said.append(mirrored_told(tiles.completed))
-            warnings.warn(said[-1], stacklevel=2)
+            warn_caller(said[-1])
         return said
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -14,6 +13,7 @@ from napari_smoothsal.cli.app import SOME_FAILED, complain
 from napari_smoothsal.cli.flags import fields_of, settings_from
 from napari_smoothsal.cli.options import options_by_name
 from napari_smoothsal.cli.run_told import told_midway
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
@@ -107,10 +107,9 @@ def _each_once(specs: Iterable[SaliencySpec]) -> list[SaliencySpec]:
         if same is None:
             kept.append((spec, used))
         else:
-            warnings.warn(
+            warn_caller(
                 f"method {spec.method!r} makes the same map with denoising {spec.denoising!r} as "
-                f"with {same.denoising!r}: it is computed once",
-                stacklevel=3,
+                f"with {same.denoising!r}: it is computed once"
             )
     return [spec for spec, _ in kept]
 

@@ -10,7 +10,6 @@ import copy
 import json
 import math
 import random
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, ModelError
 from napari_smoothsal.core.files import replaced_at_once
 from napari_smoothsal.core.training import SurrogateTraining
@@ -341,10 +341,9 @@ def _split(
         return [rest], held_out
     by_class = _by_key([classes[index] for index in rest])
     if len(by_class) == 1:
-        warnings.warn(
+        warn_caller(
             f"all {len(rest)} tiles are predicted as one class, which is all that the surrogate "
-            "sees; give tiles of the others as well",
-            stacklevel=4,
+            "sees; give tiles of the others as well"
         )
     return [[rest[i] for i in members] for members in by_class], held_out
 

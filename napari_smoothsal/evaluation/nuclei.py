@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SettingError, UnknownNameError
 from napari_smoothsal.slides.outlines import Outlines
 
@@ -120,9 +120,8 @@ def _warn_of_size(shapes: NDArray[np.object_], file_name: str) -> None:
     diameter = float(np.median(2 * np.sqrt(shapely.area(shapes) / np.pi)))
     low, high = PLAUSIBLE_UM
     if not low <= diameter <= high:
-        warnings.warn(
+        warn_caller(
             f"{file_name}: the nuclei have a median diameter of {diameter:.3g} um, outside "
             f"{low:g} to {high:g} um; the coordinates seem not to be pixels of level 0 "
-            "(micrometres, or pixels of another level?)",
-            stacklevel=3,
+            "(micrometres, or pixels of another level?)"
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_smoothsal.core.calibration import Calibration
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.files import replaced_at_once
 from napari_smoothsal.models.card_file import json_object
@@ -68,7 +68,7 @@ def calibrations_beside(folder: Path, model: Model) -> tuple[Calibration, ...]:
     try:
         return load_calibrations(folder, model)
     except ModelError as error:
-        warnings.warn(f"{error}. Until then maps are shown without limits", stacklevel=4)
+        warn_caller(f"{error}. Until then maps are shown without limits")
         return ()
 
 

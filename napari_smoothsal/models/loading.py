@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError, SettingError, UnknownNameError
 from napari_smoothsal.models import surrogate as surrogates
@@ -127,10 +127,9 @@ def _from_folder(
         model.calibrations = load_calibrations(Path(calibration), model)
     elif _sees_otherwise(card, own):
         if calibrations_beside(folder, model):
-            warnings.warn(
+            warn_caller(
                 f"model {card.name!r}: its limits were measured with the card in its folder, which "
-                "is changed here; they are left out",
-                stacklevel=4,
+                "is changed here; they are left out"
             )
     else:
         model.calibrations = calibrations_beside(folder, model)

@@ -6,7 +6,6 @@ left out, which a second pass confirms; probabilities that cannot be undone so a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import ModelError
 from napari_smoothsal.models.fitting import COMMON_UNIT, fitting_size
@@ -195,12 +195,11 @@ def _check_kind(
     ):
         # Several logits that do not saturate may lie there by chance, of an untrained network.
         return
-    warnings.warn(
+    warn_caller(
         f"model {card.name!r}: its outputs lie between 0 and 1 on all probe tiles, the strangest "
         "included, so they may be probabilities where logits are expected; no sigmoid was found "
         "at its end. If they are, wrap the module in one whose forward returns logits, e.g. "
-        "torch.logit(network(images))",
-        stacklevel=2,
+        "torch.logit(network(images))"
     )
 
 
@@ -239,10 +238,9 @@ def _probabilities(card: ModelCard, where: str = "") -> ModelError:
 
 def tell_of_several_sigmoids(name: str) -> None:
     """Warn that the classes of a model need not exclude each other."""
-    warnings.warn(
+    warn_caller(
         f"model {name!r} takes a sigmoid of each class, so that they need not exclude each other. "
         "It is read as a model of classes that do: the predicted class is the one of the largest "
         "logit, and probabilities are a softmax of the logits, not the network's own. Maps of a "
-        "named class are of its logit and do not depend on that",
-        stacklevel=3,
+        "named class are of its logit and do not depend on that"
     )

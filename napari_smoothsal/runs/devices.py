@@ -19,6 +19,7 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 from typing import Any
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.core.specs import Compute
@@ -94,10 +95,9 @@ def on_devices(
                 deaths[job.store] += 1
                 if deaths[job.store] < MOST_DEATHS:
                     waiting.appendleft(job)
-                    warnings.warn(
+                    warn_caller(
                         f"{job.name}: the process for device {worker.device} {worker.end}; another "
-                        "one takes the slide over",
-                        stacklevel=2,
+                        "one takes the slide over"
                     )
                 else:
                     told(job, died(work, job, worker.end))
@@ -159,7 +159,7 @@ class _Worker:
             return None
         result, messages = said
         for message in messages:
-            warnings.warn(f"{result.name}: {message}", stacklevel=3)
+            warn_caller(f"{result.name}: {message}")
         self.job = None
         # The run was opened over there; this process opens it itself.
         has_run = result.error is None and (result.store / "zarr.json").is_file()

@@ -7,7 +7,6 @@ same batches and, on the CPU, the same bits.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Stopped
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.runs.computed import Computed
 from napari_smoothsal.runs.layout import FAILED
@@ -98,10 +98,9 @@ def _tell(
     unreadable = [error for error in errors if error is not None]
     if unreadable:
         more = f" ({len(unreadable)} tiles of this batch)" if len(unreadable) > 1 else ""
-        warnings.warn(f"{unreadable[0]}{more}", stacklevel=4)
+        warn_caller(f"{unreadable[0]}{more}")
     strange = int((~finite & readable).sum())
     if strange:
-        warnings.warn(
-            f"{strange} tile(s) gave logits or maps that are not finite; they are marked as failed",
-            stacklevel=4,
+        warn_caller(
+            f"{strange} tile(s) gave logits or maps that are not finite; they are marked as failed"
         )

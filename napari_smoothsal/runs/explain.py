@@ -13,6 +13,7 @@ import numpy as np
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.core.thread_priority import give_way
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.contents import (
@@ -34,7 +35,6 @@ from napari_smoothsal.runs.stages import stages_of
 from napari_smoothsal.runs.store import reopen_store
 from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import Slide, open_slide
-from napari_smoothsal.slides.threads import give_way
 
 
 def explain_slide(

@@ -3,7 +3,6 @@ but the thumbnail that shows the tissue."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Tiling
@@ -196,10 +196,9 @@ def plan_tiles(
 def _warn_outside_range(slide: Slide, model: Model) -> None:
     limits, mpp = model.card.input_mpp_range, max(slide.require_mpp())
     if limits is not None and mpp > limits[1] * (1 + SAME_RESOLUTION):
-        warnings.warn(
+        warn_caller(
             f"slide {slide.name!r} has {mpp:.3g} um per pixel; model {model.card.name!r} was "
-            f"validated from {limits[0]:g} to {limits[1]:g}",
-            stacklevel=3,
+            f"validated from {limits[0]:g} to {limits[1]:g}"
         )
 
 

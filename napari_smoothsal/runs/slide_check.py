@@ -5,7 +5,6 @@ A few places are read; what they show is told as warnings and changes no result.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from weakref import WeakKeyDictionary
@@ -13,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SlideError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.stain import Pair, Stain
@@ -63,7 +63,7 @@ def check_slide(slide: Slide, model: Model) -> None:
         micrometres per pixel are stated as there are. Nothing is said of too few of them.
     """
     for remark in _remarks_on(slide, model):
-        warnings.warn(remark, stacklevel=3)
+        warn_caller(remark)
 
 
 class Looking:
@@ -94,7 +94,7 @@ class Looking:
         if not self._told:
             self._told = True
             for remark in self._found.result():
-                warnings.warn(remark, stacklevel=3)
+                warn_caller(remark)
 
 
 def _remarks_on(slide: Slide, model: Model) -> list[str]:

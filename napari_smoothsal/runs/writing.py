@@ -11,13 +11,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_smoothsal.core.thread_priority import give_way
 from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.computed import Computed
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitch import BandStitcher
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.slides.grid import window_weights
-from napari_smoothsal.slides.threads import give_way
 
 QUEUE_LENGTH = 2
 

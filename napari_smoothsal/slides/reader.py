@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import SettingError, SlideError, TileReadError
 from napari_smoothsal.core.resampling import Resampling
+from napari_smoothsal.core.thread_priority import give_way
 from napari_smoothsal.slides.base import Box, Slide
-from napari_smoothsal.slides.threads import default_threads, give_way
+from napari_smoothsal.slides.threads import default_threads
 
 __all__ = ["TileBatch", "TileReader", "default_threads"]
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MAX_THREADS = 8
 """More do not read a slide faster: format locks and the memory bus are the limit."""
-
-_NICENESS = 5
-"""More than before. Against a thread without it, on the same core, it gets a fourth of the time."""
 
 _ROOT = Path("/")
 
@@ -28,18 +22,6 @@ def default_threads() -> int:
     if quota is not None:
         cores = min(cores, quota)
     return max(1, min(cores, MAX_THREADS))
-
-
-def give_way() -> None:
-    """Let other threads go before the one that calls this, for good; on Linux, elsewhere nothing.
-
-    For threads that work beside one that computes on the same cores: all workers of a loop wait
-    for the one whose core is taken away, and what comes early is not needed yet.
-    """
-    if sys.platform == "linux":
-        own = os.PRIO_PROCESS, threading.get_native_id()
-        with contextlib.suppress(OSError):
-            os.setpriority(*own, os.getpriority(*own) + _NICENESS)  # 19 at most, by itself
 
 
 def cgroup_cores(root: Path) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.viewer.slide_source import METADATA, RUN, layer_of_size
 
@@ -120,10 +120,9 @@ def _its_slide_is_open(run: Run) -> bool:
     if layer_of_size((known["height"], known["width"]), layers) is not None:
         return True
     if layers:
-        warnings.warn(
+        warn_caller(
             "none of the open slides is the one that this store is of: it lies over its own "
-            "overview. Hide the others",
-            stacklevel=2,
+            "overview. Hide the others"
         )
     return False
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cached_property
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import TileReadError
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.viewer.display_colours import Correction, Pixels
@@ -190,7 +190,7 @@ class TilePyramid:
         except TileReadError as error:
             if not self._warned:
                 self._warned = True
-                warnings.warn(f"{error}. It is shown in grey", stacklevel=2)
+                warn_caller(f"{error}. It is shown in grey")
             return np.full((h, w, 3), UNREADABLE, np.uint8)
         return pixels if self._correct is None else self._correct(pixels)
 

@@ -1,6 +1,7 @@
 """explain_slide: what a complete run holds, and what bad input gets."""
 
 import socket
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -23,6 +24,8 @@ from napari_smoothsal import (
 )
 from napari_smoothsal.core.errors import ModelError, SettingError, StoreError, TileReadError
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs import computed
+from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
 from napari_smoothsal.slides import ArraySlide
 
 
@@ -240,3 +243,20 @@ def test_nothing_asks_the_network(noisy, classifier, tmp_path: Path, monkeypatch
     monkeypatch.setattr(socket, "getaddrinfo", refused)
     assert load_model("demo-classifier").layers()
     assert explained(noisy, classifier, tmp_path / "s.zarr").status == "complete"
+
+
+def test_one_thread_alone_uses_torch(noisy, classifier, tmp_path: Path, monkeypatch) -> None:
+    # With OpenMP workers of a second one, all of them are put to sleep between two loops.
+    seen: set[str] = set()
+
+    def noted(plain):
+        def called(*given):
+            seen.add(threading.current_thread().name)
+            return plain(*given)
+
+        return called
+
+    for owner, name in ((SaliencyPyramid, "values"), (computed, "total_variation")):
+        monkeypatch.setattr(owner, name, noted(getattr(owner, name)))
+    explained(noisy, classifier, tmp_path / "case.zarr", SPECS[:1])
+    assert seen == {threading.current_thread().name}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from napari_smoothsal.slides import threads
-from napari_smoothsal.slides.threads import cgroup_cores, default_threads, give_way
+from napari_smoothsal.slides.threads import cgroup_cores, default_threads
 
 
 @pytest.fixture
@@ -91,20 +87,3 @@ def test_groups_of_version_1_are_found_by_their_controller(tmp_path: Path) -> No
 
 def test_no_control_groups_is_no_limit(tmp_path: Path) -> None:
     assert cgroup_cores(tmp_path) is None
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own there")
-def test_a_thread_gives_way_alone_and_whatever_its_priority_was() -> None:
-    def priority() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    def twice() -> list[int]:
-        give_way()
-        once = priority()
-        give_way()
-        return [once, priority()]
-
-    before = priority()
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(twice).result() == [min(19, before + n) for n in (5, 10)]
-    assert priority() == before

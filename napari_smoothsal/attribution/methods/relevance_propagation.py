@@ -6,8 +6,6 @@ the rules themselves are those of `relevance`.
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from pydantic import Field, model_validator
 
@@ -20,6 +18,7 @@ from napari_smoothsal.attribution.relevance import (
     as_magnitudes,
     as_ones,
 )
+from napari_smoothsal.core.caller_warning import warn_caller
 
 
 class EpsilonOptions(MethodOptions):
@@ -67,10 +66,9 @@ class AlphaBetaOptions(ZPlusOptions):
                 "relevance is not conserved; conserve = false allows it"
             )
         if self.alpha - self.beta != 1:
-            warnings.warn(
+            warn_caller(
                 f"alpha = {self.alpha:g} and beta = {self.beta:g}: relevance is not conserved, so "
-                "the values of a map do not add up to the score, nor compare between layers",
-                stacklevel=2,
+                "the values of a map do not add up to the score, nor compare between layers"
             )
         return self
 

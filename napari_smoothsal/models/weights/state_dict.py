@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ModelError
 
 _NESTS = (
@@ -164,10 +164,9 @@ def below(state: Mapping[str, Tensor], prefix: str, whose: str) -> dict[str, Ten
     """
     others = [key for key in state if not key.startswith(prefix)]
     if others:
-        warnings.warn(
+        warn_caller(
             f"{whose}: its weights are those under {prefix[:80]!r}; the rest of the file is left "
-            f"out: {_some(others)}",
-            stacklevel=2,
+            f"out: {_some(others)}"
         )
     return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
