@@ -27,60 +27,98 @@ class PowerCut(BaseException):
     """No handler sees it: nothing is tidied up."""
 
 
+class Disk:
+    """What is left of a folder after a power cut.
+
+    Names are there once their folder is settled, and content once its file is. Of the rest the
+    cut keeps what is worst: marks of work without the work, or what chance wants; and new names of
+    files whose content was not settled, with nothing in them.
+    """
+
+    def __init__(self, folder: Path, kept: Path, cut_after: int, chance: random.Random | None):
+        self.folder, self.kept, self.left = folder, kept, cut_after
+        self.chance, self.whole = chance, {file.stat().st_ino for file in folder.rglob("*")}
+        self.settle = durable_store.settle
+        shutil.copytree(folder, kept)
+
+    def settled(self, path: Path) -> None:
+        self.settle(path)
+        if path.is_file():
+            self.whole.add(path.stat().st_ino)  # which it takes along to its new name
+        elif path == self.folder or self.folder in path.parents:
+            for name in self.names(path):
+                self.keep(name)
+        self.left -= 1
+        if not self.left:
+            self.cut()
+
+    def cut(self) -> None:
+        for name in {name for path in self.everything() for name in self.names(path)}:
+            mark = name.parts[0] in ("state", "zarr.json") or name.parts[:2] == ("tiles", "status")
+            if mark if self.chance is None else self.chance.random() < 0.5:
+                self.keep(name)
+        raise PowerCut
+
+    def everything(self) -> list[Path]:
+        return [path for path in [self.folder, *self.folder.rglob("*")] if path.is_dir()]
+
+    def names(self, path: Path) -> set[Path]:
+        """Of files in a folder, now or on the disk."""
+        inside = path.relative_to(self.folder)
+        found = [*path.iterdir(), *(self.kept / inside).glob("*")]
+        return {inside / file.name for file in found if not file.is_dir()}
+
+    def keep(self, name: Path) -> None:
+        """Let a name mean on the disk what it means now."""
+        file, there = self.folder / name, self.kept / name
+        if not file.exists():
+            there.unlink(missing_ok=True)
+            return
+        there.parent.mkdir(parents=True, exist_ok=True)
+        whole = file.stat().st_ino in self.whole
+        there.write_bytes(file.read_bytes() if whole else b"")
+
+
+POWER_CUTS = {
+    # Where marks are kept before the work, each cut tells; they lie in the first bands.
+    "worst": (None, range(3, 200, 12)),
+    "chance": (None, range(7, 200, 26)),
+    "worst where": ("p(tumour) > 0.5", range(2, 200, 5)),
+    "every worst": (None, range(1, 10_000, 3)),
+    "every chance": ("p(tumour) > 0.5", range(2, 10_000, 7)),
+}
+
+
 @pytest.mark.parametrize(
-    ("where", "step"), [pytest.param(None, 173, marks=pytest.mark.slow), ("p(tumour) > 0.5", 29)]
+    "case",
+    [pytest.param(c, marks=[pytest.mark.slow] if "every" in c else []) for c in POWER_CUTS],
 )
 def test_a_power_cut_loses_nothing_that_was_marked(
-    noisy, classifier, tmp_path: Path, monkeypatch, where, step
+    noisy, classifier, tmp_path: Path, monkeypatch, case: str
 ) -> None:
+    where, cuts = POWER_CUTS[case]
     small_bands(monkeypatch)
-    how = {"compute": CPU, "region": (0, 0, 230, 200), "where": where}
+    how = {"compute": CPU, "region": (0, 0, 130, 100), "where": where, "specs": SPECS[:1]}
     monkeypatch.setattr("napari_smoothsal.runs.writing.TABLE_S", 0.0)
     straight = explained(noisy, classifier, tmp_path / "straight.zarr", **how)
-    out, disk = tmp_path / "s.zarr", tmp_path / "disk"
-    settle, chance = durable_store.settle, random.Random(0)
-
-    def cut_after(calls_left: int) -> bool:
-        """Run until then on a disk that keeps what was settled, and half of the rest."""
-        for folder in (disk, out):
+    out, kept = tmp_path / "s.zarr", tmp_path / "disk"
+    chance = random.Random(0) if "chance" in case else None
+    happened = 0
+    for cut in cuts:
+        for folder in (kept, out):
             shutil.rmtree(folder, ignore_errors=True)
         explained(noisy, classifier, out, **how, stop=lambda: True)
-        shutil.copytree(out, disk)
-
-        def watched(path: Path) -> None:
-            nonlocal calls_left
-            settle(path)
-            copy_of(path, out, disk)
-            calls_left -= 1
-            if not calls_left:
-                for file in out.rglob("*"):
-                    if chance.random() < 0.5:
-                        copy_of(file, out, disk)
-                raise PowerCut
-
+        disk = Disk(out, kept, cut, chance)
         with monkeypatch.context() as patched, contextlib.suppress(PowerCut):
-            patched.setattr(durable_store, "settle", watched)
+            patched.setattr(durable_store, "settle", disk.settled)
             explained(noisy, classifier, out, **how)
+        if disk.left > 0:
+            break
         shutil.rmtree(out)
-        shutil.copytree(disk, out)
-        return calls_left <= 0
-
-    cut = 7
-    while cut_after(cut):
+        shutil.copytree(kept, out)
         assert_same_bits(straight, explained(noisy, classifier, out, **how))
-        cut += step
-    assert cut > 2 * step
-
-
-def copy_of(file: Path, root: Path, disk: Path) -> None:
-    if root not in file.parents:
-        return
-    there = disk / file.relative_to(root)
-    if not file.exists():
-        there.unlink(missing_ok=True)
-    elif file.is_file():
-        there.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, there)
+        happened += 1
+    assert happened >= 5
 
 
 def test_what_a_killed_process_was_writing_is_swept(noisy, classifier, tmp_path: Path) -> None:

@@ -16,12 +16,15 @@ import pytest
 
 # Before Qt: on Windows torch's libraries cannot be loaded once Qt's are.
 import torch
+from forked_engine import COMMAND as FORKED
+from forked_engine import forking_engines
 from napari.components import ViewerModel
 from qtpy.QtCore import QCoreApplication, QEvent
 from viewer_listening import PATIENCE_MS, described
 from viewer_pictures import tissue, write_tiff
 
 from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.viewer import engine as engine_process
 from napari_smoothsal.viewer.asked import Describe
 from napari_smoothsal.viewer.engine_work import Engine
 from napari_smoothsal.viewer.map_display import MapDisplay
@@ -31,6 +34,8 @@ from napari_smoothsal.viewer.readers import read_slides
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.session import session_of
 from napari_smoothsal.viewer.spec_form import SpecForm
+
+STARTED_ANEW = engine_process.COMMAND
 
 CARD = ModelCard(
     name="tiny",
@@ -93,11 +98,25 @@ def own_engine(qapp: Any) -> Iterator[Any]:
 
 
 def _ending_engine() -> Iterator[Any]:
-    from napari_smoothsal.viewer.engine import EngineProcess
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine_process, "COMMAND", STARTED_ANEW)
+        process = engine_process.EngineProcess()
+        yield process
+        process.close()
 
-    process = EngineProcess()
-    yield process
-    process.close()
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The docks' engines are forked where that can be done; `own_engine` is started anew."""
+    if sys.platform != "linux":
+        yield
+        return
+    with (
+        forking_engines(tmp_path_factory.mktemp("engines")),
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr(engine_process, "COMMAND", FORKED)
+        yield
 
 
 @pytest.fixture
