@@ -71,7 +71,8 @@ class StoreWriter:
             From `BandStitcher.finish`; where there is no block the band stays as it was created.
         """
         for block in blocks:
-            self._images[index].write_block(self._root, block)
+            for piece in self._images[index].pieces(block):
+                piece.write(self._root)
         self._store.settle()
         self._rows[index][band] = 1
 
@@ -80,7 +81,8 @@ class StoreWriter:
         self._rows[index][:] = np.where(bands, 0, self._rows[index][:])
         self._store.settle()
         for band in np.flatnonzero(bands):
-            self._images[index].write_block(self._root, self._images[index].blank(int(band)))
+            for piece in self._images[index].pieces(self._images[index].blank(int(band))):
+                piece.write(self._root)
 
     def write_tiles(
         self, tiles: NDArray[np.int64], columns: Mapping[str, NDArray[np.generic]]
