@@ -7,6 +7,7 @@ level's labels are those of its mean probabilities.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,7 @@ from napari_smoothsal.runs.layout import LABELS, NAMESPACE, PREDICTION
 from napari_smoothsal.runs.ome import class_channels, class_labels, image_attributes
 from napari_smoothsal.runs.pyramid import halved_mean
 from napari_smoothsal.runs.stitch import Block
-from napari_smoothsal.runs.stitched import Array, Pair, Stitched
-from napari_smoothsal.runs.zarr_io import array_at, group_at
+from napari_smoothsal.runs.stitched import Array, Pair, Piece, Stitched
 
 _CHUNK_WIDTH = 1024
 """Wider than high: bytes are small, and a map at full resolution has many chunks."""
@@ -77,16 +77,16 @@ class ClassPyramid(Stitched):
         """Probabilities of a pixel."""
         return (self.channels,)
 
-    def write_block(self, root: zarr.Group, block: Block) -> None:
-        """Write a block (classes, h, w) of every level of probabilities and labels."""
-        group, labels = group_at(root, PREDICTION), group_at(root, LABELS)
+    def pieces(self, block: Block) -> Iterator[Piece]:
+        """A block (classes, h, w) at every level of probabilities and labels."""
         mean = self.padded(block)
         for level in range(self.levels):
             if level:
                 mean = halved_mean(mean)
-            y, x = block.place(level, mean)
-            array_at(group, str(level))[:, y, x] = _eight_bits(mean)
-            array_at(labels, str(level))[y, x] = likeliest(mean)
+            place = block.place(level, mean)
+            every = (slice(None), *place)
+            yield Piece(f"{self.path}/{level}", level, every, _eight_bits(mean))
+            yield Piece(f"{LABELS}/{level}", level, place, likeliest(mean))
 
     def lay_out(self, root: zarr.Group, mpp: Pair) -> None:
         """Create the groups and arrays of all levels, 0 everywhere."""

@@ -19,8 +19,9 @@ from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.runs.computed import Computed
 from napari_smoothsal.runs.layout import FAILED
 from napari_smoothsal.runs.progress import Meter, Report
+from napari_smoothsal.runs.sink import Sink
 from napari_smoothsal.runs.stage import Stage
-from napari_smoothsal.runs.store import StoreWriter
+from napari_smoothsal.runs.unit import Unit
 from napari_smoothsal.runs.writing import WritingThread
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.reader import TileReader
@@ -28,23 +29,21 @@ from napari_smoothsal.slides.reader import TileReader
 
 def carry_out(
     stage: Stage,
+    unit: Unit,
     slide: Slide,
-    writer: StoreWriter,
-    batch_size: int,
+    sink: Sink,
     *,
     readers: int | None,
     resampling: Resampling,
     report: Report,
     stop: Callable[[], bool] | None,
 ) -> bool:
-    """Compute what a stage still lacks in its store.
+    """Compute a unit of a stage.
 
     Parameters
     ----------
-    stage, slide, writer
-        What is computed, of which pixels, and where it goes.
-    batch_size
-        Tiles per batch, as when the store was begun.
+    stage, unit, slide, sink
+        What is computed, which part of it, of which pixels, and where it goes.
     readers, resampling
         See `TileReader`.
     report, stop
@@ -56,9 +55,9 @@ def carry_out(
         Whether it is complete; False where it was stopped.
     """
     grid, explainer = stage.grid, stage.explainer
-    with WritingThread(writer, stage, batch_size) as writing:
-        todo = writing.open_batches
-        before = len(stage) - sum(len(numbers) for numbers in todo)
+    todo = unit.batches
+    with WritingThread(sink, stage, unit) as writing:
+        before = len(stage) - len(unit)
         meter = Meter(len(stage), before, report, stage.name)
         margin = explainer.margin
         boxes = ([grid.box(int(i), margin) for i in numbers] for numbers in todo)
@@ -80,7 +79,7 @@ def carry_out(
                 except Stopped:
                     return False
                 for what in explainer.fallbacks[fallbacks:]:
-                    writer.add_fallback(what, stage.tiles[numbers], explainer.rows.limit)
+                    sink.add_fallback(what, stage.tiles[numbers], explainer.rows.limit)
                 finite = result.finite.numpy()
                 _tell(tiles.errors, finite, readable)
                 status = np.where(readable & finite, stage.good, FAILED).astype(np.uint8)

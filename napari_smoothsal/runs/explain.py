@@ -31,8 +31,10 @@ from napari_smoothsal.runs.provenance import check_same, identity
 from napari_smoothsal.runs.retry import WITH_ERRORS, set_failed_aside
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_check import Looking
+from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stages import stages_of
-from napari_smoothsal.runs.store import reopen_store
+from napari_smoothsal.runs.store import StoreWriter, reopen_store
+from napari_smoothsal.runs.unit import Unit, units_of
 from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import Slide, open_slide
 
@@ -164,15 +166,16 @@ def explain_slide(
             computed = all(
                 carry_out(
                     stage,
+                    unit,
                     slide,
                     writer,
-                    batch_size,
                     readers=compute.readers,
                     resampling=plan.resampling,
                     report=looking or report,
                     stop=stop,
                 )
                 for stage in stages_of(explainer, plan, images, writer, choice)
+                for unit in _units(stage, writer, batch_size)
             )
         except Exception:
             # Whatever it was, the store must not look as if it still ran; and where even that
@@ -208,6 +211,12 @@ def choice_of(explainer: Explainer, where: str | None, top: int | None) -> Choic
     choice = Choice(where, top, classes[0] if classes is not None and len(classes) == 1 else None)
     choice.check(explainer.model.card.class_names, explainer.model.readout.outcomes)
     return choice
+
+
+def _units(stage: Stage, writer: StoreWriter, batch_size: int) -> list[Unit]:
+    """What a stage still lacks in its store."""
+    open_bands = {n: writer.open_bands(n) for n in stage.images}
+    return units_of(stage, writer.status(), open_bands, batch_size)
 
 
 def _as_begun(provenance: Mapping[str, Any], explainer: Explainer) -> int:

@@ -27,6 +27,7 @@ from napari_smoothsal.runs.provenance import identity
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.store import StoreWriter
+from napari_smoothsal.runs.unit import whole_of
 from napari_smoothsal.runs.writing import WritingThread
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.slides.reader import TileReader
@@ -97,7 +98,7 @@ def refine_region(
 
     def written(batches: Sequence[Computed]) -> Run:
         path, writer = ahead.pop().result() if ahead else laid_out()
-        with WritingThread(writer, stage, batch_size, table_last=True) as writing:
+        with WritingThread(writer, stage, whole, table_last=True) as writing:
             for batch in batches:
                 writing.put(batch)
             writing.finish()
@@ -108,8 +109,8 @@ def refine_region(
 
     growing: list[_Growing] = []
     margin = explainer.margin
-    cuts = stage.batches(batch_size)
-    boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in cuts]
+    whole = whole_of(stage, batch_size)
+    boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in whole.batches]
     side = plan.grid.tile_px + 2 * margin
     with (
         TileReader(slide, side, threads=compute.readers, resampling=plan.resampling) as reader,
@@ -117,7 +118,7 @@ def refine_region(
     ):
         # The first store, while the first sample is computed: it is waited for.
         ahead.append(beside.submit(laid_out))
-        for cut, tiles in zip(cuts, reader.batches(boxes), strict=True):
+        for cut, tiles in zip(whole.batches, reader.batches(boxes), strict=True):
             pixels = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
             places = [(int(y), int(x)) for y, x in plan.grid.origins[cut]]
             readable = np.array([error is None for error in tiles.errors])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,7 @@ from napari_smoothsal.runs.layout import NAMESPACE
 from napari_smoothsal.runs.ome import image_attributes
 from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean
 from napari_smoothsal.runs.stitch import Block
-from napari_smoothsal.runs.stitched import Array, Pair, Stitched
-from napari_smoothsal.runs.zarr_io import array_at, group_at
+from napari_smoothsal.runs.stitched import Array, Pair, Piece, Stitched
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,15 @@ class SaliencyPyramid(Stitched):
         reduced: Array = reduce_channels(result.specs[self.index].maps, self.reduction).numpy()
         return reduced
 
-    def write_block(self, root: zarr.Group, block: Block) -> None:
-        """Write a block of every level."""
-        group = group_at(root, self.path)
+    def pieces(self, block: Block) -> Iterator[Piece]:
+        """A block at every level: means, and beside them largest magnitudes."""
         mean = extreme = self.padded(block)
         for level in range(self.levels):
             if level:
                 mean, extreme = halved_mean(mean), halved_extreme(extreme)
-                array_at(group, f"extreme/{level}")[block.place(level, extreme)] = extreme
-            array_at(group, str(level))[block.place(level, mean)] = mean
+                place = block.place(level, extreme)
+                yield Piece(f"{self.path}/extreme/{level}", level, place, extreme)
+            yield Piece(f"{self.path}/{level}", level, block.place(level, mean), mean)
 
     def lay_out(self, root: zarr.Group, mpp: Pair) -> None:
         """Create the groups and arrays of all levels, NaN everywhere."""

@@ -80,13 +80,6 @@ class BandStitcher:
         self._channels: tuple[int, ...] = ()
         self._sums = Accumulators(band, min(self._block, self._width), scratch, budget_bytes)
 
-    def touches_open(self, top: NDArray[np.int64], height: int) -> NDArray[np.bool_]:
-        """(N,) whether patches of some height, from rows ``top`` on, reach into an open band."""
-        count = np.concatenate([[0], np.cumsum(self._open)])
-        first = np.clip(top // self._band, 0, len(self._open))
-        end = np.clip(-(-(top + height) // self._band), first, len(self._open))
-        return np.asarray(count[end] > count[first])
-
     def add(self, y: int, x: int, patch: Array, weights: Array) -> None:
         """Add a patch whose upper left pixel is (y, x); parts outside are dropped.
 
@@ -160,3 +153,23 @@ class BandStitcher:
             yield Block(
                 band * self._band, start, values.reshape(*self._channels, *values.shape[1:])
             )
+
+
+def touched(
+    top: NDArray[np.int64], height: int, bands: NDArray[np.bool_], band: int
+) -> NDArray[np.bool_]:
+    """(N,) whether patches of some height, from rows ``top`` on, reach into certain bands.
+
+    Parameters
+    ----------
+    top, height
+        Rows of the patches, which may begin above the map and end below it.
+    bands
+        (bands,) those that count.
+    band
+        Rows per band.
+    """
+    count = np.concatenate([[0], np.cumsum(bands)])
+    first = np.clip(top // band, 0, len(bands))
+    end = np.clip(-(-(top + height) // band), first, len(bands))
+    return np.asarray(count[end] > count[first])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import zarr
@@ -14,10 +16,35 @@ from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.ome import level_placement
 from napari_smoothsal.runs.pyramid import level_count
 from napari_smoothsal.runs.stitch import Block
+from napari_smoothsal.runs.zarr_io import array_at
 from napari_smoothsal.slides.grid import MapGrid
 
 Pair = tuple[float, float]
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a block is at one level, and where it belongs.
+
+    Attributes
+    ----------
+    array
+        Path in the store.
+    level
+        0 is the finest.
+    place, values
+        What is assigned there.
+    """
+
+    array: str
+    level: int
+    place: tuple[slice, ...]
+    values: NDArray[Any]
+
+    def write(self, root: zarr.Group) -> None:
+        """Put it into its store."""
+        array_at(root, self.array)[self.place] = self.values
 
 
 @dataclass(frozen=True)
@@ -97,5 +124,5 @@ class Stitched(ABC):
         """Create its groups and arrays in a new store."""
 
     @abstractmethod
-    def write_block(self, root: zarr.Group, block: Block) -> None:
-        """Write a finished block, and its share of the coarser levels."""
+    def pieces(self, block: Block) -> Iterator[Piece]:
+        """A finished block, and its share of the coarser levels."""

@@ -29,6 +29,7 @@ from napari_smoothsal.runs.layout import (
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
 from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Pair, Stitched
+from napari_smoothsal.runs.unit_writer import UnitDone
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at
 
 
@@ -71,16 +72,36 @@ class StoreWriter:
             From `BandStitcher.finish`; where there is no block the band stays as it was created.
         """
         for block in blocks:
-            self._images[index].write_block(self._root, block)
+            for piece in self._images[index].pieces(block):
+                piece.write(self._root)
         self._store.settle()
         self._rows[index][band] = 1
+
+    def record(self, done: UnitDone) -> None:
+        """Write what a unit left to the owner of the store, then mark its bands and tiles.
+
+        Parameters
+        ----------
+        done
+            Of a unit whose own chunks lie on the disk.
+        """
+        for piece in done.pieces:
+            piece.write(self._root)
+        self._store.settle()
+        for index, bands in done.bands.items():
+            self._rows[index].oindex[np.array(bands)] = np.ones(len(bands), np.uint8)
+        for tiles, columns in done.tables:
+            self.write_tiles(tiles, columns)
+        for fallback in done.fallbacks:
+            self.add_fallback(*fallback)
 
     def open_again(self, index: int, bands: NDArray[np.bool_]) -> None:
         """Forget bands of an image, so that they are computed again."""
         self._rows[index][:] = np.where(bands, 0, self._rows[index][:])
         self._store.settle()
         for band in np.flatnonzero(bands):
-            self._images[index].write_block(self._root, self._images[index].blank(int(band)))
+            for piece in self._images[index].pieces(self._images[index].blank(int(band))):
+                piece.write(self._root)
 
     def write_tiles(
         self, tiles: NDArray[np.int64], columns: Mapping[str, NDArray[np.generic]]

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from napari_smoothsal.core.thread_priority import give_way
 from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.computed import Computed
+from napari_smoothsal.runs.sink import Sink
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitch import BandStitcher
-from napari_smoothsal.runs.store import StoreWriter
+from napari_smoothsal.runs.unit import Unit
 from napari_smoothsal.slides.grid import window_weights
 
 QUEUE_LENGTH = 2
@@ -26,23 +27,23 @@ TABLE_S = 3.0
 
 
 class WritingThread:
-    """Stitches and writes beside the computation; the only user of the store's writer.
+    """Stitches and writes beside the computation; the only user of its sink.
 
     Leaving its block ends the thread. What is not in a finished band then is computed again
     when the run is resumed.
 
     Parameters
     ----------
-    writer, stage, batch_size
-        Of the store, and what is computed for it.
+    sink
+        Takes what is finished.
+    stage, unit
+        What is computed, and which part of it.
     table_last
         Whether the tiles' table is written at once, by `finish`: for a store that nobody resumes.
     """
 
-    def __init__(
-        self, writer: StoreWriter, stage: Stage, batch_size: int, *, table_last: bool = False
-    ) -> None:
-        self._writer, self._stage = writer, stage
+    def __init__(self, sink: Sink, stage: Stage, unit: Unit, *, table_last: bool = False) -> None:
+        self._sink, self._stage, self._todo = sink, stage, unit.batches
         self._table_last = table_last
         self._table: list[tuple[NDArray[np.int64], dict[str, NDArray[np.generic]]]] = []
         self._written = 0.0
@@ -53,25 +54,18 @@ class WritingThread:
             n: BandStitcher(
                 image.grid.shape,
                 layout.BAND,
-                writer.open_bands(n),
-                writer.scratch,
-                writer.stitching_bytes // max(1, len(stage.images)),
+                unit.bands[n],
+                sink.scratch,
+                sink.stitching_bytes // max(1, len(stage.images)),
             )
             for n, image in stage.images.items()
         }
-        self._todo = self._open_batches(stage.batches(batch_size))
         self._queue: queue.Queue[Computed | None] = queue.Queue(QUEUE_LENGTH)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="smoothsal-writer", daemon=True)
 
-    @property
-    def open_batches(self) -> list[NDArray[np.int64]]:
-        """Batches that still have to be computed, cut as in the first run: those that are not
-        done, or that touch a band that is not written."""
-        return self._todo
-
     def put(self, batch: Computed) -> None:
-        """Hand a batch over, in the order of `open_batches`; waits where the disk is slower than
+        """Hand a batch over, in the order of the unit's; waits where the disk is slower than
         the device."""
         while True:
             self._raise_if_broken()
@@ -104,13 +98,6 @@ class WritingThread:
         except BaseException:
             if error is None:
                 raise
-
-    def _open_batches(self, batches: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-        wanted = ~self._stage.finished(self._writer.status())
-        for n, stitcher in self._stitchers.items():
-            top, height = self._stage.corners[n][:, 0], self._windows[n].count[0]
-            wanted |= stitcher.touches_open(top, height)
-        return [batch for batch in batches if wanted[batch].any()]
 
     def _end(self) -> None:
         while self._thread.is_alive():
@@ -153,7 +140,7 @@ class WritingThread:
             return
         parts = [columns for _, columns in self._table]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        self._writer.write_tiles(np.concatenate([tiles for tiles, _ in self._table]), joined)
+        self._sink.write_tiles(np.concatenate([tiles for tiles, _ in self._table]), joined)
         self._table.clear()
         self._written = time.monotonic()
 
@@ -163,4 +150,4 @@ class WritingThread:
             # Tiles come row by row, so no later one starts above the next one.
             below = None if following is None else int(self._stage.corners[n][following[0], 0])
             for band, blocks in stitcher.finish(below):
-                self._writer.write_band(n, band, blocks)
+                self._sink.write_band(n, band, blocks)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_smoothsal.runs.pyramid import halved_extreme, halved_mean, level_count
-from napari_smoothsal.runs.stitch import BandStitcher
+from napari_smoothsal.runs.stitch import BandStitcher, touched
 
 
 def stitched(stitcher: BandStitcher, shape) -> np.ndarray:
@@ -67,11 +67,14 @@ def test_bands_are_finished_once_in_order_and_freed() -> None:
 def test_bands_that_are_written_are_left_alone() -> None:
     stitcher = BandStitcher((60, 4), 16, np.array([False, True, False, True]))
     ones = np.ones((40, 4), np.float32)
-    reach = stitcher.touches_open(np.array([-9, 0, 10, 32, 33, 70]), 16)
-    assert reach.tolist() == [False, False, True, False, True, False]
     stitcher.add(5, 0, ones, ones)
     found = {band: [block.values for block in blocks] for band, blocks in stitcher.finish(None)}
     assert list(found) == [1, 3] and np.isfinite(found[1][0]).all() and found[3] == []
+
+
+def test_patches_that_reach_into_some_bands() -> None:
+    reach = touched(np.array([-9, 0, 10, 32, 33, 70]), 16, np.array([False, True, False, True]), 16)
+    assert reach.tolist() == [False, False, True, False, True, False]
 
 
 @pytest.mark.parametrize("budget", [1, 3 * 2 * 16 * 32 * 4, 1 << 30])

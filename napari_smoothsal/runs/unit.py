@@ -1,0 +1,176 @@
+"""Unit: part of a stage that owns whole rows of chunks of each image, so that no other writes them.
+
+A stage is one unit, or is cut into several that know nothing of each other. Tiles above a cut
+reach into the bands below it; those batches are computed by both neighbours, whole and as they
+were cut for the stage, so that on a CPU every band has the same bits however many units there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_smoothsal.runs import layout
+from napari_smoothsal.runs.stage import Stage
+from napari_smoothsal.runs.stitch import touched
+
+MOST_TWICE = 0.25
+"""Share of a unit's batches that its neighbour may compute as well; a cut that costs more is not
+made."""
+
+_ONE = 2  # ends of a single unit
+_AROUND = 0.25
+"""So much of a unit's length to either side of equal parts, a place for a cut is looked for."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Part of a stage.
+
+    Attributes
+    ----------
+    batches
+        Tiles (numbers in the stage) that are computed together, in order.
+    bands
+        For each image of the stage (bands,) bool: those that it writes.
+    own
+        (n,) bool of the stage's tiles: those that no other unit answers for.
+    """
+
+    batches: Sequence[NDArray[np.int64]]
+    bands: Mapping[int, NDArray[np.bool_]]
+    own: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Tiles that it computes, some of which others compute as well."""
+        return sum(len(batch) for batch in self.batches)
+
+    def owns(self, image: int, band: int, level: int) -> bool:
+        """Whether nobody else writes into the chunks of a band's share of a coarser level."""
+        bands, side = self.bands[image], 1 << level
+        first = band // side * side
+        return bool(bands[first : first + side].all())
+
+
+def units_of(
+    stage: Stage,
+    status: NDArray[np.uint8],
+    open_bands: Mapping[int, NDArray[np.bool_]],
+    batch_size: int,
+    most: int = 1,
+) -> list[Unit]:
+    """Cut what a stage still lacks into units of about the same number of batches.
+
+    Parameters
+    ----------
+    stage
+        Tiles row by row.
+    status
+        (N,) of all tiles of the run.
+    open_bands
+        For each image of the stage (bands,) those that are not written yet.
+    batch_size
+        Tiles per batch, as when the run was begun.
+    most
+        Units; there are fewer where bands are high or batches few.
+    """
+    batches = stage.batches(batch_size)
+    lacking = _of_any(batches, ~stage.finished(status))
+    todo = lacking | _touching(stage, batches, open_bands)
+    cuts = [0, *_cuts(stage, batches, open_bands, np.flatnonzero(todo), most), len(batches)]
+    units = []
+    for start, end in pairwise(cuts):
+        bands = {
+            n: is_open & _rows_between(stage, n, batches, start, end, len(is_open))
+            for n, is_open in open_bands.items()
+        }
+        within = np.zeros(len(batches), np.bool_)
+        within[start:end] = True
+        wanted = (lacking & within) | _touching(stage, batches, bands)
+        own = np.zeros(len(stage), np.bool_)
+        own[start * batch_size : end * batch_size] = True
+        # Bands that no tile reaches are to be marked, too.
+        if wanted.any() or any(one.any() for one in bands.values()) or len(cuts) == _ONE:
+            units.append(Unit([batches[i] for i in np.flatnonzero(wanted)], bands, own))
+    return units
+
+
+def whole_of(stage: Stage, batch_size: int) -> Unit:
+    """All of a stage of which nothing is written yet."""
+    bands = {n: np.ones(image.bands, np.bool_) for n, image in stage.images.items()}
+    return Unit(stage.batches(batch_size), bands, np.ones(len(stage), np.bool_))
+
+
+def _cuts(
+    stage: Stage,
+    batches: Sequence[NDArray[np.int64]],
+    open_bands: Mapping[int, NDArray[np.bool_]],
+    todo: NDArray[np.int64],
+    most: int,
+) -> list[int]:
+    """Batches before which a stage is cut: where few are computed twice, near equal parts."""
+    length = len(todo) / most
+    reach = int(length * _AROUND)
+    cuts: list[int] = []
+    for part in range(1, most):
+        middle = round(part * length)
+        near = todo[max(middle - reach, 1) : middle + reach + 1]
+        twice = {int(k): _twice(stage, batches, open_bands, int(k)) for k in near}
+        best = min(twice, key=lambda k: (twice[k], abs(k - todo[middle])), default=None)
+        if best is not None and twice[best] <= MOST_TWICE * length and best > max(cuts, default=0):
+            cuts.append(best)
+    return cuts
+
+
+def _twice(
+    stage: Stage,
+    batches: Sequence[NDArray[np.int64]],
+    open_bands: Mapping[int, NDArray[np.bool_]],
+    cut: int,
+) -> int:
+    """Batches before a cut that reach into bands behind it."""
+    behind = {
+        n: is_open & _rows_between(stage, n, batches, cut, len(batches), len(is_open))
+        for n, is_open in open_bands.items()
+    }
+    return int(_touching(stage, batches[:cut], behind).sum())
+
+
+def _rows_between(
+    stage: Stage,
+    image: int,
+    batches: Sequence[NDArray[np.int64]],
+    start: int,
+    end: int,
+    count: int,
+) -> NDArray[np.bool_]:
+    """(count,) bands of an image that begin with one batch and end before another."""
+
+    def first(batch: int) -> int:
+        if batch in (0, len(batches)):
+            return count if batch else 0
+        return int(np.clip(stage.corners[image][batches[batch][0], 0] // layout.BAND, 0, count))
+
+    rows = np.arange(count)
+    return np.asarray((rows >= first(start)) & (rows < first(end)))
+
+
+def _touching(
+    stage: Stage,
+    batches: Sequence[NDArray[np.int64]],
+    bands: Mapping[int, NDArray[np.bool_]],
+) -> NDArray[np.bool_]:
+    """(batches,) those with a tile that reaches into some bands."""
+    tiles = np.zeros(len(stage), np.bool_)
+    for n, wanted in bands.items():
+        height = stage.grid.windows[stage.images[n].window].count[0]
+        tiles |= touched(stage.corners[n][:, 0], height, wanted, layout.BAND)
+    return _of_any(batches, tiles)
+
+
+def _of_any(batches: Sequence[NDArray[np.int64]], tiles: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.array([tiles[batch].any() for batch in batches], np.bool_)
