@@ -110,15 +110,37 @@ def calibrated_images(
     plan: RunPlan, explainer: Explainer, stop: Callable[[], bool] | None = None
 ) -> list[Stitched]:
     """The same of a new store: what full colour means is measured."""
+    return stitched_images(plan, explainer, _normal_magnitudes(explainer, stop))
+
+
+def measure_what_is_missing(
+    writer: StoreWriter,
+    images: Sequence[Stitched],
+    explainer: Explainer,
+    stop: Callable[[], bool] | None = None,
+) -> None:
+    """Measure what full colour means where the first attempt was stopped before it was known."""
+    maps = [image for image in images if isinstance(image, SaliencyPyramid)]
+    known = [writer.noted(one.path)["normal_magnitude"] is not None for one in maps]
+    if all(known):
+        return
+    for one, is_known, magnitude in zip(
+        maps, known, _normal_magnitudes(explainer, stop), strict=False
+    ):
+        if magnitude is not None and not is_known:
+            writer.note(one.path, {"normal_magnitude": magnitude})
+
+
+def _normal_magnitudes(explainer: Explainer, stop: Callable[[], bool] | None) -> list[float | None]:
+    """Of each spec; none where it was stopped."""
     # In the precision that was chosen: choosing takes longer than measuring.
     compute = explainer.compute.model_copy(update={"precision": explainer.device.precision})
     try:
-        normal = normal_magnitudes(
+        return normal_magnitudes(
             explainer.model, explainer.specs, compute, "slide", explainer.networks, stop
         )
     except Stopped:
-        normal = []  # each map is its own measure then
-    return stitched_images(plan, explainer, normal)
+        return []  # resuming measures them
 
 
 def _saliency_pyramids(

@@ -18,6 +18,7 @@ from napari_smoothsal.models import Model
 from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.contents import (
     calibrated_images,
+    measure_what_is_missing,
     new_store,
     overview_of,
     stitched_images,
@@ -28,7 +29,7 @@ from napari_smoothsal.runs.packing import pack_store
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.progress import Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity
-from napari_smoothsal.runs.retry import WITH_ERRORS, set_failed_aside
+from napari_smoothsal.runs.retry import set_failed_aside
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_check import Looking
 from napari_smoothsal.runs.stage import Stage
@@ -144,9 +145,10 @@ def explain_slide(
         if own is not None:
             images = stitched_images(plan, explainer, keys=own["maps"])
             writer = reopen_store(path, images)
-            batch_size = _as_begun(own["provenance"], explainer)
-            if own["status"] == WITH_ERRORS:
-                set_failed_aside(writer, plan.grid, images)
+            batch_size = _as_begun(own["provenance"], explainer, writer)
+            if retry_failed:
+                set_failed_aside(writer, plan.grid, dict(enumerate(images)))
+            measure_what_is_missing(writer, images, explainer, stop)
         else:
             batch_size = explainer.batch_size(plan.grid.tile_px)
             images = calibrated_images(plan, explainer, stop)
@@ -219,10 +221,16 @@ def _units(stage: Stage, writer: StoreWriter, batch_size: int) -> list[Unit]:
     return units_of(stage, writer.status(), open_bands, batch_size)
 
 
-def _as_begun(provenance: Mapping[str, Any], explainer: Explainer) -> int:
+def _as_begun(provenance: Mapping[str, Any], explainer: Explainer, writer: StoreWriter) -> int:
     """The batch size that a store was begun with; passes as large as memory allowed then."""
     batch_size = int(provenance["batch_size"])
     # Where memory ran out in the first attempt, it would again.
-    rows = [batch_size, *(f["rows_per_pass"] for f in provenance["fallbacks"])]
-    explainer.rows.limit = int(np.min(rows))
+    limit = min([batch_size, *(f["rows_per_pass"] for f in provenance["fallbacks"])])
+    asked = explainer.compute.batch_size
+    if asked != "auto" and asked < limit:
+        # Batches stay as they were cut, and take more passes, each of which needs less memory.
+        if len(every := np.arange(len(writer.status()))):
+            writer.add_fallback("a smaller batch was asked for on resuming", every, asked)
+        limit = asked
+    explainer.rows.limit = int(limit)
     return batch_size

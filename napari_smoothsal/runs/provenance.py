@@ -14,9 +14,12 @@ from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.core.specs import Tiling
 from napari_smoothsal.models import Model
+from napari_smoothsal.models.network_code import code_sha256
 from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.slides import Slide
+
+_CODE = "code_sha256"
 
 
 def identity(
@@ -52,6 +55,7 @@ def identity(
             "input_mpp": card.input_mpp,
             "mean": list(card.mean),
             "std": list(card.std),
+            **_code(model),
             **_removed_head(model),
             **_preprocessing(card),
         },
@@ -87,6 +91,11 @@ def _choice(choice: Choice | None) -> dict[str, Any]:
 def _reader(slide: Slide) -> dict[str, str]:
     """What decodes the pixels, where it is not OpenSlide: older stores say nothing of it."""
     return {} if slide.reader is None else {"reader": slide.reader}
+
+
+def _code(model: Model) -> dict[str, str]:
+    """What the network does, where the card names no architecture."""
+    return {} if model.card.architecture else {_CODE: code_sha256(model.module)}
 
 
 def _removed_head(model: Model) -> dict[str, str]:
@@ -151,6 +160,10 @@ def check_same(recorded: Mapping[str, Any], wanted: Mapping[str, Any], store: st
     StoreError
         With every entry that differs, and both its values.
     """
+    known = recorded.get("model", {})
+    if _CODE not in known:  # of an older store
+        model = {name: value for name, value in wanted["model"].items() if name != _CODE}
+        wanted = {**wanted, "model": model}
     differing = list(_differences(recorded, wanted))
     if differing:
         models = [one.get("model", {}) for one in (recorded, wanted)]

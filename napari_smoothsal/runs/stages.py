@@ -8,8 +8,9 @@ import numpy as np
 
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.runs.choice import Choice
-from napari_smoothsal.runs.layout import FAILED, NOT_EXPLAINED, PENDING
+from napari_smoothsal.runs.layout import DONE, NOT_EXPLAINED, PENDING
 from napari_smoothsal.runs.plan import RunPlan
+from napari_smoothsal.runs.retry import forget_maps
 from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitched import Stitched
@@ -48,6 +49,10 @@ def stages_of(
             "predicting", explainer.predicting(), plan.grid, every, others, good=NOT_EXPLAINED
         )
         chosen = _choose(writer, choice, explainer)
+    # Of N at most, tiles that could not be read the first time may have pushed others out.
+    pushed_out = np.flatnonzero(~chosen & (writer.status() == DONE))
+    if len(pushed_out):
+        forget_maps(writer, plan.grid, maps, pushed_out)
     yield Stage(
         "explaining",
         explainer,
@@ -67,9 +72,5 @@ def _choose(writer: StoreWriter, choice: Choice, explainer: Explainer) -> np.nda
         card.class_names,
         outcomes,
     )
-    chosen &= writer.status() != FAILED
-    before = writer.chosen()
-    if before is not None:  # tiles that could not be read the first time are among them now
-        chosen |= before
     writer.choose(chosen)
     return chosen

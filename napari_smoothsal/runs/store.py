@@ -166,6 +166,14 @@ class StoreWriter:
         own["provenance"] = {**provenance, "fallbacks": [*provenance["fallbacks"], entry]}
         self._root.attrs[NAMESPACE] = own
 
+    def noted(self, path: str) -> dict[str, Any]:
+        """What is recorded beside an image."""
+        return dict(attributes_of(group_at(self._root, path))[NAMESPACE])
+
+    def note(self, path: str, values: Mapping[str, Any]) -> None:
+        """Record more beside an image."""
+        group_at(self._root, path).attrs[NAMESPACE] = {**self.noted(path), **values}
+
     def set_status(self, status: str) -> None:
         """Record the run's status, in one atomic write."""
         own = attributes_of(self._root)[NAMESPACE]

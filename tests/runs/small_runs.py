@@ -40,8 +40,16 @@ def arrays(run: Run) -> dict[str, np.ndarray]:
     }
 
 
+def notes(run: Run) -> dict[str, object]:
+    """What is recorded beside each map."""
+    root = zarr.open_group(run.path, mode="r")
+    return {key: root[f"maps/{key}"].attrs["smoothsal"] for key in run.maps}
+
+
 def assert_same_bits(one: Run, two: Run) -> None:
     a, b = arrays(one), arrays(two)
     assert a.keys() == b.keys()
+    for path in one.maps:
+        assert notes(one)[path] == notes(two)[path], path
     for path, values in a.items():
         assert values.tobytes() == b[path].tobytes(), path

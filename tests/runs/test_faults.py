@@ -186,7 +186,9 @@ class Scratched(ArraySlide):
         return super().read_box(box, size, resampling)
 
 
-@pytest.mark.parametrize("how", [{}, {"where": "p(tumour) > 0.4"}, {"predict_only": True}])
+@pytest.mark.parametrize(
+    "how", [{}, {"where": "p(tumour) > 0.4"}, {"top": 60}, {"predict_only": True}]
+)
 def test_failed_tiles_are_computed_again_on_request_alone(
     noisy, classifier, tmp_path: Path, monkeypatch, how
 ) -> None:

@@ -1,5 +1,6 @@
 """Interrupted, killed, failed, repeated: what a store does when a run does not go straight."""
 
+import copy
 import json
 import os
 import shutil
@@ -7,18 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import SPECS, assert_same_bits, explained, small_bands
+import torch
+from small_runs import SPECS, arrays, assert_same_bits, explained, small_bands
+from torch import nn
 
 from napari_smoothsal import (
     Compute,
+    SaliencySpec,
     Tiling,
+    load_model,
     open_run,
+    open_slide,
 )
+from napari_smoothsal.attribution.network import Network
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.pyramid import halved_extreme
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.slides import ArraySlide
+from napari_smoothsal.slides.sample import sample_slide_path
 
 
 def test_interrupted_anywhere_and_resumed_is_never_interrupted(
@@ -106,6 +114,79 @@ def test_another_slide_or_model_does_not_go_into_the_store(
     del classifier.__dict__["parameters_sha256"]
     with pytest.raises(StoreError, match=r"another model \('random'\).*parameters_sha256"):
         explained(noisy, classifier, out)
+
+
+class Decides(nn.Module):
+    """A small network whose weights do not say what it does."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.act, self.fc = nn.Conv2d(3, 8, 3, 2, 1), act, nn.Linear(8, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.act(self.conv(images)).mean((2, 3)))
+
+
+def test_another_network_of_the_same_weights_does_not_go_into_the_store(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    card = classifier.card.model_copy(update={"architecture": None})
+    one, two = Decides(nn.ReLU()).eval(), Decides(nn.LeakyReLU(0.5)).eval()
+    two.load_state_dict(one.state_dict())
+    out, specs = tmp_path / "s.zarr", [SaliencySpec(layer="conv", samples=1)]
+    explained(noisy, Model(one, card), out, specs, stop=lambda: True)
+    with pytest.raises(StoreError, match="code_sha256"):
+        explained(noisy, Model(two, card), out, specs)
+    assert explained(noisy, Model(copy.deepcopy(one), card), out, specs).status == "complete"
+
+
+def test_what_older_stores_do_not_say_of_a_network_is_not_asked(
+    noisy, classifier, tmp_path: Path
+) -> None:
+    card = classifier.card.model_copy(update={"architecture": None})
+    model = Model(Decides(nn.ReLU()).eval(), card)
+    out, specs = tmp_path / "s.zarr", [SaliencySpec(layer="conv", samples=1)]
+    explained(noisy, model, out, specs, stop=lambda: True)
+    told = json.loads((out / "zarr.json").read_text())
+    del told["attributes"]["smoothsal"]["identity"]["model"]["code_sha256"]
+    (out / "zarr.json").write_text(json.dumps(told))
+    assert explained(noisy, model, out, specs).status == "complete"
+
+
+def test_a_smaller_batch_on_resuming_makes_smaller_passes_and_the_same_maps(
+    noisy, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    straight = explained(noisy, classifier, tmp_path / "a.zarr", compute=Compute(batch_size=4))
+    out, rows = tmp_path / "b.zarr", []
+    explained(noisy, classifier, out, compute=Compute(batch_size=4), stop=lambda: True)
+    output = Network.output
+
+    def counted(self, images, n=None):
+        rows.append(len(images))
+        return output(self, images, n)
+
+    monkeypatch.setattr(Network, "output", counted)
+    for _ in range(2):
+        run = explained(noisy, classifier, out, compute=Compute(batch_size=1))
+    assert set(rows) == {1}
+    assert [f["rows_per_pass"] for f in run.provenance["fallbacks"]] == [1]
+    found, wanted = arrays(run), arrays(straight)
+    for path in (path for path in wanted if path.startswith("maps") and "extreme" not in path):
+        largest = np.nanmax(np.abs(wanted[path]))
+        np.testing.assert_allclose(found[path], wanted[path], atol=1e-5 * largest)
+
+
+def test_stopped_before_colours_are_measured_they_are_on_resuming(tmp_path: Path) -> None:
+    how = {"region": (1000, 1200, 400, 400), "specs": [SaliencySpec(layer="layer3", samples=1)]}
+    with sample_slide_path() as path, open_slide(path) as slide:
+        begun = explained(
+            slide, load_model("demo-classifier"), tmp_path / "a.zarr", **how, stop=lambda: True
+        )
+        assert [one.normal_magnitude for one in begun.maps.values()] == [None]
+        resumed = explained(slide, load_model("demo-classifier"), tmp_path / "a.zarr", **how)
+        straight = explained(slide, load_model("demo-classifier"), tmp_path / "b.zarr", **how)
+    assert [one.normal_magnitude for one in straight.maps.values()] != [None]
+    assert_same_bits(straight, resumed)
 
 
 def outline(path: Path, x: int, y: int) -> str:
