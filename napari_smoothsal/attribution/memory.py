@@ -54,7 +54,7 @@ class RowLimit:
             try:
                 result = run(part)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if len(part) == 1:
                     raise ComputeError(
@@ -75,7 +75,8 @@ class RowLimit:
             )
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     # The CPU's allocator and oneDNN have no exception of their own; the latter says of an

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from napari_smoothsal import __version__
+from napari_smoothsal.core.available_cores import limit_compute_threads
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 
@@ -85,6 +86,7 @@ def _frame(
         typer.echo(f"napari-smoothsal {__version__}")
         raise typer.Exit
     keep_freed_memory()
+    limit_compute_threads()
 
 
 def registered() -> typer.Typer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_smoothsal.cli.app import command, complain
+from napari_smoothsal.cli.app import SOME_FAILED, command, complain
 from napari_smoothsal.cli.chosen_model import model_flags
 from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import fields_of, settings_flags
@@ -22,7 +22,7 @@ from napari_smoothsal.cli.specs import (
     run_settings,
     specs_from,
 )
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import DeviceLostError, SettingError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
@@ -192,18 +192,22 @@ def run(
     if several:
         del settings["on_plan"]  # lines of several slides at once
     folder = out or Path()
-    results = explain_slides(
-        slides,
-        source if several or loaded is None else loaded,
-        made,
-        folder,
-        mpp=mpp,
-        reader=reader,
-        retry_failed=retry_failed,
-        shard=shard,
-        devices=several,
-        **settings,
-    )
+    try:
+        results = explain_slides(
+            slides,
+            source if several or loaded is None else loaded,
+            made,
+            folder,
+            mpp=mpp,
+            reader=reader,
+            retry_failed=retry_failed,
+            shard=shard,
+            devices=several,
+            **settings,
+        )
+    except DeviceLostError as error:
+        complain("stopped", str(error))
+        raise typer.Exit(SOME_FAILED) from error
     raise typer.Exit(batch_told(results, folder / "summary.csv"))
 
 

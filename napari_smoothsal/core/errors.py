@@ -65,3 +65,7 @@ class StoreError(SmoothsalError):
 
 class ComputeError(SmoothsalError):
     """The device cannot do what was asked of it: memory that ran out."""
+
+
+class DeviceLostError(ComputeError):
+    """A device that refuses a process all further work."""

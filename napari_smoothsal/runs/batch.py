@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import DeviceLostError, SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.devices import on_devices
+from napari_smoothsal.runs.slide_faults import device_lost, first_line
 from napari_smoothsal.runs.slide_list import Shard, SlideJob, in_shard, shard_from, slide_jobs
+from napari_smoothsal.runs.slide_states import read_state, state_file
 from napari_smoothsal.runs.slide_work import (
     ModelInUse,
     ModelSource,
@@ -93,6 +95,9 @@ def explain_slides(
     SmoothsalError
         Before anything is written, if a manifest, a shard or a device cannot work, or the model
         and the specs, where there is one model for all slides.
+    DeviceLostError
+        If the device refuses all further work. Every slide's state is written, and the same call
+        in a new process goes on.
     """
     if predict_only and (where is not None or top is not None):
         raise SettingError("where and top choose tiles to explain, predict_only explains none")
@@ -125,7 +130,7 @@ def explain_slides(
             on_slide(result, len(results), len(jobs))
 
     stop: Callable[[], bool] | None = settings.get("stop")
-    order = _by_model(jobs)
+    order = _ordered(jobs, work.out)
     try:
         if devices and jobs:
             del models  # each process loads its own
@@ -135,7 +140,10 @@ def explain_slides(
             for job in order:
                 if stop is not None and stop():
                     break
-                told(job, slide_work.explain(job))
+                result = slide_work.explain(job)
+                told(job, result)
+                if result.error is not None and device_lost(result.error):
+                    raise _lost(result, len(jobs) - len(results) + 1) from result.error
     finally:  # an interruption, too
         if jobs:
             summary.write()
@@ -178,9 +186,28 @@ def _say(result: SlideResult, ended: int, total: int) -> None:
     sys.stderr.write(line_of(result, ended, total) + "\n")
 
 
-def _by_model(jobs: Sequence[SlideJob]) -> list[SlideJob]:
-    """Slides of one model after the other's, in the order in which models first come."""
+def _lost(result: SlideResult, left: int) -> DeviceLostError:
+    assert result.error is not None
+    of = "1 slide is" if left == 1 else f"{left} slides are"
+    return DeviceLostError(
+        f"{result.name}: the device failed ({first_line(result.error)}), and does nothing more for "
+        f"this process. {of} left: the same command, in a new process, goes on with them"
+    )
+
+
+def _ordered(jobs: Sequence[SlideJob], out: Path) -> list[SlideJob]:
+    """Slides of one model after the other's, in the order in which models first come.
+
+    Last those that stopped an earlier command, or may have ended its process: if they do so
+    again, the others are done.
+    """
     first: dict[str | None, int] = {}
     for job in jobs:
         first.setdefault(job.model, len(first))
-    return sorted(jobs, key=lambda job: first[job.model])
+    states = {job.store: read_state(state_file(out, job.store)) for job in jobs}
+
+    def place(job: SlideJob) -> tuple[bool, int]:
+        state = states[job.store]
+        return state is not None and (state.at_work or state.state == "failed"), first[job.model]
+
+    return sorted(jobs, key=place)

@@ -1,36 +1,47 @@
 """A batch on several devices: one process each, which takes the next slide when it is free.
 
 The processes are spawned, as CUDA asks for it. A slide is given to one of them at a time; when a
-process dies, another one takes its slide over, once: what kills two is not given to a third.
+process dies, or its device refuses all further work, another one takes its slide over, once: what
+ends two is not given to a third. A device that is lost at slide after slide is not used any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 from typing import Any
 
+from napari_smoothsal.core.available_cores import compute_threads
 from napari_smoothsal.core.caller_warning import warn_caller
-from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
+from napari_smoothsal.core.errors import (
+    ComputeError,
+    DeviceLostError,
+    SettingError,
+    SmoothsalError,
+)
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.run import Run
+from napari_smoothsal.runs.slide_asked import TALKING
+from napari_smoothsal.runs.slide_faults import device_lost, first_line
 from napari_smoothsal.runs.slide_list import SlideJob
-from napari_smoothsal.runs.slide_work import TALKING, SlideResult, SlideWork, Work, died
+from napari_smoothsal.runs.slide_states import MOST_DEATHS, called_off
+from napari_smoothsal.runs.slide_work import SlideResult, SlideWork, Work, died
 
 READY = "ready"
-MOST_DEATHS = 2
-"""Processes that one slide may take with it."""
+MOST_LOSSES = 2
+"""Slides one after the other at which a device may be lost, until it is not used any more."""
 _ASK_S = 0.5
 """Between two looks at whether to stop."""
 _END_S = 60.0
@@ -63,6 +74,8 @@ def on_devices(
     ------
     SmoothsalError
         If a process cannot be started, or what it needs cannot be sent to it.
+    DeviceLostError
+        If no device is left that can be used.
     """
     context = multiprocessing.get_context("spawn")
     stopping = context.Event()
@@ -75,10 +88,14 @@ def on_devices(
             if stop is not None and stop():
                 stopping.set()
                 waiting.clear()
-            for worker in workers:
-                if waiting and worker.ready and worker.job is None:
-                    worker.give(waiting.popleft())
-            for worker in workers:
+            usable = [worker for worker in workers if worker.usable]
+            if waiting and not usable:
+                raise _all_lost(workers, waiting)
+            for worker in usable:
+                free = worker.ready and worker.job is None
+                if free and (job := _next_for(worker, waiting, usable)) is not None:
+                    worker.give(job)
+            for worker in usable:
                 # One that died is replaced where it is needed.
                 if waiting and not worker.alive:
                     worker.start()
@@ -100,7 +117,32 @@ def on_devices(
                         "one takes the slide over"
                     )
                 else:
-                    told(job, died(work, job, worker.end))
+                    told(job, died(work, job, worker.end, lasting=not worker.lost(job)))
+                if not worker.usable:
+                    warn_caller(
+                        f"device {worker.device} failed at slide after slide, and is not used any "
+                        "more; look at it with nvidia-smi"
+                    )
+
+
+def _next_for(
+    worker: _Worker, waiting: deque[SlideJob], usable: Sequence[_Worker]
+) -> SlideJob | None:
+    """The first slide that waits; one at which this device was lost is better for another."""
+    for job in waiting:
+        if not worker.lost(job) or all(other.lost(job) for other in usable):
+            waiting.remove(job)
+            return job
+    return None
+
+
+def _all_lost(workers: Sequence[_Worker], left: Collection[SlideJob]) -> DeviceLostError:
+    ends = "; ".join(f"the process for device {one.device} {one.end}" for one in workers)
+    of = "1 slide is" if len(left) == 1 else f"{len(left)} slides are"
+    return DeviceLostError(
+        f"no device is left: {ends}. {of} left; look at nvidia-smi, then the same command goes on "
+        "with them"
+    )
 
 
 @dataclass(frozen=True)
@@ -108,6 +150,19 @@ class _Share:
     """How many processes share the machine."""
 
     processes: int
+
+
+@dataclass(frozen=True)
+class _DeviceLost:
+    """What a process says last, whose device refuses all further work.
+
+    Attributes
+    ----------
+    said
+        By the device.
+    """
+
+    said: str
 
 
 class _Worker:
@@ -119,6 +174,7 @@ class _Worker:
         self.job: SlideJob | None = None
         self.ready = False
         self.end = ""
+        self.lost_at: tuple[str, ...] = ()
         self.pipe: Connection
         self._process: SpawnProcess | None = None
 
@@ -126,6 +182,15 @@ class _Worker:
     def alive(self) -> bool:
         """Whether it was started, and has not been heard to die."""
         return self._process is not None
+
+    @property
+    def usable(self) -> bool:
+        """Whether its device may be given another process."""
+        return len(self.lost_at) < MOST_LOSSES
+
+    def lost(self, job: SlideJob) -> bool:
+        """Whether its device was lost at a slide, and has not finished another since."""
+        return job.store in self.lost_at
 
     def start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -150,9 +215,14 @@ class _Worker:
             If it died before it was ready: so would the next.
         """
         try:
-            said: tuple[SlideResult, list[str]] | str = self.pipe.recv()
+            said: tuple[SlideResult, list[str]] | _DeviceLost | str = self.pipe.recv()
         except (EOFError, OSError):
             self._buried()
+            return None
+        if isinstance(said, _DeviceLost):
+            assert self.job is not None
+            self.lost_at += () if self.lost(self.job) else (self.job.store,)
+            self._buried(f"lost its device ({said.said})")
             return None
         if isinstance(said, str):
             self.ready = True
@@ -161,15 +231,18 @@ class _Worker:
         for message in messages:
             warn_caller(f"{result.name}: {message}")
         self.job = None
+        if result.computed and result.error is None:
+            self.lost_at = ()  # it works
         # The run was opened over there; this process opens it itself.
         has_run = result.error is None and (result.store / "zarr.json").is_file()
         return replace(result, run=Run(result.store) if has_run else None)
 
-    def _buried(self) -> None:
+    def _buried(self, how: str = "") -> None:
         assert self._process is not None
         self._process.join()
         code = self._process.exitcode or 0
-        self.end = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        self.end = how or ended
         self.pipe.close()
         self._process, ready, self.ready = None, self.ready, False
         if not ready:
@@ -189,6 +262,8 @@ class _Worker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+            if self.job is not None:
+                called_off(self._given[0].out, self.job.store)
 
 
 @contextlib.contextmanager
@@ -239,7 +314,8 @@ def serve(pipe: Connection, work: Work, share: _Share, stopping: Event) -> None:
         return stopping.is_set() or (parent is not None and not parent.is_alive())
 
     compute = work.settings["compute"]
-    torch.set_num_threads(max(1, torch.get_num_threads() // share.processes))
+    threads = compute_threads() or torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // share.processes))
     if compute.readers is None:
         readers = max(1, default_threads() // share.processes)
         compute = compute.model_copy(update={"readers": readers})
@@ -251,6 +327,9 @@ def serve(pipe: Connection, work: Work, share: _Share, stopping: Event) -> None:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 result = slides.explain(job)
+            if result.error is not None and device_lost(result.error):
+                pipe.send(_DeviceLost(first_line(result.error)))
+                os._exit(1)  # what is cleared away at an ordinary end would ask the device
             said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
             error = None if result.error is None else SmoothsalError(str(result.error))
             sent = replace(result, run=None, error=error)

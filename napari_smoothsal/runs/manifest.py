@@ -14,6 +14,8 @@ from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.core.settings import Settings, problems_of
 
 SUFFIX = ".csv"
+FINEST_MPP, COARSEST_MPP = 0.01, 100.0
+"""Micrometres per pixel of level 0 that a microscope may have; others are of another unit."""
 _MOST_TOLD = 10
 """Problems of one file that a message lists."""
 
@@ -30,7 +32,10 @@ class ManifestRow(Settings):
     schema_version: Literal[1] = Field(1, repr=False)
     slide: str = Field(min_length=1, description="Slide file, folder of one DICOM slide, or URL.")
     mpp: float | None = Field(
-        None, gt=0, description="Micrometres per pixel of level 0, if the file is wrong."
+        None,
+        ge=FINEST_MPP,
+        le=COARSEST_MPP,
+        description="Micrometres per pixel of level 0, if the file is wrong.",
     )
     region: tuple[int, int, int, int] | None = Field(
         None, description="x,y,w,h in level-0 px, in quotes; empty: the whole slide."
@@ -53,6 +58,10 @@ class ManifestRow(Settings):
             raise ValueError(
                 'give "x,y,w,h", four whole numbers in level-0 px, in quotes'
             ) from None
+        if w <= 0 or h <= 0:
+            raise ValueError("give a width and a height above 0, as the third and fourth number")
+        if x + w <= 0 or y + h <= 0:
+            raise ValueError("give a region that has a part on the slide, whose corner is 0,0")
         return (x, y, w, h)
 
 

@@ -19,6 +19,9 @@ from napari_smoothsal.core.settings import Settings
 
 FOLDER = ".states"
 
+MOST_DEATHS = 2
+"""Processes that one slide may take with it."""
+
 StateName = Literal["waiting", "running", "complete", "complete_with_errors", "failed", "skipped"]
 
 
@@ -47,6 +50,14 @@ class SlideState(Settings):
         Of a failed one: the same command would fail again, so that it only tries if told to.
     asked
         Hash of the slide's file and of all that was asked of it.
+    at_work
+        Of a running one: a process was at it when this was written. It takes that back when it is
+        interrupted; where nobody has done so and nobody holds the slide, it died.
+    deaths
+        Processes that died at it one after the other before this one took it up, none of which
+        but the first brought it any further.
+    reached
+        How far its store was at that time: tiles that were looked at, and again those explained.
     """
 
     schema_version: Literal[1] = Field(1, repr=False)
@@ -62,6 +73,9 @@ class SlideState(Settings):
     error: str = ""
     lasting: bool = False
     asked: str = ""
+    at_work: bool = False
+    deaths: int = 0
+    reached: int = 0
 
 
 def state_file(out: Path, store: str) -> Path:
@@ -88,6 +102,33 @@ def write_state(out: Path, state: SlideState) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replaced_at_once(file) as part:
             part.write_text(state.model_dump_json(indent=1), encoding="utf-8")
+
+
+def deaths_at(before: SlideState | None, asked: str, reached: int) -> int:
+    """Processes that have died at a slide in a row, once its claim is held.
+
+    Ends that have nothing to do with the slide (a time limit, a reboot) may come as often as they
+    like, as long as each attempt brings the slide further.
+
+    Parameters
+    ----------
+    before
+        Its state as found.
+    asked
+        As of now: deaths at another file or another command count for nothing.
+    reached
+        How far its store is now, as of `SlideState`.
+    """
+    if before is None or not before.at_work or before.asked != asked:
+        return 0
+    return 1 if reached > before.reached else before.deaths + 1
+
+
+def called_off(out: Path, store: str) -> None:
+    """Note that whoever worked on a slide was ended on purpose, and did not die of it."""
+    state = read_state(state_file(out, store))
+    if state is not None and state.at_work:
+        write_state(out, state.model_copy(update={"at_work": False}))
 
 
 _FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|[\\/]|\\\\)(?:[^\\/:*?\"'<>|\s]+[\\/])+")

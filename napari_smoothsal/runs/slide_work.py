@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from napari_smoothsal.attribution.map_plan import map_plans
 from napari_smoothsal.core.errors import SettingError, SlideError, SmoothsalError, StoreError
-from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.core.specs import SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
 from napari_smoothsal.runs.layout import FINISHED, own_attributes
 from napari_smoothsal.runs.run import Run
+from napari_smoothsal.runs.slide_asked import asked_of
+from napari_smoothsal.runs.slide_faults import may_pass
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_states import (
     FOLDER,
+    MOST_DEATHS,
     SlideState,
     StateName,
+    called_off,
+    deaths_at,
     read_state,
     said_of,
     state_file,
@@ -38,11 +39,6 @@ ModelSource = Model | str | Path | Callable[[], Model]
 """A model, what `load_model` takes, or a function that returns one."""
 Specs = Sequence[SaliencySpec] | Callable[[Model], Sequence[SaliencySpec]]
 """Specs, or a function that makes them for a model."""
-
-TALKING = ("progress", "stop", "on_plan", "pack")
-"""Settings of `explain_slide` that change nothing of its result."""
-_PASSING = (OSError, StoreError)
-"""Errors that may be gone the next time, though nobody changed the slide or the command."""
 
 
 @dataclass(frozen=True)
@@ -194,33 +190,50 @@ class SlideWork:
         state = SlideState(slide=job.name, store=job.store, region=job.region, seconds=spent)
         began = time.monotonic()
         model: Model | None = None
+        specs = [] if callable(self._work.specs) else list(self._work.specs)
         try:
             model, specs = self._models.get(job.model)
-            asked = self._asked(job, model)
+            asked = self._asked(job, model, specs)
             state = state.model_copy(update={"model": model.card.name, "asked": asked})
-            if before is not None and _stays_failed(before, asked) and not self._work.retry_failed:
+            retry = self._work.retry_failed
+            if before is not None and _stays_failed(before, asked) and not retry:
                 told = SmoothsalError(f"{before.error} (tried before; --retry-failed tries again)")
                 return SlideResult(job.name, None, told, "failed", store)
             own = own_attributes(store)
             status = None if own is None else own["status"]
-            write_state(out, state.model_copy(update={"state": "running"}))
+            reached = 0 if status is None or status in FINISHED else _reached(store)
+            deaths = 0 if retry else deaths_at(before, asked, reached)
+            if deaths >= MOST_DEATHS:
+                return replace(died(self._work, job, "died"), computed=False)
+            begun = {"state": "running", "at_work": True, "deaths": deaths, "reached": reached}
+            state = state.model_copy(update=begun)
+            write_state(out, state)
             run = self._explained(job, model, specs, store)
         except Exception as error:  # noqa: BLE001 - whatever stops one slide, others may go on
             seconds = time.monotonic() - began
             failed: dict[str, Any] = {
                 "state": "failed",
                 "error": said_of(error, Path(job.source).parent, out, Path.home()),
-                "lasting": not isinstance(error, _PASSING),
+                "lasting": not may_pass(error),
                 # Anew: a slide that vanished meanwhile is another one once it is back.
-                "asked": self._asked(job, model),
+                "asked": self._asked(job, model, specs),
                 "seconds": spent + seconds,
+                "at_work": False,
             }
             write_state(out, state.model_copy(update=failed | _counts(store)))
             return SlideResult(job.name, None, error, "failed", store, True, seconds)
+        except BaseException:  # Ctrl-C, which the slide has no part in
+            if state.at_work:
+                called_off(out, job.store)
+            raise
         seconds = time.monotonic() - began
         again = self._work.retry_failed and status == "complete_with_errors"
         computed = status not in FINISHED or again
-        done: dict[str, Any] = {"state": run.status, "seconds": spent + seconds * computed}
+        done: dict[str, Any] = {
+            "state": run.status,
+            "seconds": spent + seconds * computed,
+            "at_work": False,
+        }
         write_state(out, state.model_copy(update=done | _counts(store)))
         return SlideResult(job.name, run, None, done["state"], store, computed, seconds)
 
@@ -234,29 +247,9 @@ class SlideWork:
         with open_slide(job.source, mpp=mpp, reader=reader) as slide:
             return explain_slide(slide, model, specs, store, **settings)
 
-    def _asked(self, job: SlideJob, model: Model | None) -> str:
-        """Hash of the slide's file and of all that decides whether it fails."""
-        settings = {n: v for n, v in self._work.settings.items() if n not in TALKING}
-        # Which device, and by how many threads, has no part in it: the next free one takes a slide.
-        compute = (settings.pop("compute", None) or Compute()).model_dump()
-        compute = {n: v for n, v in compute.items() if n not in ("device", "readers")}
-        try:
-            told = Path(job.source).stat()
-            file = [told.st_size, told.st_mtime_ns]
-        except OSError:
-            file = []
-        weights = None if model is None else [model.card.model_dump(), model.parameters_sha256]
-        specs = [] if callable(self._work.specs) else list(self._work.specs)
-        given = [
-            job.mpp or self._work.mpp,
-            self._work.reader,
-            job.region,
-            job.mask,
-            compute,
-            settings,
-        ]
-        whole = [file, weights, specs, given]
-        return hashlib.sha256(json.dumps(whole, default=_plain).encode()).hexdigest()
+    def _asked(self, job: SlideJob, model: Model | None, specs: Sequence[SaliencySpec]) -> str:
+        work = self._work
+        return asked_of(job, model, specs, work.settings, job.mpp or work.mpp, work.reader)
 
 
 def settings_of(job: SlideJob, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,10 +266,6 @@ def _stays_failed(state: SlideState, asked: str) -> bool:
     return state.state == "failed" and state.lasting and state.asked == asked
 
 
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
-
-
 def _counts(store: Path) -> dict[str, int]:
     """Tiles of a run, as the state tells them; nothing where it has no readable store."""
     try:
@@ -290,15 +279,40 @@ def _counts(store: Path) -> dict[str, int]:
     }
 
 
-def died(work: Work, job: SlideJob, how: str) -> SlideResult:
-    """The result, and the state, of a slide at which process after process ended."""
+def _reached(store: Path) -> int:
+    """How far a run is: tiles that were looked at, and again those that were explained."""
+    try:
+        status = Run(store).tiles["status"]
+    except (SmoothsalError, OSError, KeyError, ValueError):
+        return 0
+    left = int((status == "not_explained").sum())
+    return 2 * int((status != "pending").sum()) - left
+
+
+def died(work: Work, job: SlideJob, how: str, *, lasting: bool = True) -> SlideResult:
+    """The result, and the state, of a slide at which process after process ended.
+
+    Parameters
+    ----------
+    work, job
+        What was asked of which slide.
+    how
+        The last one ended, as a verb.
+    lasting
+        Whether the slide may be the reason; else the device is.
+    """
     store = work.out / job.store
+    reason = (
+        "its file may crash the decoder, or its memory may not suffice (a smaller --batch-size "
+        "needs less)"
+        if lasting
+        else "the same command tries it again"
+    )
     error = SlideError(
-        f"{job.name}: the process that worked on it {how}, and so did the next; its file may crash "
-        "the decoder, or its memory may not suffice (a smaller --batch-size needs less)"
+        f"{job.name}: the process that worked on it {how}, and so did the next; {reason}"
     )
     before = read_state(state_file(work.out, job.store))
     state = before or SlideState(slide=job.name, store=job.store, region=job.region)
-    failed = {"state": "failed", "error": str(error), "lasting": True}
+    failed = {"state": "failed", "error": str(error), "lasting": lasting, "at_work": False}
     write_state(work.out, state.model_copy(update=failed | _counts(store)))
     return SlideResult(job.name, None, error, "failed", store, True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import BaseModel, ValidationError
 
+from napari_smoothsal.core.available_cores import available_cores
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.viewer.asked import (
@@ -102,7 +103,7 @@ def main() -> None:
 
     from napari_smoothsal.viewer import engine_work
 
-    threads = max(1, _cores() - 1)  # one core stays with the window
+    threads = max(1, available_cores() - 1)  # one core stays with the window
     torch.set_num_threads(threads)
     send(Ready(threads=threads))
     engine = engine_work.Engine(send, inbox.stopped)
@@ -144,9 +145,3 @@ def _answer(engine: Engine, request: Request) -> None:
 def _failed(request: Request, error: Exception, *, expected: bool) -> Failed:
     text = str(error) or type(error).__name__
     return Failed(id=request.id, kind=type(error).__name__, message=text, expected=expected)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -39,8 +39,29 @@ class Deadly(NarrowResNet18):
         return super().forward(x)
 
 
+class Broken(NarrowResNet18):
+    """From a green image on fails at every image, as CUDA does after an illegal access."""
+
+    broken = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.broken = self.broken or float((x[:, 1] - x[:, 0]).mean()) > 1
+        if self.broken:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return super().forward(x)
+
+
 def deadly_model() -> Model:
     """For processes that are spawned: they find it by its name."""
+    return _model(Deadly)
+
+
+def broken_model() -> Model:
+    """As `deadly_model`."""
+    return _model(Broken)
+
+
+def _model(network: type[NarrowResNet18]) -> Model:
     torch.manual_seed(0)
     card = ModelCard(
         name="deadly",
@@ -52,7 +73,7 @@ def deadly_model() -> Model:
         mean=(0.5,) * 3,
         std=(0.2,) * 3,
     )
-    return Model(Deadly(width=8).eval(), card)
+    return Model(network(width=8).eval(), card)
 
 
 def green_tiff(path: Path) -> Path:

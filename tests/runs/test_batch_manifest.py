@@ -51,13 +51,24 @@ def test_other_marks_between_columns_and_a_byte_order_mark(folder: Path, mark: s
     assert row.region == (1, 2, 3, 4)
 
 
+def test_a_region_may_begin_beside_the_slide(folder: Path) -> None:
+    (row,) = read_manifest(manifest(folder, "slide,region", 'a.svs,"-10,-20,30,40"'))
+    assert row.region == (-10, -20, 30, 40)
+
+
 WRONG = [
     (["slide,mp", "a.svs,1"], "line 1: there is no column 'mp'"),
     (["mpp", "1"], "line 1: the header has no column 'slide'"),
     (["slide,slide", "a.svs,a.svs"], "line 1: name each column once"),
     (["slide,mpp", "a.svs,", "b.svs,0.25um"], "line 3: mpp = '0.25um': give a number"),
-    (["slide,mpp", "a.svs,-1"], "line 2: mpp = '-1': give more than 0"),
+    (["slide,mpp", "a.svs,-1"], "line 2: mpp = '-1': give 0.01 or more"),
+    (["slide,mpp", "a.svs,0.0000001"], "line 2: mpp = '0.0000001': give 0.01 or more"),
+    (["slide,mpp", "a.svs,250"], "line 2: mpp = '250': give 100 or less"),
+    (["slide,mpp", "a.svs,inf"], "line 2: mpp = 'inf': give a finite number"),
     (["slide,region", 'a.svs,"1,2,3"'], "line 2: region = '1,2,3': give \"x,y,w,h\""),
+    (["slide,region", 'a.svs,"0,0,-5,0"'], "line 2: region = '0,0,-5,0': give a width and"),
+    (["slide,region", 'a.svs,"9,9,5,0"'], "line 2: region = '9,9,5,0': give a width and"),
+    (["slide,region", 'a.svs,"-5,0,5,9"'], "line 2: region = '-5,0,5,9': give a region that"),
     (["slide,region", "a.svs,1,2,3,4"], "line 2 has more cells than the header"),
     (["slide", "c.svs"], "line 2: slide 'c.svs' is not there"),
     (["slide,mask", "a.svs,no.png"], "line 2: mask 'no.png' is not there"),

@@ -1,23 +1,33 @@
-"""Threads: affinity, and quotas of control groups in both versions, nested and not."""
+"""Available cores: affinity, and quotas of control groups in both versions, nested and not."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from napari_smoothsal.slides import threads
-from napari_smoothsal.slides.threads import cgroup_cores, default_threads
+from napari_smoothsal.core import available_cores as cores
+from napari_smoothsal.core.available_cores import (
+    OMP,
+    available_cores,
+    cgroup_cores,
+    compute_threads,
+    limit_compute_threads,
+)
+from napari_smoothsal.slides.threads import default_threads
 
 
 @pytest.fixture
 def many_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Root of a file system without quotas, on a machine of 64 cores."""
-    monkeypatch.setattr(threads, "_ROOT", tmp_path)
-    if hasattr(threads.os, "sched_getaffinity"):
-        monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: set(range(64)))
+    monkeypatch.setattr(cores, "_ROOT", tmp_path)
+    if hasattr(cores.os, "sched_getaffinity"):
+        monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(64)))
     else:
-        monkeypatch.setattr(threads.os, "cpu_count", lambda: 64)
+        monkeypatch.setattr(cores.os, "cpu_count", lambda: 64)
     return tmp_path
 
 
@@ -87,3 +97,46 @@ def test_groups_of_version_1_are_found_by_their_controller(tmp_path: Path) -> No
 
 def test_no_control_groups_is_no_limit(tmp_path: Path) -> None:
     assert cgroup_cores(tmp_path) is None
+
+
+def test_readers_are_at_most_8_and_cores_as_many_as_there_are(many_cores: Path) -> None:
+    assert (available_cores(), default_threads()) == (64, 8)
+    write(many_cores, **{"sys/fs/cgroup/cpu.max": "1200000 100000"})
+    assert (available_cores(), default_threads()) == (12, 8)
+
+
+def test_threads_to_compute_with_follow_the_quota_but_not_against_the_user(
+    many_cores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(OMP, "")  # put back afterwards, whatever is set below
+    monkeypatch.delenv(OMP)
+    assert compute_threads() is None, "without a quota the libraries know the cores themselves"
+    limit_compute_threads()
+    assert OMP not in os.environ
+    write(many_cores, **{"sys/fs/cgroup/cpu.max": "1200000 100000"})
+    assert compute_threads() == 12
+    limit_compute_threads()
+    assert os.environ[OMP] == "12"
+    monkeypatch.setenv(OMP, "16")
+    assert compute_threads() is None
+    limit_compute_threads()
+    assert os.environ[OMP] == "16"
+
+
+def test_a_command_limits_torch_before_it_is_there() -> None:
+    """In a process of its own, as the variable is read once."""
+    code = """
+import sys
+from napari_smoothsal.core import available_cores as cores
+cores.available_cores, cores._affine_cores = (lambda: 1), (lambda: 64)
+from napari_smoothsal.cli import app
+assert "torch" not in sys.modules and "numpy" not in sys.modules
+app._frame(version=False)
+import torch
+print(torch.get_num_threads())
+"""
+    environment = {name: value for name, value in os.environ.items() if name != OMP}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "1", done.stderr
