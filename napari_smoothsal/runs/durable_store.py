@@ -14,7 +14,7 @@ from pathlib import Path
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
-_LITTER = "*.partial"
+PARTIAL = "*.partial"
 """zarr's name of what is being written."""
 
 
@@ -61,7 +61,12 @@ def sweep(root: Path) -> int:
 
     Only for who holds the store: another process may be writing them.
     """
-    litter = list(root.rglob(_LITTER))
+    litter = partial_files(root)
     for file in litter:
         file.unlink(missing_ok=True)
     return len(litter)
+
+
+def partial_files(root: Path) -> list[Path]:
+    """Files in a folder that a process was writing; a map's folder may have such a name, too."""
+    return [file for file in root.rglob(PARTIAL) if file.is_file()]

@@ -18,7 +18,7 @@ from napari_smoothsal.core.errors import SettingError, SlideError, SmoothsalErro
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
-from napari_smoothsal.runs.layout import FINISHED, own_attributes
+from napari_smoothsal.runs.layout import FINISHED, WITH_ERRORS, own_attributes
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_states import (
@@ -218,7 +218,7 @@ class SlideWork:
             write_state(out, state.model_copy(update=failed | _counts(store)))
             return SlideResult(job.name, None, error, "failed", store, True, seconds)
         seconds = time.monotonic() - began
-        again = self._work.retry_failed and status == "complete_with_errors"
+        again = self._work.retry_failed and status == WITH_ERRORS
         computed = status not in FINISHED or again
         done: dict[str, Any] = {"state": run.status, "seconds": spent + seconds * computed}
         write_state(out, state.model_copy(update=done | _counts(store)))
