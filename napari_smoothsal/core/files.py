@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 @contextmanager
@@ -15,7 +16,8 @@ def replaced_at_once(path: Path) -> Iterator[Path]:
     Whoever reads meanwhile, or comes after a crash, finds the old file or the new one. Where the
     block raises, the old one stays.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Of its own: processes in containers that share a folder may have one number.
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         yield part
         with part.open("r+b") as written:

@@ -20,8 +20,8 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 _SUFFIX = ".partial"
+PARTIAL = f"*{_SUFFIX}"
 """zarr's name of what is being written."""
-_LITTER = f"*{_SUFFIX}"
 
 
 class DurableStore(LocalStore):
@@ -118,7 +118,12 @@ def sweep(root: Path) -> int:
 
     Only for who holds the store: another process may be writing them.
     """
-    litter = list(root.rglob(_LITTER))
+    litter = partial_files(root)
     for file in litter:
         file.unlink(missing_ok=True)
     return len(litter)
+
+
+def partial_files(root: Path) -> list[Path]:
+    """Files in a folder that a process was writing; a map's folder may have such a name, too."""
+    return [file for file in root.rglob(PARTIAL) if file.is_file()]

@@ -25,7 +25,7 @@ from napari_smoothsal.runs.contents import (
 )
 from napari_smoothsal.runs.engine import carry_out
 from napari_smoothsal.runs.layout import FINISHED, check_free_or_own
-from napari_smoothsal.runs.packing import pack_store
+from napari_smoothsal.runs.packing import pack_store, restore
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.progress import Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity
@@ -117,7 +117,8 @@ def explain_slide(
         report: Report = (lambda _progress: None) if progress is False else progress  # type: ignore[assignment]
         if progress is True:
             report = stack.enter_context(terminal_bar(slide.name))
-        tiling, compute, path = tiling or Tiling(), compute or Compute(), Path(out)
+        tiling, compute = tiling or Tiling(), compute or Compute()
+        path = Path(out).resolve()  # one store, whatever it is called
         own = check_free_or_own(path)
         final = FINISHED[:1] if retry_failed else FINISHED
         finished = own is not None and own["status"] in final
@@ -138,6 +139,7 @@ def explain_slide(
         own = check_free_or_own(path)
         if own is not None:
             check_same(own["identity"], wanted, path.name)
+            restore(path)
             if own["status"] in final:
                 if pack:
                     pack_store(path)

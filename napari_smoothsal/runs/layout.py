@@ -26,7 +26,8 @@ from napari_smoothsal.core.errors import StoreError
 SUFFIX = ".smoothsal.zarr"
 NAMESPACE = "smoothsal"
 FORMAT = 4
-FINISHED = ("complete", "complete_with_errors")
+WITH_ERRORS = "complete_with_errors"
+FINISHED = ("complete", WITH_ERRORS)
 PREDICTION = "prediction"
 LABELS = f"{PREDICTION}/labels/classes"
 """Of the class map."""

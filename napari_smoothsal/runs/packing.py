@@ -13,13 +13,16 @@ import zarr
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.durable_store import DurableStore, settle
-from napari_smoothsal.runs.layout import FINISHED, own_attributes
+from napari_smoothsal.runs.layout import FINISHED, LABELS, PREDICTION, own_attributes
 
 SHARD_CHUNKS = 8
 """Of a shard's side: 16 MB of floats, before compression."""
 
 _NEW, _OLD = ".packed", ".unpacked"
 """Of an array that is being packed: until it is whole, and until the packed one has its place."""
+
+_FOLDERS = ("maps/*", "maps/*/extreme", PREDICTION, LABELS)
+"""Where arrays of images lie."""
 
 
 def pack_store(path: Path) -> int:
@@ -52,16 +55,47 @@ def pack_store(path: Path) -> int:
     return packed
 
 
-def restore(path: Path) -> None:
-    """Put arrays back where packing was interrupted."""
-    for old in list(path.rglob(f"*{_OLD}")):
-        place = old.with_name(old.name.removesuffix(_OLD))
-        if place.exists():
-            shutil.rmtree(old)  # the packed one has its place
-        else:
-            old.rename(place)
-    for new in list(path.rglob(f"*{_NEW}")):
-        shutil.rmtree(new)
+def restore(path: Path) -> int:
+    """Put arrays back where packing was interrupted; only for who holds the store.
+
+    Returns
+    -------
+    int
+        How many had lost their place: without them the store cannot be read.
+    """
+    back = displaced(path)
+    for old in back:
+        old.rename(_place(old))
+        settle(old.parent)
+    remove_left_over(path)
+    return len(back)
+
+
+def displaced(path: Path) -> list[Path]:
+    """Arrays that made room for packed ones, which did not get there."""
+    return [old for old in _beside_images(path, _OLD) if not _place(old).exists()]
+
+
+def left_over(path: Path) -> list[Path]:
+    """What interrupted packing left that nobody needs: the array itself has its place."""
+    replaced = [old for old in _beside_images(path, _OLD) if _place(old).exists()]
+    return [*replaced, *_beside_images(path, _NEW)]
+
+
+def remove_left_over(path: Path) -> None:
+    """Remove it; only for who holds the store."""
+    for folder in left_over(path):
+        shutil.rmtree(folder)
+
+
+def _place(old: Path) -> Path:
+    return old.with_name(old.name.removesuffix(_OLD))
+
+
+def _beside_images(path: Path, end: str) -> list[Path]:
+    """Folders beside images' arrays whose names end so; a map's own name may, too."""
+    found = (path.glob(f"{folder}/*{end}") for folder in _FOLDERS)
+    return sorted(one for some in found for one in some if one.is_dir())
 
 
 def _images(root: zarr.Group) -> Iterator[str]:

@@ -14,8 +14,6 @@ from napari_smoothsal.runs.stitched import Stitched
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.slides.grid import TileGrid
 
-WITH_ERRORS = "complete_with_errors"
-
 
 def set_failed_aside(writer: StoreWriter, grid: TileGrid, images: Mapping[int, Stitched]) -> None:
     """Make failed tiles wait again, and open the bands that they would have touched.

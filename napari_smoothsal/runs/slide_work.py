@@ -14,7 +14,7 @@ from napari_smoothsal.core.errors import SettingError, SlideError, SmoothsalErro
 from napari_smoothsal.core.specs import SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
-from napari_smoothsal.runs.layout import FINISHED, own_attributes
+from napari_smoothsal.runs.layout import FINISHED, WITH_ERRORS, own_attributes
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import asked_of
 from napari_smoothsal.runs.slide_faults import may_pass
@@ -227,7 +227,7 @@ class SlideWork:
                 called_off(out, job.store)
             raise
         seconds = time.monotonic() - began
-        again = self._work.retry_failed and status == "complete_with_errors"
+        again = self._work.retry_failed and status == WITH_ERRORS
         computed = status not in FINISHED or again
         done: dict[str, Any] = {
             "state": run.status,

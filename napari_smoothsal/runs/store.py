@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +24,12 @@ from napari_smoothsal.runs.layout import (
     NAMESPACE,
     PENDING,
     UNDECIDED,
+    WITH_ERRORS,
 )
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
 from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Pair, Stitched
+from napari_smoothsal.runs.store_litter import DRAFT, sweep_drafts
 from napari_smoothsal.runs.unit_writer import UnitDone
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at
 
@@ -147,7 +148,7 @@ class StoreWriter:
         """Record that nothing is left to do; returns the status that says how it went."""
         if self.count_tiles(PENDING):
             raise StoreError("the store has tiles that nobody computed; run the same command again")
-        status = "complete_with_errors" if self.count_tiles(FAILED) else "complete"
+        status = WITH_ERRORS if self.count_tiles(FAILED) else "complete"
         self._store.settle()
         self.set_status(status)
         self._store.settle()
@@ -226,9 +227,8 @@ def create_store(path: Path, contents: Contents) -> StoreWriter:
     """
     # Laid out beside its place and moved there whole: an interrupted start leaves no half store.
     path.parent.mkdir(parents=True, exist_ok=True)
-    for litter in path.parent.glob(f".{path.name}.draft-*"):  # of a process that was killed
-        shutil.rmtree(litter, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.draft-", dir=path.parent) as folder:
+    sweep_drafts(path)  # of a process that was killed
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}{DRAFT}", dir=path.parent) as folder:
         draft = Path(folder) / "store"
         _lay_out(draft, contents)
         try:

@@ -17,20 +17,17 @@ from napari_smoothsal.core.errors import SmoothsalError, StoreError
 from napari_smoothsal.core.findings import Finding, note, ok, some_of, wrong
 from napari_smoothsal.runs.chunk_check import Damage, find_damage
 from napari_smoothsal.runs.layout import FINISHED, FORMAT, LABELS, SUFFIX, own_attributes
+from napari_smoothsal.runs.packing import displaced, restore
 from napari_smoothsal.runs.run import Run
-from napari_smoothsal.runs.store_litter import (
-    is_written,
-    litter_of,
-    sweep_litter,
-    writer_named,
-)
+from napari_smoothsal.runs.store_litter import is_ours, litter_of, sweep_litter
 from napari_smoothsal.runs.store_repair import AGAIN, Repair, is_repairable
 from napari_smoothsal.runs.store_table import ANOTHER_OUT, TableCheck, check_table
 from napari_smoothsal.runs.stored_images import StoredImage, stored_images
-from napari_smoothsal.runs.writer_lock import only_writer
+from napari_smoothsal.runs.writer_lock import is_written, only_writer, writer_of
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
 
 BY_REPAIR = "`smoothsal doctor --repair` removes it; then repeat the same `smoothsal run` command"
+PUT_BACK = "the same `smoothsal run` command or `smoothsal doctor --repair` puts them back"
 _STATUSES = ("running", "failed", *FINISHED)
 
 
@@ -71,22 +68,23 @@ def examine_store(path: str | Path) -> tuple[Finding, ...]:
     StoreError
         If there is no folder.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     writing = is_written(path)
     return (*_survey(path).findings, *_surroundings(path, writing))
 
 
 def examine_begun(path: str | Path) -> tuple[Finding, ...]:
     """Look at what is left of a store that was begun and never came to be; see `stores_begun`."""
-    path = Path(path)
+    path = Path(path).resolve()
     return tuple(_surroundings(path, is_written(path)))
 
 
 def repair_store(path: str | Path) -> tuple[Finding, ...]:
     """Look at a store and repair what safely can be.
 
-    Litter is removed. Coarser levels of maps are made again from level 0. Whatever else is damaged
-    is forgotten, so that the same ``smoothsal run`` command computes it again and nothing else.
+    Litter is removed, and arrays that interrupted packing left without their place get it back.
+    Coarser levels of maps are made again from level 0. Whatever else is damaged is forgotten, so
+    that the same ``smoothsal run`` command computes it again and nothing else.
 
     Parameters
     ----------
@@ -103,14 +101,18 @@ def repair_store(path: str | Path) -> tuple[Finding, ...]:
     StoreError
         If there is no folder, or another process writes into it.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     # Of a store nothing is repaired that is not known to be ours, its neighbours included.
-    if path.is_dir() and own_attributes(path) is None:
+    if not is_ours(path):
         return _survey(path).findings
     litter = len(litter_of(path))
     done: list[Finding] = []
     with only_writer(path):
+        back = restore(path)
         sweep_litter(path)
+        if back:
+            said = f"{back} array(s) were put back into their place"
+            done.append(Finding("packing", "repaired", said))
         if litter:
             said = f"{litter} thing(s) that a process left behind were removed"
             done.append(Finding("litter", "repaired", said))
@@ -123,7 +125,7 @@ def repair_store(path: str | Path) -> tuple[Finding, ...]:
             done += repair.tiles(before.table.again)
             if before.table.unfinished or before.unwritten:
                 done += repair.finish_later()
-        after = _survey(path) if len(done) > bool(litter) else before
+        after = _survey(path) if len(done) > bool(litter) + bool(back) else before
     return (*after.findings, *done, *_surroundings(path, writing=False))
 
 
@@ -137,6 +139,11 @@ def _survey(path: Path) -> _Survey:
     if own["format"] != FORMAT:
         said = f"store format {own['format']}; this version reads {FORMAT}"
         return _Survey((wrong("format", said, "use the version that wrote it, or another --out"),))
+    if lost := displaced(path):
+        said = (
+            f"joining chunks was interrupted; {len(lost)} array(s) wait for their place beside it"
+        )
+        return _Survey((wrong("packing", said, PUT_BACK),))
     try:
         return _looked_at(path, own)
     except (SmoothsalError, LookupError, ValueError, TypeError, OSError) as error:
@@ -233,7 +240,7 @@ def _of_bands(images: list[StoredImage], unwritten: int, in_finished: bool) -> l
 def _surroundings(path: Path, writing: bool) -> list[Finding]:
     """Who writes, and what was left by who does not any more."""
     if writing:
-        named = writer_named(path)
+        named = writer_of(path)
         said = f"{named or 'a process that did not say its name'} is writing into it"
         remedy = ""
         if named is not None and named.alive is None:

@@ -18,8 +18,8 @@ from napari_smoothsal.runs.layout import (
     NOT_EXPLAINED,
     PENDING,
     STATUS_NAMES,
+    WITH_ERRORS,
 )
-from napari_smoothsal.runs.retry import WITH_ERRORS
 
 ANOTHER_OUT = "compute the slide into another --out; this store cannot be trusted"
 REPAIR = "`smoothsal doctor --repair` lets them wait again, then repeat the `smoothsal run` command"

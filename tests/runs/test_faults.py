@@ -155,9 +155,9 @@ def test_a_second_process_learns_who_writes_and_a_dead_one_holds_nothing(tmp_pat
         pass
     holder.kill()
     holder.wait()
-    assert writer_of(out) is not None  # what it left
+    assert writer_of(out).alive is False  # what it left
     with only_writer(out):
-        assert f"process {os.getpid()} on" in writer_of(out)
+        assert writer_of(out).pid == os.getpid() and writer_of(out).alive
     assert not lock_file(out).exists() and writer_of(out) is None
 
 

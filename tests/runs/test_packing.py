@@ -1,6 +1,7 @@
 """Shards at the end: fewer files, the same values, interrupted or not."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from ome_zarr_models.v05.image import Image
 from small_runs import SPECS, assert_same_bits, explained, small_bands
 from zarr import open_group
 
+from napari_smoothsal import open_run
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs import packing
+from napari_smoothsal.runs.durable_store import sweep
 from napari_smoothsal.runs.store_check import examine_store, repair_store
 
 
@@ -35,42 +38,66 @@ def test_a_packed_store_holds_the_same_in_fewer_files(
     assert files(loose.path) == files(packed.path)
 
 
-@pytest.mark.parametrize("at", ["create", "copy", "rename old", "rename new", "remove"])
+class Killed(BaseException):
+    """No handler sees it: nothing is tidied up."""
+
+
+STEPS = {
+    "create": (packing, "_blocks", 0),
+    "copy": (packing.DurableStore, "settle", 0),
+    "rename old": (Path, "rename", 0),
+    "rename new": (Path, "rename", 1),
+    "remove": (packing.shutil, "rmtree", 0),
+}
+
+
+def killed_while_packing(store: Path, monkeypatch, at: str) -> None:
+    """Pack a store, and die at a step of its first array."""
+    place, name, after = STEPS[at]
+    real, calls = getattr(place, name), []
+
+    def call(*args, **kwargs):
+        calls.append(name)
+        if len(calls) > after:
+            raise Killed
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, call)
+        with pytest.raises(Killed):
+            packing.pack_store(store)
+
+
+@pytest.mark.parametrize("at", STEPS)
 def test_interrupted_packing_loses_nothing(
     noisy, classifier, tmp_path: Path, monkeypatch, at
 ) -> None:
     small_bands(monkeypatch)
     straight = explained(noisy, classifier, tmp_path / "a.zarr", SPECS[:1])
-    victim = explained(noisy, classifier, tmp_path / "b.zarr", SPECS[:1])
+    killed = Path(shutil.copytree(straight.path, tmp_path / "b.zarr"))
+    killed_while_packing(killed, monkeypatch, at)
+    told = [finding for finding in examine_store(killed) if finding.state != "ok"]
+    assert [f.state for f in told if f.name == "packing"] == ["wrong"] * (at == "rename new")
+    assert all("--repair" in f.remedy for f in told) and told
+    ways = {
+        "packed again": packing.pack_store,
+        "the same command": lambda store: explained(noisy, classifier, store, SPECS[:1]),
+        "repaired": repair_store,
+    }
+    for name, way in ways.items():
+        victim = Path(shutil.copytree(killed, tmp_path / f"{name}.zarr"))
+        way(victim)
+        assert_same_bits(straight, open_run(victim))
+        assert not [*victim.rglob("*.packed"), *victim.rglob("*.unpacked")], name
+        assert {f.state for f in examine_store(victim)} == {"ok"}, name
 
-    class Killed(BaseException):
-        pass
 
-    calls = []
-
-    def dying(real, after):
-        def call(*args, **kwargs):
-            calls.append(at)
-            if len(calls) > after:
-                raise Killed
-            return real(*args, **kwargs)
-
-        return call
-
-    place = {
-        "create": (packing, "_blocks", 0),
-        "copy": (packing.DurableStore, "settle", 0),
-        "rename old": (Path, "rename", 0),
-        "rename new": (Path, "rename", 1),
-        "remove": (packing.shutil, "rmtree", 0),
-    }[at]
-    with monkeypatch.context() as patched:
-        patched.setattr(place[0], place[1], dying(getattr(place[0], place[1]), place[2]))
-        with pytest.raises(Killed):
-            packing.pack_store(victim.path)
-    packing.pack_store(victim.path)
-    assert_same_bits(straight, victim)
-    assert not [*victim.path.rglob("*.packed"), *victim.path.rglob("*.unpacked")]
+def test_a_map_that_is_called_like_litter_is_none(tmp_path: Path) -> None:
+    """Keys end with the name of a class."""
+    for name in ("a.packed", "a.unpacked", "a.partial"):
+        (tmp_path / "maps" / name / "0" / "c").mkdir(parents=True)
+    assert packing.restore(tmp_path) == 0 and sweep(tmp_path) == 0
+    assert len(list((tmp_path / "maps").iterdir())) == 3
 
 
 def test_an_unfinished_store_is_not_packed(noisy, classifier, tmp_path: Path) -> None:
