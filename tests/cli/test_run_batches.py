@@ -197,3 +197,21 @@ def test_a_run_that_is_stopped_midway_says_how_far_it_is(
     (tmp_path / "file").write_text("")
     nothing = smoothsal(*command, "--out", tmp_path / "file" / "a.zarr")
     assert nothing.exit_code == 2, nothing.output
+
+
+def test_a_choice_of_no_tile_says_so_and_offers_no_maps(
+    slides: Path, model: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "p.png"
+    result = smoothsal(
+        "run", slides / "a.tif", "--model", model, "--samples", 0, "--where", "p(tumour) > 1",
+        "--out", tmp_path / "a.zarr", "--picture", picture,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "no tile is explained, as none is what was asked for (where p(tumour) > 1)" in (
+        result.output
+    )
+    assert "another --out" in result.output and "no map to draw" in result.output
+    for words in ("total variation", "drop the store", "calibrat", "of them", "picture: "):
+        assert words not in result.output.partition("tiles; predicted")[2], words
+    assert not picture.exists()
