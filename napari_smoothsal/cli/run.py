@@ -10,6 +10,7 @@ import typer
 
 from napari_smoothsal.cli.app import SOME_FAILED, command, complain
 from napari_smoothsal.cli.chosen_model import model_flags
+from napari_smoothsal.cli.disk_errors import unwritable
 from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import fields_of, settings_flags
 from napari_smoothsal.cli.run_plan import tell_plan
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs.slide_work import Specs
     from napari_smoothsal.slides import Slide
 
+SUMMARY = "summary.csv"
 PICTURES = (".png", ".pdf", ".svg")
 NOT_PLANNED = ("progress", "on_plan", "checksum", "pack")
 """Settings of a run that a plan does not ask for."""
@@ -193,19 +195,24 @@ def run(
     if several:
         del settings["on_plan"]  # lines of several slides at once
     folder = out or Path()
-    results = explain_slides(
-        slides,
-        source if several or loaded is None else loaded,
-        made,
-        folder,
-        mpp=mpp,
-        reader=reader,
-        retry_failed=retry_failed,
-        shard=shard,
-        devices=several,
-        **settings,
-    )
-    raise typer.Exit(batch_told(results, folder / "summary.csv"))
+    try:
+        results = explain_slides(
+            slides,
+            source if several or loaded is None else loaded,
+            made,
+            folder,
+            mpp=mpp,
+            reader=reader,
+            retry_failed=retry_failed,
+            shard=shard,
+            devices=several,
+            **settings,
+        )
+    except OSError as error:
+        if (refused := unwritable(error, folder / SUMMARY)) is not None:
+            raise refused from error
+        raise
+    raise typer.Exit(batch_told(results, folder / SUMMARY))
 
 
 def _one_slide(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from napari_smoothsal.cli.app import DONE, NOTHING_STARTED, RESUMABLE, SOME_FAILED, complain
+from napari_smoothsal.cli.disk_errors import unwritable
 from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE
 from napari_smoothsal.core.errors import SmoothsalError
 
@@ -170,7 +171,7 @@ def batch_told(results: Sequence[SlideResult], summary: Path) -> int:
     for result in results:
         if result.run is None:
             kind = "failed" if result.state == "failed" else result.state
-            complain(kind, f"{result.name}: {result.error or 'not begun'}")
+            complain(kind, f"{result.name}: {_why_no_run(result)}")
         else:
             typer.echo(_of_slide(result, result.run))
     if not results:
@@ -183,6 +184,12 @@ def batch_told(results: Sequence[SlideResult], summary: Path) -> int:
         return NOTHING_STARTED
     # Slides that another process holds are its to tell of.
     return DONE if states.keys() <= {"complete", "skipped"} else SOME_FAILED
+
+
+def _why_no_run(result: SlideResult) -> str:
+    if result.error is None:
+        return "not begun"
+    return failure_in_words(unwritable(result.error, result.store) or result.error)
 
 
 def _of_slide(result: SlideResult, run: Run) -> str:

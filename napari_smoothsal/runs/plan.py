@@ -77,12 +77,15 @@ class RunPlan:
         The mask they were chosen by.
     resampling
         How they are made of finer pixels, as the model's card says.
+    slide_name
+        Base name of the slide, for the terminal only.
     """
 
     region: Region
     grid: TileGrid
     tissue: TissueMask
     resampling: Resampling = "area"
+    slide_name: str = ""
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -190,7 +193,7 @@ def plan_tiles(
     fractions = tissue.fractions(*_within(grid.kept_boxes(), region).T)
     least = model.min_tissue if tiling.min_tissue is None else tiling.min_tissue
     chosen = grid.selected(tiles_in_tissue(fractions, least))
-    return RunPlan(region, chosen, tissue, model.card.resampling)
+    return RunPlan(region, chosen, tissue, model.card.resampling, slide.name)
 
 
 def _warn_outside_range(slide: Slide, model: Model) -> None:
