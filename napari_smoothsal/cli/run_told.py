@@ -180,7 +180,9 @@ def batch_told(results: Sequence[SlideResult], summary: Path) -> int:
     states = Counter(result.state for result in results)
     counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in states.items())
     typer.echo(f"{len(results)} slides: {counts}; all of the folder: {summary}")
-    if all(one.state == "failed" and one.computed and not one.store.exists() for one in results):
+    # Those that failed before, and are not tried again, may have begun then.
+    tried = all(one.computed or isinstance(one.error, OSError) for one in results)
+    if tried and all(one.state == "failed" and not one.store.exists() for one in results):
         return NOTHING_STARTED
     # Slides that another process holds are its to tell of.
     return DONE if states.keys() <= {"complete", "skipped"} else SOME_FAILED
