@@ -153,7 +153,7 @@ def plan_tiles(
     layers: Sequence[str | PlacedLayer] = (),
     region: Region | None = None,
 ) -> RunPlan:
-    """Choose the tiles of a slide that a model looks at.
+    """Choose the tiles of a slide that a model looks at; no tile is read.
 
     Parameters
     ----------
@@ -172,6 +172,16 @@ def plan_tiles(
     SmoothsalError
         If the resolution is missing or too coarse, the region lies outside the slide, or the
         tiles are too small for a layer.
+
+    Examples
+    --------
+    Iterating gives boxes; `RunPlan.read` gives pixels, in batches, in the same order::
+
+        plan = ss.plan_tiles(slide, model)
+        for box in plan:
+            print(box.x, box.y, box.w, box.h)  # level-0 px
+        for batch in plan.read(slide, batch_size=16):
+            print(batch.images.shape, batch.errors)
     """
     tiling = tiling or Tiling()
     region = _checked(slide, region)
