@@ -67,8 +67,10 @@ def run(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Store of one slide, or folder for the stores of several. Unset: in this "
-            "folder, as NAME.smoothsal.zarr."),
+        typer.Option(
+            help="Store of one slide, or folder for the stores of several. Unset: in this "
+            "folder, as NAME.smoothsal.zarr."
+        ),
     ] = None,
     mpp: Annotated[
         float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
