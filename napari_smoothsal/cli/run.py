@@ -10,10 +10,11 @@ import typer
 
 from napari_smoothsal.cli.app import SOME_FAILED, command, complain
 from napari_smoothsal.cli.chosen_model import model_flags
+from napari_smoothsal.cli.disk_errors import unwritable
 from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import fields_of, settings_flags
 from napari_smoothsal.cli.run_plan import tell_plan
-from napari_smoothsal.cli.run_told import batch_told, told
+from napari_smoothsal.cli.run_told import batch_told, failure_in_words, has_maps, told
 from napari_smoothsal.cli.specs import (
     COMBINED,
     at_first_layer,
@@ -22,15 +23,17 @@ from napari_smoothsal.cli.specs import (
     run_settings,
     specs_from,
 )
-from napari_smoothsal.core.errors import DeviceLostError, SettingError
+from napari_smoothsal.core.errors import DeviceLostError, SettingError, SmoothsalError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 
 if TYPE_CHECKING:
     from napari_smoothsal.models import Model
+    from napari_smoothsal.runs import Run
     from napari_smoothsal.runs.slide_list import SlideJob
     from napari_smoothsal.runs.slide_work import Specs
     from napari_smoothsal.slides import Slide
 
+SUMMARY = "summary.csv"
 PICTURES = (".png", ".pdf", ".svg")
 NOT_PLANNED = ("progress", "on_plan", "checksum", "pack")
 """Settings of a run that a plan does not ask for."""
@@ -64,7 +67,10 @@ def run(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Store of one slide, or folder for the stores of several."),
+        typer.Option(
+            help="Store of one slide, or folder for the stores of several. Unset: in this "
+            "folder, as NAME.smoothsal.zarr."
+        ),
     ] = None,
     mpp: Annotated[
         float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
@@ -208,7 +214,11 @@ def run(
     except DeviceLostError as error:
         complain("stopped", str(error))
         raise typer.Exit(SOME_FAILED) from error
-    raise typer.Exit(batch_told(results, folder / "summary.csv"))
+    except OSError as error:
+        if (refused := unwritable(error, folder / SUMMARY)) is not None:
+            raise refused from error
+        raise
+    raise typer.Exit(batch_told(results, folder / SUMMARY))
 
 
 def _one_slide(
@@ -220,20 +230,37 @@ def _one_slide(
     picture: Path | None,
 ) -> int:
     """Explain a slide into a store of its own; returns the exit code."""
-    from napari_smoothsal.render.figure import run_figure
     from napari_smoothsal.runs.layout import SUFFIX
 
     store = out or Path(slide.name + SUFFIX)
     done = explained(slide, model, specs, store, settings)
     # Before anything is said: `| head` ends a command that goes on talking.
-    if picture is not None and not done.tiles.empty:
-        run_figure(slide, done, picture)
+    failure = None if picture is None else _drawn(slide, done, picture)
     code = told(done)
-    if picture is not None and done.tiles.empty:
+    if picture is None:
+        return code
+    if not has_maps(done):
         complain("warning", f"--picture {picture.name}: there is no map to draw")
-    elif picture is not None:
+    elif failure is None:
         typer.echo(f"picture: {picture}")
+    elif isinstance(failure, SmoothsalError | OSError | MemoryError):
+        complain("error", f"--picture {picture.name} was not made: {failure_in_words(failure)}")
+        return code or SOME_FAILED
+    else:
+        raise failure
     return code
+
+
+def _drawn(slide: Slide, run: Run, picture: Path) -> Exception | None:
+    """Draw a run's maps; returns what kept it from that, as the run itself is to be told first."""
+    from napari_smoothsal.render.figure import run_figure
+
+    if has_maps(run):
+        try:
+            run_figure(slide, run, picture)
+        except Exception as error:  # noqa: BLE001 - told, or raised, after the run
+            return error
+    return None
 
 
 def _chosen(where: str | None, top: int | None, checksum: bool, pack: bool) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class PlannedSlide:
     prediction_s, maps_s
         Seconds; the first is 0 where all tiles are explained, as that predicts them.
     memory_bytes, disk_bytes
-        Upper bounds; the latter before compression.
+        Upper bounds; the latter with maps before compression.
     """
 
     name: str
@@ -134,8 +134,8 @@ def _empty() -> Table:
 
     return Table(
         title="what the run will take",
-        caption="time: measured on two tiles of the first slide, reading not counted; disk: before "
-        "compression; memory: beyond Python and torch",
+        caption="time: measured on two tiles of the first slide, reading not counted; disk: maps "
+        "before compression; memory: beyond Python and torch",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from napari_smoothsal.cli.app import DONE, NOTHING_STARTED, RESUMABLE, SOME_FAILED, complain
+from napari_smoothsal.cli.disk_errors import unwritable
 from napari_smoothsal.core.checks import LEAST_PROBABILITY, UNSURE
 from napari_smoothsal.core.errors import SmoothsalError
 
@@ -38,6 +39,9 @@ def told(run: Run) -> int:
     said = ", ".join(f"{n} {name}" for name, n in counts.items())
     could_not = f", {len(failed)} failed" if len(failed) else ""
     typer.echo(f"{len(tiles)} tiles{could_not}; predicted: {said or 'none'}")
+    if not has_maps(run) and len(run.maps):
+        typer.echo(_none_explained(run))
+        return failures(run)
     if left := int((tiles.status == "not_explained").sum()):
         typer.echo(f"{len(tiles) - left - len(failed)} of them are explained, as chosen")
     for target, count in _nothing_to_explain(run).items():
@@ -80,6 +84,21 @@ def told(run: Run) -> int:
     return failures(run)
 
 
+def has_maps(run: Run) -> bool:
+    """Whether a run has explained anything: one tile at least, by one map at least."""
+    return bool(len(run.maps)) and bool((run.tiles.status == "done").any())
+
+
+def _none_explained(run: Run) -> str:
+    """Why the maps of a run are empty."""
+    if not run.choice or not len(run.not_explained):
+        return "no tile could be explained: the maps are empty"
+    return (
+        f"no tile is explained, as none is what was asked for ({run.choice}): the maps are empty. "
+        "Another choice makes another run: give it another --out"
+    )
+
+
 def _displaced(run: Run) -> list[tuple[str, float, float]]:
     """How far maps, and their fine structure, may lie beside what they show, as placed, in um."""
     maps = run.maps.items()
@@ -114,14 +133,19 @@ def _nothing_to_explain(run: Run) -> dict[str, int]:
     return {target: count for target, count in counts.items() if count}
 
 
+def failure_in_words(error: Exception, name: str = "") -> str:
+    """What an error says, of a file its base name; `name` where the system names none."""
+    if not isinstance(error, OSError):
+        return str(error) or type(error).__name__
+    where = Path(str(error.filename)).name if error.filename else name
+    return ": ".join(filter(None, (error.strerror or str(error), where)))
+
+
 def told_midway(store: Path, error: Exception) -> None:
     """Say how far a run is that a full disk, a vanished drive or the like has stopped."""
     from napari_smoothsal.runs import open_run
 
-    if isinstance(error, OSError):
-        said = f"{error.strerror or error}: {Path(str(error.filename or store)).name}"
-    else:
-        said = str(error)
+    said = failure_in_words(error, store.name)
     with suppress(OSError, SmoothsalError, KeyError, ValueError):  # it may be gone, too
         status = open_run(store).tiles["status"]
         said += f"; {int((status != 'pending').sum())} of {len(status)} tiles are done"
@@ -147,7 +171,7 @@ def batch_told(results: Sequence[SlideResult], summary: Path) -> int:
     for result in results:
         if result.run is None:
             kind = "failed" if result.state == "failed" else result.state
-            complain(kind, f"{result.name}: {result.error or 'not begun'}")
+            complain(kind, f"{result.name}: {_why_no_run(result)}")
         else:
             typer.echo(_of_slide(result, result.run))
     if not results:
@@ -156,10 +180,18 @@ def batch_told(results: Sequence[SlideResult], summary: Path) -> int:
     states = Counter(result.state for result in results)
     counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in states.items())
     typer.echo(f"{len(results)} slides: {counts}; all of the folder: {summary}")
-    if all(one.state == "failed" and one.computed and not one.store.exists() for one in results):
+    # Those that failed before, and are not tried again, may have begun then.
+    tried = all(one.computed or isinstance(one.error, OSError) for one in results)
+    if tried and all(one.state == "failed" and not one.store.exists() for one in results):
         return NOTHING_STARTED
     # Slides that another process holds are its to tell of.
     return DONE if states.keys() <= {"complete", "skipped"} else SOME_FAILED
+
+
+def _why_no_run(result: SlideResult) -> str:
+    if result.error is None:
+        return "not begun"
+    return failure_in_words(unwritable(result.error, result.store) or result.error)
 
 
 def _of_slide(result: SlideResult, run: Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from napari_smoothsal.cli.app import SOME_FAILED, complain
+from napari_smoothsal.cli.disk_errors import unwritable
 from napari_smoothsal.cli.flags import fields_of, settings_from
 from napari_smoothsal.cli.options import options_by_name
 from napari_smoothsal.cli.run_told import told_midway
@@ -160,18 +162,24 @@ def explained(
     """Explain one slide, and say whether its store was there before."""
     from napari_smoothsal.runs import explain_slide
     from napari_smoothsal.runs.layout import FINISHED, own_attributes
+    from napari_smoothsal.runs.progress import announced, terminal_bar
 
     own, marked = own_attributes(store), _last_marked(store)
     again = settings.get("retry_failed") and own is not None and own["status"] != "complete"
-    if own is not None and (again or own["status"] not in FINISHED):
-        typer.echo(f"{store} is unfinished: going on where it stopped", err=True)
+    going_on = own is not None and (again or own["status"] not in FINISHED)
     try:
-        done = explain_slide(slide, model, specs, store, **settings)
+        with terminal_bar(slide.name) as report:
+            if going_on:  # told once nothing can refuse it any more
+                said = f"{store} is unfinished: going on where it stopped"
+                report = announced(report, partial(typer.echo, said, err=True))
+            done = explain_slide(slide, model, specs, store, **settings | {"progress": report})
     except BrokenPipeError:
         raise
     except (SmoothsalError, OSError) as error:
         # A run that starts, and one that goes on, marks its store before anything else.
         if _last_marked(store) == marked:
+            if (refused := unwritable(error, store)) is not None:
+                raise refused from error
             raise
         told_midway(store, error)
         raise typer.Exit(SOME_FAILED) from error
@@ -189,8 +197,9 @@ def _last_marked(store: Path) -> int | None:
 
 
 def _tell_plan(plan: RunPlan) -> None:
+    share = f"{100 * plan.tissue.share:.1f} % of the slide"
     typer.echo(
-        f"tissue: {100 * plan.tissue.share:.1f} % of the slide ({plan.tissue.source}); "
+        f"{plan.slide_name}: tissue on {share} ({plan.tissue.source}); "
         f"{len(plan)} tiles of {plan.grid.tile_px} px",
         err=True,
     )

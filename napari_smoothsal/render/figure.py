@@ -26,6 +26,7 @@ from napari_smoothsal.render.words import (
     GREY_OF_A_PART,
     LIMITS_UNUSED,
     RESEARCH_ONLY,
+    UNREADABLE,
     at_zero,
     drawn_in_words,
     legend,
@@ -36,10 +37,13 @@ from napari_smoothsal.runs import Run, RunMap
 from napari_smoothsal.runs.above_null import above_null
 from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import Box, Slide
+from napari_smoothsal.slides.damage import read_around_damage
 
 Region = tuple[int, int, int, int]
 
 PANEL_PX = 640
+DARK_GREY = (96, 96, 96)
+"""Of what cannot be read: darker than the veil over what is not computed, and without structure."""
 PANEL_IN, GAP_IN, TOP_IN, LEGEND_IN, LINE_IN = 3.0, 0.1, 0.4, 0.7, 0.15
 """Inches; a title and the legend have so many lines as they need."""
 LETTERS_PER_IN, TITLE_LETTERS_PER_IN, HEADING_LETTERS_PER_IN = 16, 14, 10
@@ -66,14 +70,15 @@ def comparison_figure(
     region
         (x, y, w, h), level-0 px.
     path
-        PNG, PDF or SVG file.
+        PNG, PDF or SVG file. What cannot be read of the slide is dark grey there.
     limit
         Of full colour in all maps; None: see `colour_limit`.
     calibrated
         Show only what exceeds the maps' limits, if all of them have useful ones: a map that is cut
         off beside one that is not would look the cleaner for it.
     """
-    picture = _picture(slide, region)
+    picture, damaged = _picture(slide, region)
+    paled = np.where(damaged[..., None], picture, _paled(picture))
     palette = standing_out(run.overview[0])
     maps = {key: run.maps[key] for keys in rows for key in keys}
     first = next(iter(maps.values()))
@@ -94,8 +99,10 @@ def comparison_figure(
     cut = calibrated and any(map(is_calibrated, maps.values())) and not every
     calibrated &= every
     centres = _centres(region, picture.shape[:2])
-    marks = {key: marks_on(tile_states(run, run_map), *centres) for key, run_map in maps.items()}
+    failed = (run.tiles["status"] == "failed").to_numpy()
+    marks = {key: marks_on(tile_states(run, m), *centres, failed) for key, m in maps.items()}
     more = [LIMITS_UNUSED] if cut else []
+    more += [UNREADABLE] if damaged.any() else []
     more += dict.fromkeys(line for one in marks.values() for line in one.in_words)
     said = _said(words, run, columns, *more, *_where(run, region))
     title_lines = max(title.count("\n") + 1 for title in titles.values())
@@ -111,7 +118,7 @@ def comparison_figure(
             if calibrated and (null := above_null(run, run_map)):
                 values = null.blanked(values, *centres)
             # Paled, so that the tissue is seen and does not compete with the colours.
-            axis.imshow(over(_paled(picture), coloured(values, used[key].value, palette)))
+            axis.imshow(over(paled, coloured(values, used[key].value, palette)))
             marks[key].draw(axis)
             axis.set_title(titles[key], fontsize=9)
     for axis in axes.flat:
@@ -186,11 +193,18 @@ def _centres(
     return y, x
 
 
-def _picture(slide: Slide, region: Region) -> NDArray[np.uint8]:
+def _picture(slide: Slide, region: Region) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Pixels (h, w, 3), and (h, w) which of them cannot be read."""
     x, y, w, h = region
     scale = min(1.0, PANEL_PX / max(w, h))
-    size = (max(1, round(w * scale)), max(1, round(h * scale)))
-    return slide.read_box(Box(x, y, w, h), size)
+    width, height = max(1, round(w * scale)), max(1, round(h * scale))
+    across, down = w / width, h / height
+
+    def read(left: int, top: int, columns: int, rows: int) -> NDArray[np.uint8]:
+        part = Box(x + left * across, y + top * down, columns * across, rows * down)
+        return slide.read_box(part, (columns, rows))
+
+    return read_around_damage(read, (height, width), DARK_GREY)
 
 
 def _paled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

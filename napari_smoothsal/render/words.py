@@ -17,6 +17,8 @@ GREY = "grey: not computed"
 GREY_OF_A_PART = f"{GREY} (outside what was asked for, or without tissue)"
 HATCHED = "hatched: the model predicts another class there"
 DOTTED = "dotted: predicted, not explained"
+CROSSED = "crossed out: could not be read or computed"
+UNREADABLE = "dark grey: the slide cannot be read there, its file is damaged"
 LIMITS_UNUSED = "limits of maps are not used beside a map that has none"
 
 Counted = Literal["noise samples", "changed images", "iterations"]
@@ -27,6 +29,11 @@ def dotted_in_words(count: int, of: int, choice: str) -> str:
     """What dots say, of how many tiles, and which ones are explained."""
     explained = f"; explained: {choice}" if choice else ""
     return f"{DOTTED} ({count:,} of {of:,} tiles{explained})"
+
+
+def crossed_in_words(count: int, of: int) -> str:
+    """What crosses say, of how many tiles."""
+    return f"{CROSSED} ({count:,} of {of:,} tiles)"
 
 
 def counted_in(method: str) -> Counted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,14 @@ _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+
+_SLIPS = (
+    (r"=>", "'=>' is written '>='"),
+    (r"=<", "'=<' is written '<='"),
+    (r"(?<![<>=!])=(?!=)", "a single '=' compares nothing, '==' does"),
+    (r"(\d*),(\d+)", r"'\1,\2' is no number, decimals have a point: \1.\2"),
+)
+"""What is written by mistake, and what to say of it. Nothing that can be understood has any."""
 
 EXAMPLE = "'p(tumour) > 0.5' or 'predicted == tumour and p(tumour) < 0.9'"
 
@@ -59,7 +68,8 @@ class Choice:
         Raises
         ------
         SettingError
-            If it is none, or names no class of the model's.
+            If it is none, names no class of the model's, or compares a probability with what no
+            probability can be.
         """
         self.chosen(np.zeros((0, len(classes))), np.zeros(0, np.int64), classes, outcomes)
 
@@ -121,6 +131,8 @@ class _Expression:
         quoted = self._text
         for name in sorted(self._classes, key=len, reverse=True):
             quoted = quoted.replace(f"p({name})", f"p({name!r})")
+        if slip := _slip(quoted):
+            raise self._refused(slip)
         try:
             tree = ast.parse(quoted.strip(), mode="eval").body
             return self._flags(tree)
@@ -153,7 +165,11 @@ class _Expression:
                 raise self._refused("of predicted say == or !=")
             index = self._index(right, self._outcomes)
             return np.asarray(compare(self._predicted, index), np.bool_)
-        flags = np.asarray(compare(self._value(left), self._value(right)), np.bool_)
+        sides = self._value(left), self._value(right)
+        for one, other in (sides, sides[::-1]):
+            if isinstance(one, float) and not isinstance(other, float) and not 0 <= one <= 1:
+                raise self._refused(_no_probability(one))
+        flags = np.asarray(compare(*sides), np.bool_)
         return np.broadcast_to(flags, self._predicted.shape)
 
     def _value(self, node: ast.expr) -> NDArray[np.floating] | float:
@@ -182,6 +198,21 @@ class _Expression:
 
     def _refused(self, why: str) -> SettingError:
         return SettingError(f"where = {self._text!r}: {why}; write e.g. {EXAMPLE}")
+
+
+def _slip(text: str) -> str | None:
+    """What is wrong with an expression, where that is a common mistake."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)  # names of classes may hold anything
+    for pattern, said in _SLIPS:
+        if found := re.search(pattern, bare):
+            return found.expand(said)
+    return None
+
+
+def _no_probability(number: float) -> str:
+    """Why nothing can be compared with a number, and what was meant."""
+    meant = f"; {number:g} % is {number / 100:g}" if 1 < number <= 100 else ""
+    return f"probabilities are from 0 to 1, and {number:g} is not{meant}"
 
 
 def _is_predicted(node: ast.expr) -> bool:

@@ -74,7 +74,7 @@ def new_store(
     contents = Contents(
         images,
         keys,
-        _empty_columns(plan, len(card.class_names), len(keys)),
+        empty_columns(plan, len(card.class_names), len(keys)),
         slide.require_mpp(),
         {"status": "running", "identity": dict(wanted), "provenance": provenance},
         overview,
@@ -213,7 +213,16 @@ def _class_pyramid(plan: RunPlan, model: Model) -> list[ClassPyramid]:
     ]
 
 
-def _empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[np.generic]]:
+def empty_columns(plan: RunPlan, classes: int, maps: int) -> dict[str, NDArray[np.generic]]:
+    """(N,) columns of the tiles' table before anything is known of the N tiles of a plan.
+
+    Parameters
+    ----------
+    plan
+        The tiles.
+    classes, maps
+        How many of both there are columns of.
+    """
     n = len(plan.grid)
     names = ("x_px", "y_px", "w_px", "h_px")
     columns: dict[str, NDArray[np.generic]] = dict(zip(names, plan.boxes.T, strict=True))

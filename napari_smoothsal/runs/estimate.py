@@ -14,6 +14,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs import layout
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
+from napari_smoothsal.runs.disk_space import bytes_beside_maps
 from napari_smoothsal.runs.explain import choice_of
 from napari_smoothsal.runs.plan import PlacedLayer, Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.writing import QUEUE_LENGTH
@@ -50,7 +51,8 @@ class RunEstimate:
     prediction_seconds
         For predicting all tiles, where those that are explained are chosen after that; else None.
     bytes
-        Of maps on disk, before compression: an upper bound.
+        Of the store on disk, an upper bound: maps before compression, and what is beside them,
+        see `bytes_beside_maps`.
     memory_bytes
         Of the process on top of what Python and torch take: weights, the feature maps of a pass,
         tiles that are read ahead, maps that wait, sums that are stitched. On a CUDA device
@@ -101,11 +103,12 @@ def estimate_run(
     predicting = None
     if choice is not None:
         predicting = _seconds_per_tile(slide, explainer.predicting(), plan, stop, turns=(2, 3))
+    maps = _map_bytes(plan, model, layers) * (tiles / len(plan) if len(plan) else 1)
     return RunEstimate(
         plan,
         None if per_tile is None else per_tile * tiles,
         None if predicting is None else predicting * len(plan),
-        round(_bytes(plan, model, layers) * (tiles / len(plan) if len(plan) else 1)),
+        round(maps) + bytes_beside_maps(slide, plan, explainer),
         _memory(plan, explainer, layers),
     )
 
@@ -146,7 +149,7 @@ def _seconds_per_tile(
     return took / len(chosen)
 
 
-def _bytes(plan: RunPlan, model: Model, layers: Sequence[PlacedLayer]) -> int:
+def _map_bytes(plan: RunPlan, model: Model, layers: Sequence[PlacedLayer]) -> int:
     grid, (_, _, width, height) = plan.grid, plan.region
     kept = (grid.step * grid.scale[0]) * (grid.step * grid.scale[1]) * len(grid)
     share = min(1.0, kept / (width * height))

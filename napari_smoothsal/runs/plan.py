@@ -77,12 +77,15 @@ class RunPlan:
         The mask they were chosen by.
     resampling
         How they are made of finer pixels, as the model's card says.
+    slide_name
+        Base name of the slide, for the terminal only.
     """
 
     region: Region
     grid: TileGrid
     tissue: TissueMask
     resampling: Resampling = "area"
+    slide_name: str = ""
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -150,7 +153,7 @@ def plan_tiles(
     layers: Sequence[str | PlacedLayer] = (),
     region: Region | None = None,
 ) -> RunPlan:
-    """Choose the tiles of a slide that a model looks at.
+    """Choose the tiles of a slide that a model looks at; no tile is read.
 
     Parameters
     ----------
@@ -169,6 +172,16 @@ def plan_tiles(
     SmoothsalError
         If the resolution is missing or too coarse, the region lies outside the slide, or the
         tiles are too small for a layer.
+
+    Examples
+    --------
+    Iterating gives boxes; `RunPlan.read` gives pixels, in batches, in the same order::
+
+        plan = ss.plan_tiles(slide, model)
+        for box in plan:
+            print(box.x, box.y, box.w, box.h)  # level-0 px
+        for batch in plan.read(slide, batch_size=16):
+            print(batch.images.shape, batch.errors)
     """
     tiling = tiling or Tiling()
     region = _checked(slide, region)
@@ -190,7 +203,7 @@ def plan_tiles(
     fractions = tissue.fractions(*_within(grid.kept_boxes(), region).T)
     least = model.min_tissue if tiling.min_tissue is None else tiling.min_tissue
     chosen = grid.selected(tiles_in_tissue(fractions, least))
-    return RunPlan(region, chosen, tissue, model.card.resampling)
+    return RunPlan(region, chosen, tissue, model.card.resampling, slide.name)
 
 
 def _warn_outside_range(slide: Slide, model: Model) -> None:

@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichBar
+from rich.table import Column
+from rich.text import Text
 
 WITHIN_S = 1.0
 """Between two reports within a batch."""
+
+_BESIDE_TITLE, _LEAST_TITLE = 72, 6
+"""Letters of a line that the bar's figures take, and that a title has at least."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,47 @@ class Meter:
         self._report(Progress(int(done), self._total, self._failed, rate, left, self._stage))
 
 
+def announced(report: Report, announce: Callable[[], None]) -> Report:
+    """A report before which something is said, once there is something to report.
+
+    Parameters
+    ----------
+    report
+        That is called then and afterwards.
+    announce
+        Called once: not where a run is refused, which reports nothing.
+    """
+    said = False
+
+    def reported(progress: Progress) -> None:
+        nonlocal said
+        if not said:
+            said = True
+            announce()
+        report(progress)
+
+    return reported
+
+
+class _Times(ProgressColumn):
+    """How long it has taken, and will take, each with its word: none can be read for the other."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._elapsed, self._remaining = TimeElapsedColumn(), TimeRemainingColumn()
+
+    def render(self, task: Task) -> Text:
+        """As text."""
+        taken, left = self._elapsed.render(task), self._remaining.render(task)
+        return Text.assemble(taken, " so far, ", left, " to go")
+
+
+def _cut(title: str, letters: int) -> str:
+    """Of a long title the beginning: the figures beside it are not to be cut."""
+    letters = max(_LEAST_TITLE, letters)
+    return title if len(title) <= letters else f"{title[: letters - 1]}\u2026"
+
+
 @contextmanager
 def terminal_bar(title: str) -> Iterator[Report]:
     """A progress bar on standard error with tiles/s and time left."""
@@ -101,14 +149,13 @@ def terminal_bar(title: str) -> Iterator[Report]:
         TextColumn("{task.description}"),
         TextColumn("{task.fields[stage]}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("tiles  {task.fields[rate]:.1f} tiles/s"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("tiles {task.fields[rate]:.1f}/s"),
+        _Times(),
     )
-    bar = RichBar(*columns, console=Console(stderr=True))
-    task = bar.add_task(title, total=None, rate=0.0, stage="")
+    console = Console(stderr=True)
+    bar = RichBar(*columns, console=console)
+    task = bar.add_task(_cut(title, console.width - _BESIDE_TITLE), total=None, rate=0.0, stage="")
 
     def report(progress: Progress) -> None:
         if progress.total:

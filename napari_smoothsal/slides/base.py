@@ -20,9 +20,9 @@ from napari_smoothsal.core.errors import (
     MissingResolutionError,
     SettingError,
     SlideError,
-    TileReadError,
 )
 from napari_smoothsal.core.resampling import Resampling
+from napari_smoothsal.slides.damage import read_around_damage
 from napari_smoothsal.slides.pillow_resize import resized_box
 from napari_smoothsal.slides.resample import (
     Taps,
@@ -39,9 +39,6 @@ MAX_PIXELS = 2**28
 
 MAX_EXTENT = 2**24
 """Level-0 px. No scanner covers more (4 m at 0.25 um); arithmetic stays exact up to here."""
-
-DAMAGE_PX = 16
-"""How closely a survey outlines what cannot be read, in px of its picture."""
 
 KEPT_PX = 1024
 """Longer side of a survey that is kept. Of a larger one its tissue is, a fourth of its size."""
@@ -256,24 +253,13 @@ class Slide(ABC):
         width = max(1, round(self.width / shrink))
         height = max(1, round(self.height / shrink))
         across, down = self.width / width, self.height / height
-        picture = np.empty((height, width, 3), np.uint8)
-        picture[:] = self.background
-        damaged = np.zeros((height, width), np.bool_)
         everything = (0, 0, self.width, self.height)
-        parts = [(0, 0, width, height)]
-        while parts:
-            x, y, w, h = parts.pop()
-            part = np.s_[y : y + h, x : x + w]
-            try:
-                box = Box(x * across, y * down, w * across, h * down)
-                picture[part] = self._read_within(box, (w, h), everything)
-            except TileReadError:
-                if max(w, h) <= DAMAGE_PX:
-                    damaged[part] = True
-                elif w >= h:
-                    parts += [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]
-                else:
-                    parts += [(x, y, w, h // 2), (x, y + h // 2, w, h - h // 2)]
+
+        def read(x: int, y: int, w: int, h: int) -> NDArray[np.uint8]:
+            box = Box(x * across, y * down, w * across, h * down)
+            return self._read_within(box, (w, h), everything)
+
+        picture, damaged = read_around_damage(read, (height, width), self.background)
         for array in (picture, damaged):
             array.setflags(write=False)
         return picture, damaged

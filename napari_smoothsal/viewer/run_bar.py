@@ -210,7 +210,7 @@ def estimate_in_words(found: Estimated) -> str:
             f"{_tiles(found.explained)}, at most about {seconds}"
         )
     disk, memory = _size_in_words(found.bytes), _size_in_words(found.memory_bytes)
-    return f"{takes}; at most {disk} of maps on disk and {memory} of memory. Start?"
+    return f"{takes}; at most {disk} on disk and {memory} of memory. Start?"
 
 
 def _tiles(count: int) -> str:

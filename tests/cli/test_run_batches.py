@@ -13,6 +13,7 @@ from command_line import smoothsal
 from napari_smoothsal import explain_slide, open_run
 from napari_smoothsal.cli.run_plan import PlannedSlide, amount, duration, plan_table
 from napari_smoothsal.core.errors import SlideError
+from napari_smoothsal.runs.writer_lock import only_writer
 
 
 @pytest.fixture
@@ -197,3 +198,72 @@ def test_a_run_that_is_stopped_midway_says_how_far_it_is(
     (tmp_path / "file").write_text("")
     nothing = smoothsal(*command, "--out", tmp_path / "file" / "a.zarr")
     assert nothing.exit_code == 2, nothing.output
+
+
+def test_a_choice_of_no_tile_says_so_and_offers_no_maps(
+    slides: Path, model: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "p.png"
+    result = smoothsal(
+        "run", slides / "a.tif", "--model", model, "--samples", 0, "--where", "p(tumour) > 1",
+        "--out", tmp_path / "a.zarr", "--picture", picture,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "no tile is explained, as none is what was asked for (where p(tumour) > 1)" in (
+        result.output
+    )
+    assert "another --out" in result.output and "no map to draw" in result.output
+    for words in ("total variation", "drop the store", "calibrat", "of them", "picture: "):
+        assert words not in result.output.partition("tiles; predicted")[2], words
+    assert not picture.exists()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_disk_that_refuses_the_store_is_named_with_exit_2(
+    slides: Path, model: Path, tmp_path: Path, monkeypatch, several: bool
+) -> None:
+    refused = OSError(errno.EROFS, "Read-only file system", str(tmp_path / "o" / ".x.lock"))
+
+    def only_writer(_path: Path) -> None:
+        raise refused
+
+    monkeypatch.setattr("napari_smoothsal.runs.explain.only_writer", only_writer)
+    monkeypatch.setattr("napari_smoothsal.runs.slide_work.only_writer", only_writer)
+    what, out = (slides, "o") if several else (slides / "a.tif", "o/a.smoothsal.zarr")
+    result = smoothsal("run", what, "--model", model, "--predict-only", "--out", tmp_path / out)
+    assert result.exit_code == 2, result.output
+    said = "'a.smoothsal.zarr' cannot be written into the folder 'o'; choose a folder by --out"
+    assert said in result.output and ".lock" not in result.output
+
+
+def test_that_a_run_goes_on_is_said_only_where_it_does(
+    slides: Path, model: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from napari_smoothsal.attribution import Explainer
+
+    out = tmp_path / "a.zarr"
+    command = ("run", slides / "a.tif", "--model", model, "--predict-only", "--out", out)
+
+    def interrupted(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Explainer, "finish", interrupted)
+        assert smoothsal(*command).exit_code == 130
+    other = smoothsal(*command, "--min-tissue", "0.3")
+    assert other.exit_code == 2 and "unfinished" not in other.output, other.output
+    with only_writer(out):
+        held = smoothsal(*command)
+    assert held.exit_code == 2 and "is writing into" in held.output
+    assert "unfinished" not in held.output
+    same = smoothsal(*command)
+    assert same.exit_code == 0, same.output
+    assert same.output.count("a.zarr is unfinished: going on where it stopped") == 1
+
+
+def test_each_slide_s_tissue_is_told_with_its_name(
+    slides: Path, model: Path, tmp_path: Path
+) -> None:
+    result = smoothsal("run", slides, "--model", model, "--predict-only", "--out", tmp_path / "o")
+    for name in "ab":
+        assert f"\n{name}: tissue on " in f"\n{result.output}", result.output

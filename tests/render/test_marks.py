@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,26 @@ def test_words_count_what_is_drawn(slide: ArraySlide, classifier: Model, tmp_pat
     assert _said({key: ["one"] for key in run.maps}, run, 3, "more")[:2] == ["one", "more"]
     comparison_figure(slide, run, [list(run.maps)], REGION, tmp_path / "f.png")
     assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def test_failed_tiles_are_crossed_out_where_no_neighbour_has_a_map(
+    slide: ArraySlide, classifier: Model, tmp_path: Path
+) -> None:
+    run = explained(slide, classifier, tmp_path / "s.zarr", "tumour", None)
+    run_map = next(iter(run.maps.values()))
+    states = tile_states(run, run_map)
+    failed = (run.tiles.y_px < 80).to_numpy()
+    assert failed.any() and not failed.all()
+    states = replace(states, explained=~failed)
+    marks = marks_on(states, np.arange(260.0), np.arange(300.0), failed)
+    assert marks.crossed is not None and marks.crossed.any()
+    assert not (marks.crossed & marks.explained).any()
+    whole = marks_on(tile_states(run, run_map), np.arange(260.0), np.arange(300.0))
+    assert np.array_equal(marks.crossed | marks.explained, whole.explained)
+    assert whole.crossed is not None and not whole.crossed.any()
+    count = f"({failed.sum()} of {len(failed)} tiles)"
+    assert f"crossed out: could not be read or computed {count}" in marks.in_words
+    assert not any("crossed" in line for line in whole.in_words)
 
 
 def test_samples_are_told(slide: ArraySlide, classifier: Model, tmp_path: Path) -> None:

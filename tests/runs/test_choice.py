@@ -38,7 +38,8 @@ def chosen(where=None, top=None, by=None) -> list[int]:
         ("predicted == tumour", [1, 2, 5]),
         ("predicted != 'in situ' and (p(tumour) == 0.8 or p(normal) > 0.5)", [0, 1, 5]),
         ("tumour == predicted", [1, 2, 5]),
-        ("p(tumour) < 2", [0, 1, 2, 3, 5]),
+        ("p(tumour) <= 1", [0, 1, 2, 3, 5]),
+        ("0 <= p(tumour)", [0, 1, 2, 3, 5]),
     ],
 )
 def test_what_an_expression_means(where, expected) -> None:
@@ -79,6 +80,32 @@ def test_the_highest_of_those_that_an_expression_takes() -> None:
 def test_anything_else_is_refused_with_an_example(where) -> None:
     with pytest.raises(SettingError, match=r"(?s)where = .*write e.g. 'p\(tumour\)"):
         Choice(where, None).check(CLASSES, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("p(tumour) > 50", "probabilities are from 0 to 1, and 50 is not; 50 % is 0.5; write"),
+        ("0.2 < p(tumour) < 1.5", "and 1.5 is not; 1.5 % is 0.015"),
+        ("500 > p(normal)", "and 500 is not; write"),
+        ("p(tumour) => 0.5", "'=>' is written '>='"),
+        ("p(tumour) =< 0.5", "'=<' is written '<='"),
+        ("p(tumour) = 0.5", "a single '=' compares nothing, '==' does"),
+        ("predicted = tumour", "a single '=' compares nothing, '==' does"),
+        ("p(tumour) > 0,5", "'0,5' is no number, decimals have a point: 0.5"),
+        ("p(tumour) > ,5 and predicted == tumour", "decimals have a point: .5"),
+    ],
+)
+def test_a_slip_is_named(where: str, said: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        Choice(where, None).check(CLASSES, CLASSES)
+    assert said in str(refused.value) and f"where = {where!r}: " in str(refused.value)
+
+
+def test_names_of_classes_may_look_like_slips() -> None:
+    names = ("a=b", "1,2", "c=>d")
+    for where in ("p(a=b) > 0.5", "p('1,2') > 0.5", "predicted == 'c=>d'", 'predicted != "a=b"'):
+        Choice(where, None).check(names, names)
 
 
 def test_an_unknown_class_is_named() -> None:

@@ -54,8 +54,7 @@ def test_an_estimate_says_what_the_plan_of_a_command_does() -> None:
     told = {"id": 1, "bytes": 3_000_000, "memory_bytes": 1_200_000_000}
     every = Estimated(tiles=500, explained=500, seconds=70, prediction_seconds=None, **told)
     assert estimate_in_words(every) == (
-        "500 tiles, about 70 s of computing; at most 3 MB of maps on disk and 1.2 GB of memory. "
-        "Start?"
+        "500 tiles, about 70 s of computing; at most 3 MB on disk and 1.2 GB of memory. Start?"
     )
     some = Estimated(tiles=500, explained=1, seconds=1.44, prediction_seconds=600, **told)
     assert estimate_in_words(some).startswith(
