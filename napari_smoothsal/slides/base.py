@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -177,6 +178,14 @@ class Slide(ABC):
     def _forget_pixels(self) -> None:  # noqa: B027 - where none are kept
         """Give back the memory of pixels that are kept to be read again."""
 
+    def _each_fault_once(self) -> AbstractContextManager[object]:
+        """Meanwhile, what is known to be damaged may be refused without another try."""
+        return nullcontext()
+
+    def _fault_px(self, level: int) -> int:  # noqa: ARG002 - the same of all
+        """How closely it is worth to look for what cannot be read, in px of a level."""
+        return 1
+
     @abstractmethod
     def close(self) -> None:
         """Release the file. Reads that are under way finish; later ones raise SlideError."""
@@ -244,7 +253,8 @@ class Slide(ABC):
         write into them.
         """
         if max_px not in self._surveys:
-            found = self._surveyed(max_px)
+            with self._each_fault_once():
+                found = self._surveyed(max_px)
             if max_px > KEPT_PX:
                 self._forget_pixels()  # of a level that tiles are not read from
                 return found
@@ -260,6 +270,9 @@ class Slide(ABC):
         picture[:] = self.background
         damaged = np.zeros((height, width), np.bool_)
         everything = (0, 0, self.width, self.height)
+        level = choose_level(self.level_downsamples, min(across, down))
+        scale = self.level_downsamples[level] / min(across, down)
+        outline = max(DAMAGE_PX, math.ceil(self._fault_px(level) * scale))
         parts = [(0, 0, width, height)]
         while parts:
             x, y, w, h = parts.pop()
@@ -268,7 +281,7 @@ class Slide(ABC):
                 box = Box(x * across, y * down, w * across, h * down)
                 picture[part] = self._read_within(box, (w, h), everything)
             except TileReadError:
-                if max(w, h) <= DAMAGE_PX:
+                if max(w, h) <= outline:
                     damaged[part] = True
                 elif w >= h:
                     parts += [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]
