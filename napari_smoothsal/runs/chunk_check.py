@@ -1,5 +1,5 @@
-"""What is damaged in a store's arrays: chunks that do not decode, bands that contradict themselves,
-bands whose tiles are done and that show nothing there."""
+"""What is damaged in a store's arrays: chunks that do not decode or are gone, bands that contradict
+themselves, bands whose tiles are done and that show nothing there."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ImageBand = tuple[int, int]
 
 @dataclass(frozen=True)
 class BrokenChunk:
-    """A chunk that does not decode.
+    """A chunk that does not decode, or that is gone.
 
     Attributes
     ----------
     array, chunk
         Path in the store, and place in the array's grid of chunks.
     why
-        In the words of whoever decoded it.
+        In words.
     """
 
     array: str
@@ -51,7 +51,7 @@ class Damage:
     Attributes
     ----------
     broken
-        Chunks that do not decode.
+        Chunks that do not decode, or that are gone.
     contradicting
         Bands that are written and whose levels, or labels, contradict each other.
     lost
@@ -86,6 +86,7 @@ def find_damage(path: Path, root: zarr.Group, images: Sequence[StoredImage]) -> 
     for name, node in root.members(max_depth=None):
         if isinstance(node, zarr.Array):
             there += sum(1 for one in (path / name).rglob("*") if one.name.isdecimal())
+            broken += lacking_chunks(path, node, name)
             broken += broken_chunks(node, name)
     unreadable = {one.array for one in broken}
     touched = {band for one in broken for band in bands_of(one, root, images)}
@@ -121,6 +122,25 @@ def broken_chunks(array: zarr.Array[Any], name: str) -> Iterator[BrokenChunk]:
                     yield BrokenChunk(name, chunk, why)
 
 
+def lacking_chunks(path: Path, array: zarr.Array[Any], name: str) -> Iterator[BrokenChunk]:
+    """Chunks that are gone, of arrays of which every chunk is written: table and overview.
+
+    Parameters
+    ----------
+    path, array, name
+        Of the store; the array, and its path in there.
+    """
+    # Columns with the fill value 0 are those of older stores, or statuses: such a chunk may be
+    # left out there. No picture of a slide is black all over.
+    column = name.startswith("tiles/") and array.fill_value != 0
+    if not column and not name.startswith("overview/"):
+        return
+    counts = [-(-extent // size) for extent, size in zip(array.shape, array.chunks, strict=True)]
+    for chunk in product(*(range(count) for count in counts)):
+        if not (path / name / array.metadata.encode_chunk_key(chunk)).exists():
+            yield BrokenChunk(name, chunk, "its file is gone")
+
+
 def bands_of(
     broken: BrokenChunk, root: zarr.Group, images: Sequence[StoredImage]
 ) -> Iterator[ImageBand]:
@@ -141,7 +161,7 @@ def _trouble(array: zarr.Array[Any], chunks: list[tuple[int, int]]) -> str | Non
     try:
         array[place]
     except Exception as error:  # noqa: BLE001 - each codec has its own, and all mean the same
-        return f"{type(error).__name__}: {error}".partition("\n")[0][:120]
+        return "its checksum does not match" if "checksum" in str(error) else "it is no valid chunk"
     return None
 
 

@@ -6,7 +6,7 @@ A few places are read; what they show is told as warnings and changes no result.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -58,9 +58,10 @@ def check_slide(slide: Slide, model: Model) -> None:
     Warns
     -----
     UserWarning
-        Where another resolution than the file's is used; where the median stain lies outside the
-        card's ``stain_range``; where nuclei look as they do where half or twice as many
-        micrometres per pixel are stated as there are. Nothing is said of too few of them.
+        Where part of the slide cannot be read; where another resolution than the file's is used;
+        where the median stain lies outside the card's ``stain_range``; where nuclei look as they
+        do where half or twice as many micrometres per pixel are stated as there are. Nothing is
+        said of too few of them.
     """
     for remark in _remarks_on(slide, model):
         warn_caller(remark)
@@ -68,6 +69,8 @@ def check_slide(slide: Slide, model: Model) -> None:
 
 class Looking:
     """`check_slide` beside a run that does not wait for it: it warns once it has seen enough.
+
+    Of damage it warns before the first tile: whoever plans tiles has waited for the tissue anyway.
 
     Parameters
     ----------
@@ -80,26 +83,51 @@ class Looking:
     """
 
     def __init__(self, beside: Executor, slide: Slide, model: Model, report: Report) -> None:
-        self._found = beside.submit(_remarks_on, slide, model)
+        self._damage: Future[str | None] | None = beside.submit(_of_damage, slide)
+        self._found = beside.submit(_of_looks, slide, model)
         self._report, self._told = report, False
 
     def __call__(self, progress: Progress) -> None:
         """Report progress, and warn where there is something to warn of by now."""
+        self._tell_damage()
         if self._found.done():
             self.end()
         self._report(progress)
 
     def end(self) -> None:
         """Warn, where that has not been done; waits for what there is to say."""
+        self._tell_damage()
         if not self._told:
             self._told = True
             for remark in self._found.result():
                 warn_caller(remark)
 
+    def _tell_damage(self) -> None:
+        if self._damage is not None:
+            damage, self._damage = self._damage.result(), None
+            if damage is not None:
+                warn_caller(damage)
+
 
 def _remarks_on(slide: Slide, model: Model) -> list[str]:
+    found = (_of_damage(slide), *_of_looks(slide, model))
+    return [remark for remark in found if remark is not None]
+
+
+def _of_looks(slide: Slide, model: Model) -> list[str]:
     found = (_of_file(slide), _of_stain(slide, model), _of_nuclei(slide))
     return [remark for remark in found if remark is not None]
+
+
+def _of_damage(slide: Slide) -> str | None:
+    words = find_tissue(slide).unreadable_words()
+    if not words:
+        return None
+    return (
+        f"slide {slide.name!r}: {words}; the file is damaged there. That part counts as tissue, so "
+        "that its tiles are tried and listed as failed, and it is empty in the overview. Copy the "
+        "file anew"
+    )
 
 
 def _of_file(slide: Slide) -> str | None:

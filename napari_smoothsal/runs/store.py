@@ -31,7 +31,13 @@ from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Pair, Stitched
 from napari_smoothsal.runs.store_litter import DRAFT, sweep_drafts
 from napari_smoothsal.runs.unit_writer import UnitDone
-from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at
+from napari_smoothsal.runs.zarr_io import (
+    array_at,
+    attributes_of,
+    group_at,
+    unknown_value,
+    wholly_kept,
+)
 
 
 class StoreWriter:
@@ -56,7 +62,8 @@ class StoreWriter:
         self._root = zarr.open_group(store, mode="r+", use_consolidated=False)
         self._images = images
         self._rows = [array_at(self._root, f"state/rows_{i}") for i in range(len(images))]
-        self._tiles = dict(group_at(self._root, "tiles").arrays())
+        columns = group_at(self._root, "tiles").arrays()
+        self._tiles = {name: wholly_kept(column) for name, column in columns}
 
     def open_bands(self, index: int) -> NDArray[np.bool_]:
         """(bands,) which bands of an image are not written yet."""
@@ -273,9 +280,10 @@ def _lay_out(draft: Path, contents: Contents) -> None:
             shape=values.shape,
             chunks=(max(1, min(len(values), 4096)),),
             dtype=values.dtype,
+            fill_value=unknown_value(name, values.dtype),
             compressors=zstd(),
         )
-        column[:] = values
+        wholly_kept(column)[:] = values
     root.attrs.update(
         {
             "ome": {"version": "0.5", "bioformats2raw.layout": 3},
@@ -311,4 +319,4 @@ def _add_overview(
         compressors=zstd(),
         dimension_names=("c", "y", "x"),
     )
-    array[:] = planes
+    wholly_kept(array)[:] = planes

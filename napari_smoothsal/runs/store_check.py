@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ome_zarr_models.v05.image_label import ImageLabel
 
 from napari_smoothsal.core.errors import SmoothsalError, StoreError
 from napari_smoothsal.core.findings import Finding, note, ok, some_of, wrong
-from napari_smoothsal.runs.chunk_check import Damage, find_damage
+from napari_smoothsal.runs.chunk_check import BrokenChunk, Damage, find_damage
 from napari_smoothsal.runs.layout import FINISHED, FORMAT, LABELS, SUFFIX, own_attributes
 from napari_smoothsal.runs.packing import displaced, restore
 from napari_smoothsal.runs.run import Run
@@ -70,7 +70,7 @@ def examine_store(path: str | Path) -> tuple[Finding, ...]:
     """
     path = Path(path).resolve()
     writing = is_written(path)
-    return (*_survey(path).findings, *_surroundings(path, writing))
+    return (*_survey(path, writing).findings, *_surroundings(path, writing))
 
 
 def examine_begun(path: str | Path) -> tuple[Finding, ...]:
@@ -129,7 +129,7 @@ def repair_store(path: str | Path) -> tuple[Finding, ...]:
     return (*after.findings, *done, *_surroundings(path, writing=False))
 
 
-def _survey(path: Path) -> _Survey:
+def _survey(path: Path, writing: bool = False) -> _Survey:
     if not path.is_dir():
         raise StoreError(f"there is no store {path.name!r}; give a folder of `smoothsal run`")
     own = own_attributes(path)
@@ -145,15 +145,25 @@ def _survey(path: Path) -> _Survey:
         )
         return _Survey((wrong("packing", said, PUT_BACK),))
     try:
-        return _looked_at(path, own)
+        return _looked_at(path, own, writing)
     except (SmoothsalError, LookupError, ValueError, TypeError, OSError) as error:
-        said = f"its parts do not fit together: {type(error).__name__}: {error}"
-        return _Survey((wrong("description", said[:300], ANOTHER_OUT),))
+        return _Survey((wrong("description", _misfit(error), ANOTHER_OUT),))
 
 
-def _looked_at(path: Path, own: Mapping[str, Any]) -> _Survey:
+def _misfit(error: Exception) -> str:
+    """What stopped the look at a store, without the names that Python has for it."""
+    if isinstance(error, SmoothsalError):
+        return str(error)[:300]
+    if isinstance(error, KeyError):
+        return f"its description lacks {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"a part of it cannot be read ({error.strerror})"
+    return "its parts do not fit together"
+
+
+def _looked_at(path: Path, own: Mapping[str, Any], writing: bool) -> _Survey:
     root = open_root(path, "r")
-    findings = [_described(path, own)]
+    findings = [_described(path, own, writing)]
     images = stored_images(root, list(own["maps"]))
     findings.append(_metadata(root, images))
     damage = find_damage(path, root, images)
@@ -166,21 +176,24 @@ def _looked_at(path: Path, own: Mapping[str, Any]) -> _Survey:
     table = check_table(columns, own, any(name.startswith("tiles/") for name in unreadable))
     open_bands = sum(_open(root, image, unreadable) for image in images)
     unwritten = own["status"] in FINISHED and open_bands > 0
-    findings += [*table.findings, *_of_damage(damage), *_of_bands(images, open_bands, unwritten)]
+    findings += [*table.findings, *_of_damage(damage)]
+    findings += _of_bands(images, open_bands, unwritten, writing)
     return _Survey(tuple(findings), tuple(images), damage, table, unwritten)
 
 
-def _described(path: Path, own: Mapping[str, Any]) -> Finding:
+def _described(path: Path, own: Mapping[str, Any], writing: bool) -> Finding:
     """Status and identity, read as `open_run` reads them."""
     if own["status"] not in _STATUSES:
         return wrong("status", f"{own['status']!r} is none that is known", ANOTHER_OUT)
     run = Run(path)
     about = run.provenance
     maps = list(run.maps.values())
-    said = f"{run.status}; {len(maps)} map(s) of model {about['model']['name']!r}, format {FORMAT}"
+    unfinished = run.status == "running" and not writing
+    said = "unfinished" if unfinished else run.status
+    said += f"; {len(maps)} map(s) of model {about['model']['name']!r}, format {FORMAT}"
     if run.status == "failed":
         return wrong("status", f"{said}; an error ended the run", AGAIN)
-    return ok("status", said)
+    return note("status", said) if unfinished else ok("status", said)
 
 
 def _metadata(root: zarr.Group, images: list[StoredImage]) -> Finding:
@@ -213,10 +226,10 @@ def _of_damage(damage: Damage) -> list[Finding]:
     mine = [chunk for chunk in damage.broken if is_repairable(chunk)]
     lost = [chunk for chunk in damage.broken if not is_repairable(chunk)]
     if mine:
-        said = f"{len(mine)} of {damage.looked_at} do not decode: {some_of(mine)} ({mine[0].why})"
+        said = f"{len(mine)} cannot be read: {some_of(mine)} ({_reasons(mine)})"
         found.append(wrong("chunks", said, BY_REPAIR))
     if lost:
-        said = f"{some_of(lost)} do not decode, and no run writes them again ({lost[0].why})"
+        said = f"{some_of(lost)} cannot be read, and no run writes them again ({_reasons(lost)})"
         found.append(wrong("chunks", said, ANOTHER_OUT))
     if damage.contradicting:
         said = f"{len(damage.contradicting)} decode, and contradict their coarser levels or labels"
@@ -227,14 +240,23 @@ def _of_damage(damage: Damage) -> list[Finding]:
     return found or [ok("chunks", f"{damage.looked_at} chunks decode")]
 
 
-def _of_bands(images: list[StoredImage], unwritten: int, in_finished: bool) -> list[Finding]:
+def _reasons(chunks: Sequence[BrokenChunk]) -> str:
+    return "; ".join(dict.fromkeys(chunk.why for chunk in chunks))
+
+
+def _of_bands(
+    images: list[StoredImage], unwritten: int, in_finished: bool, writing: bool
+) -> list[Finding]:
     total = sum(image.bands for image in images)
     if in_finished:
         said = f"{unwritten} of {total} are not written in a store that calls itself finished"
         return [wrong("bands", said, BY_REPAIR.replace("removes it", "says so in it"))]
     if not total:
         return []
-    return [ok("bands", f"{total - unwritten} of {total} written")]
+    said = f"{total - unwritten} of {total} written"
+    if unwritten and not writing:
+        return [note("bands", f"{said}; the others wait for the run to go on")]
+    return [ok("bands", said)]
 
 
 def _surroundings(path: Path, writing: bool) -> list[Finding]:

@@ -18,7 +18,7 @@ from napari_smoothsal.runs.chunk_check import BrokenChunk, Damage, ImageBand, ba
 from napari_smoothsal.runs.durable_store import DurableStore
 from napari_smoothsal.runs.layout import NAMESPACE, PENDING
 from napari_smoothsal.runs.stored_images import StoredImage, StoredMap
-from napari_smoothsal.runs.zarr_io import array_at, attributes_of
+from napari_smoothsal.runs.zarr_io import array_at, attributes_of, unknown_value, wholly_kept
 
 PLANNED = ("x_px", "y_px", "w_px", "h_px")
 """Columns that say where tiles lie: a run compares them with its plan, and does not write them."""
@@ -116,7 +116,7 @@ class Repair:
         self._store.settle()
 
     def _wait(self, numbers: NDArray[np.int64]) -> None:
-        status = array_at(self._root, "tiles/status")
+        status = wholly_kept(array_at(self._root, "tiles/status"))
         status.oindex[numbers] = np.full(len(numbers), PENDING, np.uint8)
         self._store.settle()
 
@@ -124,14 +124,14 @@ class Repair:
         """Rows of the table as they were before anything was computed; returns their number."""
         rows: set[int] = set()
         for chunk in sorted(chunks, key=lambda one: one.array != "tiles/status"):
-            array = array_at(self._root, chunk.array)
+            array = wholly_kept(array_at(self._root, chunk.array))
             start = chunk.chunk[0] * array.chunks[0]
             place = slice(start, min(start + array.chunks[0], array.shape[0]))
             numbers = np.arange(place.start, place.stop)
             if chunk.array != "tiles/status":
                 self._wait(numbers)
             self._remove([chunk])
-            array[place] = _unknown(chunk.array)
+            array[place] = unknown_value(array.basename, array.dtype)
             rows.update(numbers.tolist())
         self._store.settle()
         return len(rows)
@@ -170,8 +170,3 @@ class Repair:
             assert isinstance(image, StoredMap)
             for path, place, values in image.coarser(self._root, band):
                 array_at(self._root, path)[place] = values
-
-
-def _unknown(column: str) -> float:
-    name = column.rpartition("/")[2]
-    return {"status": PENDING, "predicted": -1}.get(name, np.nan)

@@ -24,6 +24,10 @@ from napari_smoothsal.runs.layout import (
 ANOTHER_OUT = "compute the slide into another --out; this store cannot be trusted"
 REPAIR = "`smoothsal doctor --repair` lets them wait again, then repeat the `smoothsal run` command"
 
+ROUNDING = 1e-6
+WHOLE = 1e-3
+"""By how much one probability, and the sum of all of a tile, may be off."""
+
 
 @dataclass(frozen=True)
 class TableCheck:
@@ -69,7 +73,7 @@ def check_table(
         found.append(wrong("tiles", "they do not lie where the run planned them", ANOTHER_OUT))
     bad = _strange(columns, identity)
     if len(bad):
-        said = f"{len(bad)} have an unknown status, or are done without a decision"
+        said = f"{len(bad)} have an unknown status, or a decision that cannot be right"
         found.append(wrong("tiles", f"{said} (first: row {bad[0]})", REPAIR))
     waiting = int((status == PENDING).sum())
     unfinished = own["status"] in FINISHED and waiting > 0
@@ -105,6 +109,9 @@ def _as_planned(columns: Mapping[str, NDArray[Any]], identity: Mapping[str, Any]
     places = np.stack([columns["y_px"], columns["x_px"]], axis=1).astype(np.float64)
     if not np.isfinite(places).all():
         return False
+    sides = [columns[name] for name in ("w_px", "h_px") if name in columns]
+    if not all((side > 0).all() for side in sides):
+        return False
     origins = np.rint(places / np.array(identity["grid"]["level0_px_per_model_px"]))
     digest = hashlib.sha256(np.ascontiguousarray(origins.astype(np.int64)).tobytes()).hexdigest()
     return bool(digest == identity["grid"]["origins_sha256"])
@@ -116,9 +123,44 @@ def _strange(columns: Mapping[str, NDArray[Any]], identity: Mapping[str, Any]) -
     decided = np.isin(status, (DONE, NOT_EXPLAINED))
     predicted, outcomes = columns["predicted"], len(identity["model"]["outcomes"])
     bad = bad | (decided & ((predicted < 0) | (predicted >= outcomes)))
-    for index in range(len(identity["model"]["class_names"])):
-        values = columns.get(f"p_{index}")
+    names = [f"p_{index}" for index in range(len(identity["model"]["class_names"]))]
+    for name in names:
+        values = columns.get(name)
         if values is not None:
             # A probability, but for rounding; NaN is none.
-            bad = bad | (decided & ~((values >= -1e-6) & (values <= 1 + 1e-6)))
+            bad = bad | (decided & ~((values >= -ROUNDING) & (values <= 1 + ROUNDING)))
+    if all(name in columns for name in names):
+        bad = bad.copy()
+        rows = np.flatnonzero(decided & ~bad)
+        given = np.stack([columns[name][rows] for name in names], axis=1).astype(np.float64)
+        dense = identity["model"]["kind"] == "segmentation"
+        bad[rows] = ~_is_decision(given, predicted[rows], dense)
     return np.flatnonzero(bad)
+
+
+def _is_decision(
+    given: NDArray[np.float64], predicted: NDArray[np.integer], dense: bool
+) -> NDArray[np.bool_]:
+    """Whether probabilities and outcome can be those of one tile; see `Readout.decide`.
+
+    Columns of older stores read 0 where a chunk of them is gone.
+
+    Parameters
+    ----------
+    given
+        (N, classes), each 0..1.
+    predicted
+        (N,) outcome.
+    dense
+        Whether they are means over pixels, and the outcome is the majority's.
+    """
+    if given.shape[1] == 1:
+        first = given[:, 0]
+        against = (predicted == 1) & (first <= 0.5 + ROUNDING)
+        # One pixel of 0.5 is enough for the outcome, and too little for the mean.
+        least = 0.0 if dense else 0.5 - ROUNDING
+        return np.asarray(against | ((predicted == 0) & (first > least)))
+    chosen = np.take_along_axis(given, predicted[:, None].astype(np.int64), axis=1)[:, 0]
+    least_of_chosen = 0.0 if dense else given.max(axis=1, initial=0) - ROUNDING
+    whole = np.abs(given.sum(axis=1) - 1) <= WHOLE
+    return np.asarray(whole & (chosen > least_of_chosen))

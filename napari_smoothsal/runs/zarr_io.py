@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import zarr
 
 from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.runs.layout import PENDING
 
 
 def open_root(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
@@ -37,6 +39,21 @@ def _node(group: zarr.Group, path: str, kind: type[NodeT]) -> NodeT:
     if not isinstance(node, kind):
         raise StoreError(f"the store is damaged: {kind.__name__.lower()} {path!r} is missing in it")
     return node
+
+
+def unknown_value(name: str, dtype: np.dtype[Any]) -> float:
+    """What a column of the tiles' table holds where nothing is known: never a result."""
+    if name == "status":
+        return PENDING
+    return np.nan if dtype.kind == "f" else -1
+
+
+def wholly_kept(array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """The same array, of which every chunk is written, so that one that is gone is missed.
+
+    zarr leaves chunks out that hold nothing but the fill value.
+    """
+    return array.with_config({"write_empty_chunks": True})
 
 
 def attributes_of(group: zarr.Group) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,7 @@ from napari_smoothsal.core.errors import (
     SlideError,
 )
 from napari_smoothsal.core.resampling import Resampling
-from napari_smoothsal.slides.damage import read_around_damage
+from napari_smoothsal.slides.damage import DAMAGE_PX, read_around_damage
 from napari_smoothsal.slides.pillow_resize import resized_box
 from napari_smoothsal.slides.resample import (
     Taps,
@@ -174,6 +175,14 @@ class Slide(ABC):
     def _forget_pixels(self) -> None:  # noqa: B027 - where none are kept
         """Give back the memory of pixels that are kept to be read again."""
 
+    def _each_fault_once(self) -> AbstractContextManager[object]:
+        """Meanwhile, what is known to be damaged may be refused without another try."""
+        return nullcontext()
+
+    def _fault_px(self, level: int) -> int:  # noqa: ARG002 - the same of all
+        """How closely it is worth to look for what cannot be read, in px of a level."""
+        return 1
+
     @abstractmethod
     def close(self) -> None:
         """Release the file. Reads that are under way finish; later ones raise SlideError."""
@@ -241,7 +250,8 @@ class Slide(ABC):
         write into them.
         """
         if max_px not in self._surveys:
-            found = self._surveyed(max_px)
+            with self._each_fault_once():
+                found = self._surveyed(max_px)
             if max_px > KEPT_PX:
                 self._forget_pixels()  # of a level that tiles are not read from
                 return found
@@ -254,12 +264,15 @@ class Slide(ABC):
         height = max(1, round(self.height / shrink))
         across, down = self.width / width, self.height / height
         everything = (0, 0, self.width, self.height)
+        level = choose_level(self.level_downsamples, min(across, down))
+        scale = self.level_downsamples[level] / min(across, down)
 
         def read(x: int, y: int, w: int, h: int) -> NDArray[np.uint8]:
             box = Box(x * across, y * down, w * across, h * down)
             return self._read_within(box, (w, h), everything)
 
-        picture, damaged = read_around_damage(read, (height, width), self.background)
+        outline = max(DAMAGE_PX, math.ceil(self._fault_px(level) * scale))
+        picture, damaged = read_around_damage(read, (height, width), self.background, outline)
         for array in (picture, damaged):
             array.setflags(write=False)
         return picture, damaged

@@ -11,10 +11,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_smoothsal.core.errors import TileReadError
 
 CAPACITY_BYTES = 160 * 2**20
 """The same for all slides: what a row of tiles needs again of the row before it, where a slide of
@@ -101,12 +104,32 @@ class BlockCache:
         self._bytes = 0
         self._lock = threading.Lock()
         self._blocks: OrderedDict[Key, Future[NDArray[np.uint8]]] = OrderedDict()
+        self._looks = 0
+        self._broken: dict[Key, str] = {}
 
     def clear(self) -> None:
         """Forget all blocks."""
         with self._lock:
             self._blocks.clear()
             self._bytes = 0
+
+    @contextmanager
+    def each_fault_once(self) -> Iterator[None]:
+        """Meanwhile, a block that could not be read is not tried again.
+
+        Whoever looks for the outline of what is broken asks many times for the same blocks, and
+        each failure costs a new handle of the file. Afterwards they are tried as any other: a
+        drive may have come back.
+        """
+        with self._lock:
+            self._looks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._looks -= 1
+                if not self._looks:
+                    self._broken.clear()
 
     def region(self, level: int, x: int, y: int, w: int, h: int) -> NDArray[np.uint8]:
         """Return pixels (h, w, 3) of a region that lies inside the level, in px of the level.
@@ -123,8 +146,11 @@ class BlockCache:
         # Blocks that another thread is reading come last: meanwhile the others are read, so that
         # threads at neighbouring tiles do not wait for each other block by block.
         under_way = []
-        for row, column in cut.touching(x, y, w, h):
-            key = (level, row, column)
+        keys = [(level, *place) for place in cut.touching(x, y, w, h)]
+        if self._broken:
+            self._raise_known(keys)
+        for key in keys:
+            _, row, column = key
             block, claimed = self._claim(key)
             if claimed:
                 self._fill(key, block)
@@ -135,6 +161,12 @@ class BlockCache:
         for row, column, block in under_way:
             _paste(out, x, y, cut.box(row, column), block.result())
         return out
+
+    def _raise_known(self, keys: Sequence[Key]) -> None:
+        with self._lock:
+            known = next((self._broken[key] for key in keys if key in self._broken), None)
+        if known is not None:
+            raise TileReadError(known)
 
     def _claim(self, key: Key) -> tuple[Future[NDArray[np.uint8]], bool]:
         with self._lock:
@@ -153,6 +185,8 @@ class BlockCache:
             with self._lock:
                 if self._blocks.get(key) is block:
                     del self._blocks[key]
+                if self._looks and isinstance(error, TileReadError):
+                    self._broken[key] = str(error)  # with its traceback it would hold pixels
             block.set_exception(error)
             raise
         with self._lock:

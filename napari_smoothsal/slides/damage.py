@@ -17,6 +17,7 @@ def read_around_damage(
     read: Callable[[int, int, int, int], NDArray[np.uint8]],
     shape: tuple[int, int],
     background: tuple[int, int, int],
+    outline: int = DAMAGE_PX,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Read a picture whole, or in halves of halves where the file is damaged.
 
@@ -29,13 +30,15 @@ def read_around_damage(
         (h, w) of the picture.
     background
         (r, g, b) of what cannot be read.
+    outline
+        How closely that is outlined, in px of the picture.
 
     Returns
     -------
     picture
         (h, w, 3).
     damaged
-        (h, w): pixels that could not be read, to within `DAMAGE_PX`.
+        (h, w): pixels that could not be read, to within ``outline``.
     """
     height, width = shape
     picture = np.empty((height, width, 3), np.uint8)
@@ -48,7 +51,7 @@ def read_around_damage(
         try:
             picture[part] = read(x, y, w, h)
         except TileReadError:
-            if max(w, h) <= DAMAGE_PX:
+            if max(w, h) <= outline:
                 damaged[part] = True
             elif w >= h:
                 parts += [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]

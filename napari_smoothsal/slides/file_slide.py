@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ from napari_smoothsal.slides.base import BAND_PIXELS, Slide
 from napari_smoothsal.slides.blocks import BlockCache, LevelBlocks
 
 Size = tuple[int, int]
+
+FAULT_PX = 256
+"""Of a level that is read without blocks of whole native tiles, how closely damage is outlined:
+each look at what is broken costs a new handle of the file."""
 
 
 class FileSlide(Slide):
@@ -35,6 +40,12 @@ class FileSlide(Slide):
 
     def _forget_pixels(self) -> None:
         self._blocks.clear()
+
+    def _each_fault_once(self) -> AbstractContextManager[object]:
+        return self._blocks.each_fault_once()
+
+    def _fault_px(self, level: int) -> int:
+        return FAULT_PX if self._cuts[level].joined else 1
 
     @abstractmethod
     def _read_inside(self, level: int, x: int, y: int, w: int, h: int) -> NDArray[np.uint8]:

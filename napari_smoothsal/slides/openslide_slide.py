@@ -20,13 +20,15 @@ from PIL import Image, ImageCms
 from napari_smoothsal.core.errors import SlideError, TileReadError
 from napari_smoothsal.slides.dicom import slide_file_in
 from napari_smoothsal.slides.file_hash import file_sha256
-from napari_smoothsal.slides.file_slide import FileSlide, require_there
+from napari_smoothsal.slides.file_slide import FAULT_PX, FileSlide, require_there
 from napari_smoothsal.slides.properties import (
     glass_colour,
+    impossible_tile,
     native_tiles,
     resolution,
     scanned_area,
 )
+from napari_smoothsal.slides.tiff_header import tiff_is_cut_short
 
 ALIGNED_CACHE_BYTES = 16 * 2**20
 """Decoded tiles that OpenSlide keeps, where blocks hold whole native tiles: it sees each once."""
@@ -78,9 +80,12 @@ class OpenSlideSlide(FileSlide):
             )
             self.file_mpp = resolution(properties, "openslide")
             self._fingerprint = _fingerprint(properties, dimensions[0], self._path)
-            self._keep_blocks(native_tiles(properties, "openslide", len(dimensions)))
+            tiles = native_tiles(properties, "openslide", len(dimensions))
+            self._keep_blocks(tiles)
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(f"{self._label}: the file is damaged or incomplete") from error
+        if (wrong := impossible_tile(tiles)) is not None:
+            raise SlideError(f"{self._label}: the file is damaged ({wrong}); copy it anew")
         if not all(cut.aligned for cut in self._cuts):
             self._cache = openslide.OpenSlideCache(LOOSE_CACHE_BYTES)
             handle.set_cache(self._cache)
@@ -133,6 +138,10 @@ class OpenSlideSlide(FileSlide):
         pixels = self.read_region(at_x, at_y, w, h, level)
         return pixels, at_x / downsample, at_y / downsample
 
+    def _fault_px(self, level: int) -> int:
+        in_blocks = float(self.level_downsamples[level]).is_integer()
+        return super()._fault_px(level) if in_blocks else FAULT_PX
+
     def _read_inside(self, level: int, x: int, y: int, w: int, h: int) -> NDArray[np.uint8]:
         downsample = int(self.level_downsamples[level])
         return self.read_region(x * downsample, y * downsample, w, h, level)
@@ -151,18 +160,18 @@ class OpenSlideSlide(FileSlide):
     ) -> NDArray[np.uint8]:
         handle = self._opened_again()
         try:
-            return self._composed(handle, x, y, w, h, level)
+            pixels = self._composed(handle, x, y, w, h, level)
         except openslide.OpenSlideError as error:
             # The file may have gone between opening and reading: that is not this tile's fault.
-            handle = self._opened_again()
+            require_there(self._path, self._label)
             raise TileReadError(
                 f"{self.name}: the region of {w} x {h} px at level-0 position ({x}, {y}), "
                 f"level {level}, cannot be decoded; the file is damaged there: copy it anew"
             ) from error
-        finally:
-            with self._swap:
-                if self._handle is dead:
-                    self._handle = handle
+        with self._swap:
+            if self._handle is dead:
+                self._handle = handle
+        return pixels
 
     def _opened_again(self) -> openslide.OpenSlide:
         """A new handle; SlideError where the file is gone, or is no longer the same."""
@@ -187,6 +196,11 @@ class OpenSlideSlide(FileSlide):
             handle = openslide.OpenSlide(self._path)
             handle.set_cache(self._cache)
         except openslide.OpenSlideUnsupportedFormatError as error:
+            if tiff_is_cut_short(self._path):
+                raise SlideError(
+                    f"{self._label}: the file was cut short, its end is missing; copy it anew, "
+                    "and compare its size with the original's"
+                ) from error
             raise SlideError(
                 f"{self._label}: not a slide that can be read, or cut short; supported are "
                 f"{FORMATS}. Convert other images to a tiled pyramidal TIFF, or give one tile of "

@@ -7,10 +7,13 @@ properties is read: they name people, dates and files.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 PLAUSIBLE_MPP = (0.01, 100.0)
 """Finest and coarsest resolution believed: a TIFF that says 72 dpi (353 um) says nothing."""
+
+MOST_TILE_PX = 1 << 28
+"""Of a file's own tile: more than 16,000 px square, a gigabyte once it is decoded."""
 
 Properties = Mapping[str, object]
 Size = tuple[int, int]
@@ -58,6 +61,18 @@ def native_tiles(properties: Properties, prefix: str, levels: int) -> list[Size 
         width, height = (_number(properties.get(name)) for name in named)
         found.append(None if width is None or height is None else (int(width), int(height)))
     return found
+
+
+def impossible_tile(tiles: Sequence[Size | None]) -> str | None:
+    """What is wrong with a file that claims larger tiles than any has; None of possible ones.
+
+    OpenSlide asks for the memory of a whole tile, and its library ends the process where that is
+    not to be had: a byte that a bad disk flipped in a size must not be read by it.
+    """
+    for level, tile in enumerate(tiles):
+        if tile is not None and tile[0] * tile[1] > MOST_TILE_PX:
+            return f"it claims tiles of {tile[0]} x {tile[1]} px at level {level}"
+    return None
 
 
 def _number(said: object) -> float | None:

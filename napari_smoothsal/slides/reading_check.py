@@ -24,6 +24,7 @@ SQUARE = 0.05
 """By how much pixels may differ from squares without a word."""
 LARGE_PX = 8192
 COPY = "copy the file anew from the scanner or archive; a run records such tiles as failed"
+OPEN_ANEW = "copy the file anew from the scanner or archive, if it is a slide"
 UNSEEN = (
     "damage that a JPEG decoder does not notice cannot be seen: compare --sha256 with the original"
 )
@@ -64,7 +65,7 @@ def examine_slide(
     try:
         slide = open_slide(path, mpp=mpp)
     except SlideError as error:
-        return (wrong("opening", str(error), COPY), *hashed)
+        return (wrong("opening", str(error), OPEN_ANEW), *hashed)
     with slide:
         try:
             survey = slide.survey(1024)[1]
@@ -104,6 +105,10 @@ def _tissue(tissue: TissueMask) -> Finding:
     said = f"{100 * tissue.share:.1f} % of the slide"
     if not tissue.share:
         return note("tissue", said, "look at `smoothsal info --picture`, or give --tissue")
+    if tissue.unreadable is not None:
+        stained = 100 * (tissue.share - tissue.unreadable_share)
+        said = f"{stained:.1f} % of the slide; {tissue.unreadable_words()} and counts as tissue"
+        return note("tissue", said, "so that a run tries its tiles, and lists them as failed")
     return ok("tissue", said)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -37,11 +37,15 @@ class TissueMask:
         (y, x) level-0 px per mask px.
     source
         ``"otsu saturation"``, ``"geojson"``, ``"image"`` or ``"all"``.
+    unreadable
+        (h, w) bool: part of the mask that is there because nobody could read it; None where all
+        could be read, or nothing was.
     """
 
     mask: NDArray[np.bool_]
     downsample: tuple[float, float]
     source: str
+    unreadable: NDArray[np.bool_] | None = None
 
     @property
     def area(self) -> float:
@@ -52,6 +56,22 @@ class TissueMask:
     def share(self) -> float:
         """Share of the slide that is tissue, 0..1."""
         return float(self.mask.mean())
+
+    @property
+    def unreadable_share(self) -> float:
+        """Share of the slide that could not be read, 0..1; it is part of `share`."""
+        return 0.0 if self.unreadable is None else float(self.unreadable.mean())
+
+    def unreadable_words(self) -> str:
+        """How much of the slide could not be read, and where; empty where all could."""
+        if self.unreadable is None:
+            return ""
+        spans = []
+        for name, along, down in zip("xy", (0, 1), reversed(self.downsample), strict=True):
+            there = np.flatnonzero(self.unreadable.any(axis=along))
+            spans.append(f"{name} {there[0] * down:.0f} to {(there[-1] + 1) * down:.0f}")
+        where = f"within {' and '.join(spans)} level-0 px"
+        return f"{100 * self.unreadable_share:.2g} % of the slide cannot be read ({where})"
 
     def fraction(self, box: Box) -> float:
         """Return the share of `box` that is tissue; what lies outside the slide is none."""
@@ -151,7 +171,8 @@ def _by_colour(slide: Slide) -> TissueMask:
         None if slide.mpp is None else max(_downsample(slide, thumbnail.shape[:2])) * max(slide.mpp)
     )
     # What cannot be read may be tissue: its tiles are tried, and listed as failed.
-    return _mask(slide, stained(thumbnail, um_px) | damaged, "otsu saturation")
+    mask = _mask(slide, stained(thumbnail, um_px) | damaged, "otsu saturation")
+    return replace(mask, unreadable=damaged & mask.mask) if (damaged & mask.mask).any() else mask
 
 
 def _mask(slide: Slide, found: NDArray[np.bool_], source: str) -> TissueMask:

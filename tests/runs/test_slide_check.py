@@ -137,6 +137,32 @@ def test_a_run_of_a_region_is_told_of_its_slide(tmp_path: Path) -> None:
         explain_slide(slide, model, [spec], tmp_path / "run", region=region, progress=False)
 
 
+class Holed(ArraySlide):
+    """Level-0 rows 100 to 199 cannot be read."""
+
+    def _read_level(self, level, x, y, w, h):
+        if y < 200 and y + h > 100:
+            raise TileReadError("cannot be decoded")
+        return super()._read_level(level, x, y, w, h)
+
+
+def test_what_cannot_be_read_is_told_once_and_before_the_first_tile(
+    classifier: Model, tmp_path: Path
+) -> None:
+    pixels = np.full((400, 400, 3), 243, np.uint8)
+    slide = Holed([pixels], mpp=(0.5, 0.5), name="holed")
+    said_at = []
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        report = lambda p: said_at.append((p.done, len(found)))  # noqa: E731
+        run = explained(slide, classifier, tmp_path / "a.zarr", [], progress=report)
+    (one,) = [str(w.message) for w in found if "'holed'" in str(w.message)]
+    assert "25 % of the slide cannot be read" in one and "counts as tissue" in one
+    assert "x 0 to 400 and y 100 to 200" in one
+    assert said_at[0] == (0, 0) or said_at[0][1] == 1, said_at
+    assert (run.tiles["status"] == "failed").any()
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_a_run_does_not_wait_for_the_look_at_its_slide(
     early: bool, noisy, classifier: Model, tmp_path: Path, monkeypatch
@@ -152,7 +178,7 @@ def test_a_run_does_not_wait_for_the_look_at_its_slide(
         if progress.done == progress.total:
             computed.set()
 
-    monkeypatch.setattr(slide_check, "_remarks_on", look)
+    monkeypatch.setattr(slide_check, "_of_looks", look)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         explained(noisy, classifier, tmp_path / "a.zarr", SPECS[:1], progress=report)

@@ -16,14 +16,17 @@ def halved(image: np.ndarray) -> np.ndarray:
 
 
 def write_tiff(
-    path: Path, levels: list[np.ndarray], mpp: tuple[float, float] | None = (0.5, 0.5)
+    path: Path,
+    levels: list[np.ndarray],
+    mpp: tuple[float, float] | None = (0.5, 0.5),
+    tile: int = 64,
 ) -> Path:
     """Write a tiled pyramidal TIFF, uncompressed; `mpp` is (y, x)."""
     with tifffile.TiffWriter(path) as tiff:
         for i, level in enumerate(levels):
             tiff.write(
                 level,
-                tile=(64, 64),
+                tile=(tile, tile),
                 photometric="rgb",
                 subfiletype=1 if i else 0,
                 resolution=None if mpp is None else (1e4 / mpp[1], 1e4 / mpp[0]),

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,6 +162,35 @@ def test_a_broken_native_tile_spoils_no_other_tile(tmp_path: Path, monkeypatch) 
         assert np.array_equal(got, image[100:150, 100:150])
         with pytest.raises(TileReadError):
             slide.read_box(Box(10, 10, 50, 50), (50, 50))
+
+
+class Holed(OpenSlideSlide):
+    """What touches the native tiles in level-0 px 512 to 1023, each way, cannot be decoded."""
+
+    tries = 0
+
+    def _composed(self, handle, x, y, w, h, level):
+        if max(x, 512) < min(x + w, 1024) and max(y, 512) < min(y + h, 1024):
+            self.tries += 1
+            raise openslide.OpenSlideError("broken")
+        return super()._composed(handle, x, y, w, h, level)
+
+
+@pytest.mark.parametrize("native", [64, 256, 2048])
+def test_outlining_damage_tries_what_is_broken_few_times(native: int, tmp_path: Path) -> None:
+    """Each failure costs a new handle. Native tiles are joined, are blocks, or are cut."""
+    image = noise(1536, 2048)
+    with Holed(write_tiff(tmp_path / "a.tif", [image], tile=native)) as slide:
+        picture, damaged = slide.survey(1024)
+        blocks = 4 if native == 256 else 16
+        assert slide.tries <= 4 * blocks, "twice each, and some that reach into them"
+        hole = np.s_[256:512, 256:512]
+        assert damaged[hole].all() and (picture[hole] == slide.background).all()
+        assert damaged.sum() <= 1.5 * damaged[hole].size
+        before = slide.tries
+        with pytest.raises(TileReadError):
+            slide.read_box(Box(600, 600, 50, 50), (50, 50))
+        assert slide.tries > before, "a drive may have come back: later it is tried again"
 
 
 def test_a_closed_slide_keeps_nothing(tmp_path: Path) -> None:

@@ -104,6 +104,11 @@ def test_flipped_bytes_never_end_the_process(name: str, tmp_path: Path, request)
     assert any("read" in line for line in lines)
 
 
+def test_a_tile_that_is_too_large_to_be_one_never_ends_the_process(tmp_path: Path) -> None:
+    # This seed flips a byte of a tile's height, which becomes a thousand million.
+    assert read_damaged(SAMPLE, tmp_path, 361, 1) == ["361 refused"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("name", ["sample", "real"])
