@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_smoothsal.attribution import Explainer
 from napari_smoothsal.runs.choice import Choice
-from napari_smoothsal.runs.layout import DONE, NOT_EXPLAINED, PENDING
+from napari_smoothsal.runs.layout import NOT_EXPLAINED, PENDING
 from napari_smoothsal.runs.plan import RunPlan
 from napari_smoothsal.runs.retry import forget_maps
 from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
@@ -50,7 +50,8 @@ def stages_of(
         )
         chosen = _choose(writer, choice, explainer)
     # Of N at most, tiles that could not be read the first time may have pushed others out.
-    pushed_out = np.flatnonzero(~chosen & (writer.status() == DONE))
+    explained = [np.isfinite(writer.column(f"samples_{i}")) for i in range(len(explainer.specs))]
+    pushed_out = np.flatnonzero(~chosen & np.any(explained, axis=0))
     if len(pushed_out):
         forget_maps(writer, plan.grid, maps, pushed_out)
     yield Stage(

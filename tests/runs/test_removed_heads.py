@@ -32,6 +32,7 @@ def test_a_store_names_what_was_removed(noisy, classifier, tmp_path: Path) -> No
         for run in (one, two)
     ]
     assert "removed_head" not in named[0] and named[1].pop("removed_head") == "softmax"
+    assert named[0].pop("code_sha256") != named[1].pop("code_sha256")
     assert named[0] == named[1]
     with pytest.raises(StoreError, match="removed_head"):
         explained(noisy, headed, tmp_path / "bare.zarr", SPECS[:1], **HOW)
