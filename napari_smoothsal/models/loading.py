@@ -83,6 +83,7 @@ def load_model(
                 "calibration has no use beside it; leave it away"
             )
         return _scripted(Path(source), card)
+    check_source(source)
     if isinstance(source, str) and source in builtin_models():
         with as_file(files("napari_smoothsal.sample_data") / "models" / source) as folder:
             return _from_folder(folder, surrogate, calibration, card)
@@ -90,13 +91,28 @@ def load_model(
     if path.is_dir():
         return _from_folder(path, surrogate, calibration, card)
     library, _, rest = str(source).partition(":")
-    if library in LIBRARIES:
-        model = _from_file(library, rest, card)
-        if surrogate is not None:
-            model.surrogate = load_surrogate(Path(surrogate), model)
-        if calibration is not None:
-            model.calibrations = load_calibrations(Path(calibration), model)
-        return model
+    model = _from_file(library, rest, card)
+    if surrogate is not None:
+        model.surrogate = load_surrogate(Path(surrogate), model)
+    if calibration is not None:
+        model.calibrations = load_calibrations(Path(calibration), model)
+    return model
+
+
+def check_source(source: str | Path) -> None:
+    """Refuse what `load_model` knows nothing to do with, before anything is loaded.
+
+    Raises
+    ------
+    ModelError
+        If it is a file that does not say what it is.
+    UnknownNameError
+        If it is neither a built-in name nor a folder, nor of a library.
+    """
+    path, library = Path(source), str(source).partition(":")[0]
+    named = isinstance(source, str) and source in builtin_models()
+    if named or path.is_dir() or library in LIBRARIES:
+        return
     if path.exists():
         raise ModelError(
             f"{path.name!r} is a file, and a file of weights does not say of which network they "

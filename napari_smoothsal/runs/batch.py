@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from napari_smoothsal.core.errors import DeviceLostError, SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.devices import on_devices
+from napari_smoothsal.runs.explain import explain_slide
 from napari_smoothsal.runs.slide_faults import device_lost, first_line
 from napari_smoothsal.runs.slide_list import Shard, SlideJob, in_shard, shard_from, slide_jobs
 from napari_smoothsal.runs.slide_states import read_state, state_file
@@ -99,6 +101,9 @@ def explain_slides(
         If the device refuses all further work. Every slide's state is written, and the same call
         in a new process goes on.
     """
+    if unknown := settings.keys() - signature(explain_slide).parameters.keys():
+        # Here, and not of every slide.
+        raise TypeError(f"explain_slides() got an unexpected keyword argument {min(unknown)!r}")
     if predict_only and (where is not None or top is not None):
         raise SettingError("where and top choose tiles to explain, predict_only explains none")
     choice = {name: value for name, value in (("where", where), ("top", top)) if value is not None}

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.settings import Settings, problems_of
+from napari_smoothsal.models.loading import check_source
 
 SUFFIX = ".csv"
 FINEST_MPP, COARSEST_MPP = 0.01, 100.0
@@ -182,6 +183,11 @@ def _missing(row: ManifestRow, cells: Mapping[str, str | None]) -> Iterator[str]
                 f"{name} {Path(str(cells[name])).name!r} is not there; give its path from the "
                 "manifest's folder"
             )
+    if row.model is not None:
+        try:
+            check_source(row.model)
+        except SmoothsalError as error:
+            yield str(error)
 
 
 def _said(error: SettingError) -> str:

@@ -187,7 +187,7 @@ class SlideWork:
         out, store = self._work.out, self._work.out / job.store
         before = read_state(state_file(out, job.store))
         spent = 0.0 if before is None else before.seconds
-        state = SlideState(slide=job.name, store=job.store, region=job.region, seconds=spent)
+        state = self._begun(job, spent)
         began = time.monotonic()
         model: Model | None = None
         specs = [] if callable(self._work.specs) else list(self._work.specs)
@@ -236,6 +236,13 @@ class SlideWork:
         }
         write_state(out, state.model_copy(update=done | _counts(store)))
         return SlideResult(job.name, run, None, done["state"], store, computed, seconds)
+
+    def _begun(self, job: SlideJob, spent: float) -> SlideState:
+        region = settings_of(job, self._work.settings).get("region")
+        model = "" if job.model is None else Path(job.model).name
+        return SlideState(
+            slide=job.name, store=job.store, region=region, model=model, seconds=spent
+        )
 
     def _explained(
         self, job: SlideJob, model: Model, specs: list[SaliencySpec], store: Path

@@ -153,12 +153,28 @@ def test_a_manifest_gives_each_slide_its_own(
     assert rows["slide1.smoothsal.zarr"]["model"] == "tiny-unet"
 
 
-def test_a_model_that_is_not_there_fails_its_slides_alone(classifier, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_fails_its_slides_alone(classifier, tmp_path: Path) -> None:
     tissue_tiffs(tmp_path, 2)
+    (tmp_path / "nothing").mkdir()
     (tmp_path / "slides.csv").write_text("slide,model\nslide0.tif,nothing\nslide1.tif,\n")
     results = explain_slides(tmp_path / "slides.csv", classifier, [], tmp_path / "out", **QUICK)
     assert [r.state for r in results] == ["failed", "complete"]
     assert "nothing" in str(results[0].error)
+    rows = table(tmp_path / "out")
+    assert rows["slide0.smoothsal.zarr"]["model"] == "nothing"
+
+
+def test_a_region_of_all_slides_is_told_with_each(classifier, tmp_path: Path) -> None:
+    slides = tissue_tiffs(tmp_path / "s", 1)
+    explain_slides(slides, classifier, [], tmp_path / "out", region=(0, 0, 128, 192), **QUICK)
+    assert table(tmp_path / "out")["slide0.smoothsal.zarr"]["region"] == "0,0,128,192"
+
+
+def test_an_argument_that_there_is_not_is_no_failure_of_slides(classifier, tmp_path: Path) -> None:
+    slides = tissue_tiffs(tmp_path / "s", 1)
+    with pytest.raises(TypeError, match=r"explain_slides\(\).*'bogus'"):
+        explain_slides(slides, classifier, [], tmp_path / "out", bogus=1, **QUICK)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_shard_takes_its_share_and_tells_of_all(classifier, tmp_path: Path) -> None:

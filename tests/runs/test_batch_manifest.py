@@ -74,6 +74,8 @@ WRONG = [
     (["slide,mask", "a.svs,no.png"], "line 2: mask 'no.png' is not there"),
     (["slide,mpp", "a.svs,", "", "b.svs,", "a.svs,"], "line 5 says the same as line 2"),
     (["slide,mpp", ",0.5"], "line 2: slide has to be given"),
+    (["slide,model", "a.svs,demo-clasifier"], "line 2: no model or model folder named 'demo-cl"),
+    (["slide,model", "a.svs,mask.png"], "line 2: 'mask.png' is a file, and a file of weights"),
     (["slide"], "lists no slide"),
     (["slide,mpp", '"a.svs,'], "mend its quotes"),
 ]
