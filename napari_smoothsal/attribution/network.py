@@ -96,7 +96,7 @@ class Network:
         """(B, C, H, W) uint8 or floats, on the device, as floats 0..1."""
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         if self.device.device.type == "cuda" and images.device.type == "cpu":
-            # From locked memory the device fetches bytes by itself, beside what it computes.
+            # From locked memory the device fetches bytes by itself.
             images = images.contiguous().pin_memory()
         there = images.to(self.device.device, non_blocking=True)
         return there.to(self.device.dtype) / scale

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Stopped
@@ -19,6 +18,7 @@ from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.runs.computed import Computed
 from napari_smoothsal.runs.layout import FAILED
 from napari_smoothsal.runs.progress import Meter, Report
+from napari_smoothsal.runs.sending import sent
 from napari_smoothsal.runs.sink import Sink
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.unit import Unit
@@ -63,27 +63,29 @@ def carry_out(
         boxes = ([grid.box(int(i), margin) for i in numbers] for numbers in todo)
         side = grid.tile_px + 2 * margin
         with TileReader(slide, side, threads=readers, resampling=resampling) as reader:
-            for numbers, tiles in zip(todo, reader.batches(boxes), strict=True):
+            coming = sent(reader.batches(boxes), explainer.device.device)
+            for numbers, (tiles, pixels) in zip(todo, coming, strict=True):
                 readable = np.array([error is None for error in tiles.errors])
                 # Every batch goes through the network whole, unreadable tiles as glass: the same
                 # shapes take the same kernels, so its other tiles do not depend on a failure.
-                batch = torch.from_numpy(tiles.images).permute(0, 3, 1, 2)
                 places = [(int(y), int(x)) for y, x in grid.origins[numbers]]
                 fallbacks = len(explainer.fallbacks)
                 try:
-                    explanation = explainer.begin(batch, places, margin=margin)
+                    explanation = explainer.begin(pixels, places, margin=margin)
                     while not explanation.finished:
                         explanation.step(stop=stop)
                         meter.within(len(numbers) * explanation.share)
                     result = explainer.finish(explanation, stop)
                 except Stopped:
                     return False
-                for what in explainer.fallbacks[fallbacks:]:
-                    sink.add_fallback(what, stage.tiles[numbers], explainer.rows.limit)
+                fell_back = [
+                    (what, stage.tiles[numbers], explainer.rows.limit)
+                    for what in explainer.fallbacks[fallbacks:]
+                ]
                 finite = result.finite.numpy()
                 _tell(tiles.errors, finite, readable)
                 status = np.where(readable & finite, stage.good, FAILED).astype(np.uint8)
-                writing.put(Computed.of(stage, numbers, result, status))
+                writing.put(Computed.of(stage, numbers, result, status), fell_back)
                 meter.add(len(numbers), int((status == FAILED).sum()))
                 if stop is not None and stop():
                     return False

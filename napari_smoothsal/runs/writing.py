@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,9 @@ from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitch import BandStitcher
 from napari_smoothsal.runs.unit import Unit
 from napari_smoothsal.slides.grid import window_weights
+
+Fallback = tuple[str, NDArray[np.int64], int]
+"""What was done, tiles of the run, rows per pass."""
 
 QUEUE_LENGTH = 2
 
@@ -60,17 +64,19 @@ class WritingThread:
             )
             for n, image in stage.images.items()
         }
-        self._queue: queue.Queue[Computed | None] = queue.Queue(QUEUE_LENGTH)
+        self._queue: queue.Queue[tuple[Computed, Sequence[Fallback]] | None] = queue.Queue(
+            QUEUE_LENGTH
+        )
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="smoothsal-writer", daemon=True)
 
-    def put(self, batch: Computed) -> None:
-        """Hand a batch over, in the order of the unit's; waits where the disk is slower than
-        the device."""
+    def put(self, batch: Computed, fell_back: Sequence[Fallback] = ()) -> None:
+        """Hand a batch over, in the order of the unit's, and how it was computed otherwise than
+        planned; waits where the disk is slower than the device."""
         while True:
             self._raise_if_broken()
             try:
-                self._queue.put(batch, timeout=0.5)
+                self._queue.put((batch, fell_back), timeout=0.5)
             except queue.Full:
                 continue
             return
@@ -118,7 +124,10 @@ class WritingThread:
         give_way()
         try:
             following = iter([*self._todo[1:], None])
-            while (batch := self._queue.get()) is not None:
+            while (handed := self._queue.get()) is not None:
+                batch, fell_back = handed
+                for fallback in fell_back:
+                    self._sink.add_fallback(*fallback)
                 self._write(batch, next(following))
         except BaseException as error:  # noqa: BLE001 - handed to the computing thread
             self._error = error
