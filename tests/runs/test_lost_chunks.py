@@ -73,6 +73,7 @@ def test_each_chunk_that_is_gone_is_missed(other: Path) -> None:
     assert unseen_if_gone(other, 1) == []
 
 
+@pytest.mark.slow
 def test_each_column_that_is_gone_is_computed_again_or_told(
     noisy, done: Path, other: Path, monkeypatch
 ) -> None:

@@ -167,7 +167,7 @@ def test_card_describes_the_weights(card, network):
     assert all(torch.isfinite(p).all() for p in network.state_dict().values())
 
 
-@pytest.mark.parametrize("mpp", [0.25, 0.5])
+@pytest.mark.parametrize("mpp", [pytest.param(0.25, marks=pytest.mark.slow), 0.5])
 def test_classifier_knows_unseen_synthetic_tiles(network, card, mpp):
     images, labels = render_tiles(UNSEEN_SEED, 60, mpp)
     assert balanced_accuracy(network, card, images, labels) >= 0.96

@@ -50,7 +50,12 @@ def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]
         viewer.close()
 
 
-@pytest.fixture(scope="module", params=HIDDEN)
+# A classifier is enough for words and legends; what methods do of a segmentation model is tested
+# without a window.
+PARAMS = ["model_folder", pytest.param("segmenter_folder", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def dock(window: Any, request: pytest.FixtureRequest) -> Iterator[tuple[Any, str]]:
     """A dock with a model, and the layer it looks at."""
     frame, dock = window.window.add_plugin_dock_widget("napari-smoothsal", "Saliency")
