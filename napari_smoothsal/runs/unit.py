@@ -22,7 +22,6 @@ MOST_TWICE = 0.25
 """Share of a unit's batches that its neighbour may compute as well; a cut that costs more is not
 made."""
 
-_ONE = 2  # ends of a single unit
 _AROUND = 0.25
 """So much of a unit's length to either side of equal parts, a place for a cut is looked for."""
 
@@ -76,7 +75,8 @@ def units_of(
     batch_size
         Tiles per batch, as when the run was begun.
     most
-        Units; there are fewer where bands are high or batches few.
+        Units; there are fewer where bands are high or batches few, and none where nothing is
+        lacking.
     """
     batches = stage.batches(batch_size)
     lacking = _of_any(batches, ~stage.finished(status))
@@ -94,7 +94,7 @@ def units_of(
         own = np.zeros(len(stage), np.bool_)
         own[start * batch_size : end * batch_size] = True
         # Bands that no tile reaches are to be marked, too.
-        if wanted.any() or any(one.any() for one in bands.values()) or len(cuts) == _ONE:
+        if wanted.any() or any(one.any() for one in bands.values()):
             units.append(Unit([batches[i] for i in np.flatnonzero(wanted)], bands, own))
     return units
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from small_runs import SPECS, arrays, assert_same_bits, explained, small_bands
 
 from napari_smoothsal import Compute, open_run
 from napari_smoothsal.core.errors import StoreError, TileReadError
 from napari_smoothsal.runs import durable_store
+from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.runs.writer_lock import lock_file, only_writer, writer_of
 from napari_smoothsal.slides import ArraySlide
 
@@ -327,3 +329,36 @@ def test_memory_that_ran_out_is_recorded_and_not_asked_for_again(
         expected = straight.maps[key].levels[0][:]
         scale = np.nanmax(np.abs(expected))
         assert np.allclose(run_map.levels[0][:], expected, atol=1e-4 * scale, equal_nan=True)
+
+
+def test_nothing_is_written_into_the_folder_that_a_drive_was_mounted_on(tmp_path: Path) -> None:
+    folder = tmp_path / "disk" / "s.zarr"
+    group = zarr.create_group(durable_store.DurableStore(folder))
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    folder.mkdir(parents=True)
+    for act in (lambda: group.attrs.update(a=1), lambda: group.create_group("b")):
+        with pytest.raises(OSError, match="No such device"):
+            act()
+    assert not list(folder.iterdir())
+
+
+def test_a_retry_that_is_killed_halfway_is_taken_up(
+    noisy, classifier, tmp_path: Path, monkeypatch
+) -> None:
+    small_bands(monkeypatch)
+    how = {"specs": SPECS[:1], "compute": CPU}
+    good = ArraySlide(noisy._levels, mpp=(0.5, 0.5), name="s")
+    scratched = Scratched(noisy._levels, mpp=(0.5, 0.5), name="s")
+    straight = explained(good, classifier, tmp_path / "straight.zarr", **how)
+    with pytest.warns(UserWarning, match="cannot be decoded"):
+        explained(scratched, classifier, tmp_path / "s.zarr", **how)
+
+    def killed(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patched, pytest.raises(PowerCut):
+        patched.setattr(StoreWriter, "set_aside", killed)
+        explained(good, classifier, tmp_path / "s.zarr", retry_failed=True, **how)
+    mended = explained(good, classifier, tmp_path / "s.zarr", retry_failed=True, **how)
+    assert mended.status == "complete"
+    assert_same_bits(straight, mended)

@@ -11,6 +11,7 @@ from small_runs import assert_same_bits, explained, small_bands
 
 from napari_smoothsal import Compute
 from napari_smoothsal.runs import Run, explain
+from napari_smoothsal.runs.durable_store import DurableStore
 from napari_smoothsal.runs.layout import DONE, PENDING
 from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.unit import MOST_TWICE, units_of
@@ -56,8 +57,9 @@ def test_every_band_and_every_tile_is_of_one_unit_which_computes_all_of_it(case)
     units = units_of(stage, status, open_bands, batch_size, most)
     assert len(units) <= most
     for n, is_open in open_bands.items():
-        assert (sum(unit.bands[n].astype(int) for unit in units) == is_open).all()
-    assert (sum(unit.own.astype(int) for unit in units) <= 1).all()
+        owners = sum((unit.bands[n].astype(int) for unit in units), np.zeros(len(is_open), int))
+        assert (owners == is_open).all()
+    assert (sum((unit.own.astype(int) for unit in units), np.zeros(len(stage), int)) <= 1).all()
     cut_as = {tuple(batch) for batch in stage.batches(batch_size)}
     for unit in units:
         assert cut_as >= {tuple(batch) for batch in unit.batches}
@@ -99,6 +101,13 @@ def test_a_store_of_several_units_is_that_of_one(
     compute = Compute(batch_size=2)
     whole = explained(noisy, classifier, tmp_path / "whole.zarr", compute=compute)
     carry_out, begun = explain.carry_out, []
+    put, written = DurableStore.set, []
+
+    async def noted(store, key, value) -> None:
+        written.append((store, key))
+        await put(store, key, value)
+
+    monkeypatch.setattr(DurableStore, "set", noted)
 
     def in_units(stage, unit, slide, sink, **settings) -> bool:
         open_bands = {n: sink.open_bands(n) for n in stage.images}
@@ -107,6 +116,8 @@ def test_a_store_of_several_units_is_that_of_one(
         writers = [UnitWriter(tmp_path / "cut.zarr", stage.images, one) for one in units]
         for one, writer in zip(reversed(units), reversed(writers), strict=True):
             assert carry_out(stage, one, slide, writer, **settings)
+        mine = [{key for store, key in written if store is one._store} for one in writers]
+        assert 0 < sum(map(len, mine)) == len(set().union(*mine)), "no chunk is of two"
         for writer in writers:
             sink.record(writer.done)
         return True
