@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_smoothsal.core.errors import DeviceLostError, SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.runs.choice import Choice
-from napari_smoothsal.runs.devices import on_devices
 from napari_smoothsal.runs.explain import explain_slide
+from napari_smoothsal.runs.progress import Progress, Report, terminal_bars
 from napari_smoothsal.runs.slide_faults import device_lost, first_line
 from napari_smoothsal.runs.slide_list import Shard, SlideJob, in_shard, shard_from, slide_jobs
 from napari_smoothsal.runs.slide_states import read_state, state_file
@@ -27,6 +30,9 @@ from napari_smoothsal.runs.slide_work import (
 from napari_smoothsal.runs.summary import Summary
 from napari_smoothsal.slides.opening import DEFAULT_READER
 from napari_smoothsal.slides.readers import READERS
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["SlideResult", "explain_slides", "line_of"]
 
@@ -45,6 +51,7 @@ def explain_slides(
     retry_failed: bool = False,
     shard: Shard | str | None = None,
     devices: Sequence[str] | None = None,
+    client: Client | None = None,
     on_slide: Callable[[SlideResult, int, int], None] | None = None,
     **settings: Any,
 ) -> list[SlideResult]:
@@ -79,8 +86,12 @@ def explain_slides(
         ``(i, n)`` or ``"i/n"``: the i-th of n shares, slides i, i + n, i + 2 n, ... of the list,
         for jobs that know nothing of each other. Give all of them the same list.
     devices
-        One process for each, e.g. ``["cuda:0", "cuda:1"]``; each loads the model and takes the next
-        slide when it is free. A script then needs ``if __name__ == "__main__":``.
+        One worker of this machine for each, e.g. ``["cuda:0", "cuda:1"]``. A script then needs
+        ``if __name__ == "__main__":``.
+    client
+        ``distributed.Client`` of a Dask cluster, whose workers explain the slides; they have to
+        reach slides and `out` by the same names. Where there are more workers than slides, several
+        work on one.
     on_slide
         Called with each slide's result as it ends, how many have ended, and how many there are.
         None: a line on standard error, unless ``progress`` says otherwise.
@@ -97,9 +108,11 @@ def explain_slides(
     SmoothsalError
         Before anything is written, if a manifest, a shard or a device cannot work, or the model
         and the specs, where there is one model for all slides.
+    ComputeError
+        If the workers of a cluster are gone, or none can compute what is asked.
     DeviceLostError
-        If the device refuses all further work. Every slide's state is written, and the same call
-        in a new process goes on.
+        If the device of this process refuses all further work. Every slide's state is written,
+        and the same call in a new process goes on.
     """
     if unknown := settings.keys() - signature(explain_slide).parameters.keys():
         # Here, and not of every slide.
@@ -112,8 +125,11 @@ def explain_slides(
     work = Work(model, made, Path(out), mpp, settings | choice, retry_failed, reader)
     listed = slide_jobs(slides)
     jobs = in_shard(listed, shard_from(shard))
-    if devices and settings.get("on_plan") is not None:
-        raise SettingError("on_plan is of one process; leave it away, or devices")
+    many = bool(devices) or client is not None
+    if many and settings.get("on_plan") is not None:
+        raise SettingError("on_plan is of one process; leave it away, or devices and client")
+    if devices and client is not None:
+        raise SettingError("the workers of a client have their devices; leave devices away")
     check_devices(devices or (), settings.get("compute"))
     models = ModelInUse(work.model, work.specs)
     if len(named := {job.model for job in listed}) == 1:
@@ -137,9 +153,9 @@ def explain_slides(
     stop: Callable[[], bool] | None = settings.get("stop")
     order = _ordered(jobs, work.out)
     try:
-        if devices and jobs:
-            del models  # each process loads its own
-            on_devices(work, order, devices[: len(jobs)], told, stop)
+        if many and jobs:
+            del models  # each worker has its own
+            _on_workers(work, order, devices, client, told, stop)
         else:
             slide_work = SlideWork(work, models)
             for job in order:
@@ -154,6 +170,38 @@ def explain_slides(
             summary.write()
     unbegun = (SlideResult(job.name, None, None, store=work.out / job.store) for job in jobs)
     return [results.get(job.store, none) for job, none in zip(jobs, unbegun, strict=True)]
+
+
+def _on_workers(
+    work: Work,
+    jobs: Sequence[SlideJob],
+    devices: Sequence[str] | None,
+    client: Client | None,
+    told: Callable[[SlideJob, SlideResult], None],
+    stop: Callable[[], bool] | None,
+) -> None:
+    """Explain slides on a cluster, or on workers that are started for it."""
+    from napari_smoothsal.runs.local_cluster import local_client
+    from napari_smoothsal.runs.on_cluster import explain_on
+
+    progress = work.settings.get("progress", True)
+    with contextlib.ExitStack() as stack:
+        if client is None:
+            assert devices
+            client = stack.enter_context(local_client(devices[: len(jobs)]))
+            compute = work.settings.get("compute") or Compute()
+            own = compute.model_copy(update={"device": "auto"})  # that of each worker
+            work = replace(work, settings={**work.settings, "compute": own})
+        said: Callable[[str, Progress], None] | None = None
+        if progress is True:
+            said = stack.enter_context(terminal_bars())
+        elif callable(progress):
+            said = partial(_without_title, progress)
+        explain_on(client, work, jobs, told, stop, said)
+
+
+def _without_title(report: Report, _title: str, progress: Progress) -> None:
+    report(progress)
 
 
 def check_devices(devices: Sequence[str], compute: Compute | None) -> None:

@@ -23,7 +23,7 @@ from napari_smoothsal.runs.contents import (
     overview_of,
     stitched_images,
 )
-from napari_smoothsal.runs.engine import carry_out
+from napari_smoothsal.runs.crew import Alone, Crew
 from napari_smoothsal.runs.layout import FINISHED, check_free_or_own
 from napari_smoothsal.runs.packing import pack_store, restore
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
@@ -32,10 +32,8 @@ from napari_smoothsal.runs.provenance import check_same, identity
 from napari_smoothsal.runs.retry import set_failed_aside
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_check import Looking
-from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stages import stages_of
 from napari_smoothsal.runs.store import StoreWriter, reopen_store
-from napari_smoothsal.runs.unit import Unit, units_of
 from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import Slide, open_slide
 
@@ -58,6 +56,7 @@ def explain_slide(
     progress: bool | Report = True,
     stop: Callable[[], bool] | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
+    crew: Crew | None = None,
 ) -> Run:
     """Compute saliency maps over a slide and store them as an OME-Zarr pyramid.
 
@@ -99,6 +98,8 @@ def explain_slide(
         resumable, with the status ``running``.
     on_plan
         Called with the plan (tiles, tissue mask) before anything is computed or written.
+    crew
+        Who computes the tiles; None: this process. See `cluster_crew`.
 
     Returns
     -------
@@ -168,18 +169,17 @@ def explain_slide(
         writer.set_status("running")
         try:
             computed = all(
-                carry_out(
+                (crew or Alone()).carry_out(
                     stage,
-                    unit,
                     slide,
                     writer,
+                    batch_size,
                     readers=compute.readers,
                     resampling=plan.resampling,
                     report=looking or report,
                     stop=stop,
                 )
                 for stage in stages_of(explainer, plan, images, writer, choice)
-                for unit in _units(stage, writer, batch_size)
             )
         except Exception:
             # Whatever it was, the store must not look as if it still ran; and where even that
@@ -215,12 +215,6 @@ def choice_of(explainer: Explainer, where: str | None, top: int | None) -> Choic
     choice = Choice(where, top, classes[0] if classes is not None and len(classes) == 1 else None)
     choice.check(explainer.model.card.class_names, explainer.model.readout.outcomes)
     return choice
-
-
-def _units(stage: Stage, writer: StoreWriter, batch_size: int) -> list[Unit]:
-    """What a stage still lacks in its store."""
-    open_bands = {n: writer.open_bands(n) for n in stage.images}
-    return units_of(stage, writer.status(), open_bands, batch_size)
 
 
 def _as_begun(provenance: Mapping[str, Any], explainer: Explainer, writer: StoreWriter) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_smoothsal.attribution.map_plan import map_plans
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SettingError, SlideError, SmoothsalError, StoreError
 from napari_smoothsal.core.specs import SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
@@ -166,12 +167,19 @@ class SlideWork:
 
     def __init__(self, work: Work, models: ModelInUse | None = None) -> None:
         self._work = work
-        self._models = models or ModelInUse(work.model, work.specs)
+        self.models = models or ModelInUse(work.model, work.specs)
 
-    def explain(self, job: SlideJob) -> SlideResult:
+    def explain(self, job: SlideJob, **own: Any) -> SlideResult:
         """Explain a slide, unless another process holds it, it is finished, or failed before.
 
         Whatever stops it is in the result; only an interruption is raised.
+
+        Parameters
+        ----------
+        job
+            The slide.
+        **own
+            Arguments of `explain_slide` of this slide alone.
         """
         out = self._work.out
         with contextlib.ExitStack() as claim:
@@ -181,9 +189,9 @@ class SlideWork:
                 held = isinstance(error, StoreError)
                 state: StateName = "skipped" if held else "failed"
                 return SlideResult(job.name, None, error, state, out / job.store)
-            return self._claimed(job)
+            return self._claimed(job, own)
 
-    def _claimed(self, job: SlideJob) -> SlideResult:
+    def _claimed(self, job: SlideJob, own: Mapping[str, Any]) -> SlideResult:
         out, store = self._work.out, self._work.out / job.store
         before = read_state(state_file(out, job.store))
         spent = 0.0 if before is None else before.seconds
@@ -192,23 +200,25 @@ class SlideWork:
         model: Model | None = None
         specs = [] if callable(self._work.specs) else list(self._work.specs)
         try:
-            model, specs = self._models.get(job.model)
+            model, specs = self.models.get(job.model)
             asked = self._asked(job, model, specs)
             state = state.model_copy(update={"model": model.card.name, "asked": asked})
             retry = self._work.retry_failed
             if before is not None and _stays_failed(before, asked) and not retry:
                 told = SmoothsalError(f"{before.error} (tried before; --retry-failed tries again)")
                 return SlideResult(job.name, None, told, "failed", store)
-            own = own_attributes(store)
-            status = None if own is None else own["status"]
+            found = own_attributes(store)
+            status = None if found is None else found["status"]
             reached = 0 if status is None or status in FINISHED else _reached(store)
             deaths = 0 if retry else deaths_at(before, asked, reached)
             if deaths >= MOST_DEATHS:
                 return replace(died(self._work, job, "died"), computed=False)
+            if deaths:
+                warn_caller(f"{job.name}: the process that worked on it died; it is taken over")
             begun = {"state": "running", "at_work": True, "deaths": deaths, "reached": reached}
             state = state.model_copy(update=begun)
             write_state(out, state)
-            run = self._explained(job, model, specs, store)
+            run = self._explained(job, model, specs, store, own)
         except Exception as error:  # noqa: BLE001 - whatever stops one slide, others may go on
             seconds = time.monotonic() - began
             failed: dict[str, Any] = {
@@ -245,9 +255,14 @@ class SlideWork:
         )
 
     def _explained(
-        self, job: SlideJob, model: Model, specs: list[SaliencySpec], store: Path
+        self,
+        job: SlideJob,
+        model: Model,
+        specs: list[SaliencySpec],
+        store: Path,
+        own: Mapping[str, Any],
     ) -> Run:
-        settings = settings_of(job, self._work.settings)
+        settings = settings_of(job, self._work.settings) | dict(own)
         if self._work.retry_failed:
             settings["retry_failed"] = True
         mpp, reader = job.mpp or self._work.mpp, self._work.reader
@@ -296,7 +311,7 @@ def _reached(store: Path) -> int:
     return 2 * int((status != "pending").sum()) - left
 
 
-def died(work: Work, job: SlideJob, how: str, *, lasting: bool = True) -> SlideResult:
+def died(work: Work, job: SlideJob, how: str) -> SlideResult:
     """The result, and the state, of a slide at which process after process ended.
 
     Parameters
@@ -305,21 +320,14 @@ def died(work: Work, job: SlideJob, how: str, *, lasting: bool = True) -> SlideR
         What was asked of which slide.
     how
         The last one ended, as a verb.
-    lasting
-        Whether the slide may be the reason; else the device is.
     """
     store = work.out / job.store
-    reason = (
-        "its file may crash the decoder, or its memory may not suffice (a smaller --batch-size "
-        "needs less)"
-        if lasting
-        else "the same command tries it again"
-    )
     error = SlideError(
-        f"{job.name}: the process that worked on it {how}, and so did the next; {reason}"
+        f"{job.name}: the process that worked on it {how}, and so did the next; its file may crash "
+        "the decoder, or its memory may not suffice (a smaller --batch-size needs less)"
     )
     before = read_state(state_file(work.out, job.store))
     state = before or SlideState(slide=job.name, store=job.store, region=job.region)
-    failed = {"state": "failed", "error": str(error), "lasting": lasting, "at_work": False}
+    failed = {"state": "failed", "error": str(error), "lasting": True, "at_work": False}
     write_state(work.out, state.model_copy(update=failed | _counts(store)))
     return SlideResult(job.name, None, error, "failed", store, True)

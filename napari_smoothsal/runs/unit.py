@@ -8,7 +8,7 @@ were cut for the stage, so that on a CPU every band has the same bits however ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -47,6 +47,11 @@ class Unit:
     def __len__(self) -> int:
         """Tiles that it computes, some of which others compute as well."""
         return sum(len(batch) for batch in self.batches)
+
+    @property
+    def owned(self) -> int:
+        """Tiles among these that no other unit answers for."""
+        return sum(int(self.own[batch].sum()) for batch in self.batches)
 
     def owns(self, image: int, band: int, level: int) -> bool:
         """Whether nobody else writes into the chunks of a band's share of a coarser level."""
@@ -97,6 +102,16 @@ def units_of(
         if wanted.any() or any(one.any() for one in bands.values()):
             units.append(Unit([batches[i] for i in np.flatnonzero(wanted)], bands, own))
     return units
+
+
+def cut_out(stage: Stage, unit: Unit) -> tuple[Stage, Unit]:
+    """A unit, and of its stage what it needs: what is sent to where it is computed."""
+    kept = np.unique(np.concatenate([*unit.batches, np.empty(0, np.int64)]))
+    keep = np.zeros(len(stage), np.bool_)
+    keep[kept] = True
+    part = replace(stage, grid=stage.grid.selected(keep), tiles=stage.tiles[keep])
+    batches = [np.searchsorted(kept, batch) for batch in unit.batches]
+    return part, Unit(batches, unit.bands, unit.own[keep])
 
 
 def whole_of(stage: Stage, batch_size: int) -> Unit:

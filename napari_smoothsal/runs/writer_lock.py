@@ -33,6 +33,10 @@ class Writer:
     host: str
     alive: bool | None
 
+    def is_same(self, other: Writer | None) -> bool:
+        """Whether another is this very process, as far as its name tells."""
+        return other is not None and (self.pid, self.host) == (other.pid, other.host)
+
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 

@@ -42,7 +42,7 @@ def workers_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(running.pid).children()
-        if "multiprocessing.spawn" in " ".join(child.cmdline())
+        if "spawn_main" in " ".join(child.cmdline())
     ]
 
 

@@ -1,0 +1,197 @@
+"""Spread: the crew of a slide whose units are computed by the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from typing import Any
+
+from distributed import Client, Future, KilledWorker, secede, wait
+
+from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.resampling import Resampling
+from napari_smoothsal.runs.at_worker import UnitAsked, compute_unit
+from napari_smoothsal.runs.cluster_workers import COMPUTES, computing_workers
+from napari_smoothsal.runs.crew import Alone
+from napari_smoothsal.runs.layout import FAILED
+from napari_smoothsal.runs.progress import Meter, Report
+from napari_smoothsal.runs.stage import Stage
+from napari_smoothsal.runs.store import StoreWriter
+from napari_smoothsal.runs.unit import Unit, cut_out, units_of
+from napari_smoothsal.runs.unit_writer import UnitDone
+from napari_smoothsal.runs.writer_lock import writer_of
+from napari_smoothsal.slides import Slide
+
+RETRIES = 2
+"""Of a unit that raised an error: storage that did not answer may do so the next time."""
+MOST_DEATHS = 2
+"""Times that Dask gives up a unit, as worker after worker died at it, and it is asked for anew."""
+_ASK_S = 0.5
+"""Between two looks at whether to stop."""
+
+
+class Spread:
+    """Has the units of a stage computed elsewhere, and records what they leave to the store.
+
+    Parameters
+    ----------
+    client
+        Of the cluster, to whose workers `AtWork` was brought.
+    token
+        Of the command.
+    name
+        Of the slide, for the dashboard.
+    model
+        As a manifest names it.
+    most
+        Units at most.
+    computing
+        Held by this thread, and let go while it waits; None: nothing else computes here.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        token: str,
+        name: str,
+        model: str | None,
+        most: int,
+        computing: threading.RLock | None = None,
+    ) -> None:
+        self._client, self._token, self._name, self._model = client, token, name, model
+        self._most, self._computing = most, computing
+        self._left = False
+
+    def carry_out(
+        self,
+        stage: Stage,
+        slide: Slide,
+        writer: StoreWriter,
+        batch_size: int,
+        *,
+        readers: int | None,
+        resampling: Resampling,
+        report: Report,
+        stop: Callable[[], bool] | None,
+    ) -> bool:
+        """See `Crew.carry_out`; the workers have as many readers as threads."""
+        units = units_of(stage, writer.status(), writer.open_in(stage), batch_size, self._most)
+        if len(units) < 2 and self._computing is not None:
+            return Alone().carry_out(
+                stage, slide, writer, batch_size,
+                readers=readers, resampling=resampling, report=report, stop=stop,
+            )  # fmt: skip
+        if slide.source is None:
+            raise SettingError(
+                f"slide {slide.name!r} was not opened by open_slide, so that workers cannot open "
+                "it; give its path"
+            )
+        lacking = sum(unit.owned for unit in units)
+        meter = Meter(len(stage), len(stage) - lacking, report, stage.name)
+        left = deque(enumerate(units, 1))
+        running: dict[Future[Any], tuple[int, Unit]] = {}
+        deaths = Counter[int]()
+        with self._waiting():
+            try:
+                while left or running:
+                    if stop is not None and stop():
+                        return False
+                    while left and len(running) < computing_workers(self._client):
+                        number, unit = left.popleft()
+                        which = f"{number}of{len(units)}"
+                        asked = self._asked(which, stage, unit, slide, writer, resampling)
+                        running[self._submit(asked)] = number, unit
+                    for future in _ended(running):
+                        number, unit = running.pop(future)
+                        try:
+                            done: UnitDone | None = future.result()
+                        except KilledWorker:
+                            deaths[number] += 1
+                            if deaths[number] >= MOST_DEATHS:
+                                raise
+                            left.append((number, unit))
+                            continue
+                        if done is None:
+                            return False
+                        writer.record(done)
+                        meter.add(unit.owned, _failed(done, stage, unit))
+            finally:
+                self._client.cancel(list(running), reason="the slide ended", force=True)
+        return True
+
+    def _asked(
+        self,
+        which: str,
+        stage: Stage,
+        unit: Unit,
+        slide: Slide,
+        writer: StoreWriter,
+        resampling: Resampling,
+    ) -> UnitAsked:
+        explainer = stage.explainer
+        owner = writer_of(writer.path)
+        assert slide.source is not None and owner is not None
+        part, own = cut_out(stage, unit)
+        precision = explainer.device.precision
+        return UnitAsked(
+            name=f"{self._name} {which}",
+            model=self._model,
+            specs=tuple(explainer.asked),
+            compute=explainer.compute.model_copy(update={"precision": precision}),
+            predicting=len(explainer.asked) > 0 and not explainer.specs,
+            rows=explainer.rows.limit,
+            slide=slide.source,
+            resampling=resampling,
+            store=str(writer.path),
+            owner=owner,
+            stage=replace(part, explainer=None),  # type: ignore[arg-type]
+            unit=own,
+        )
+
+    def _submit(self, asked: UnitAsked) -> Future[Any]:
+        # The dashboard groups tasks by what stands before the first hyphen.
+        doing = f"{asked.stage.name}-{asked.name}-{self._token}-{time.time_ns():x}"
+        return self._client.submit(
+            compute_unit, self._token, asked,
+            key=doing, resources={COMPUTES: 1}, retries=RETRIES, pure=False,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Leave this worker's thread, and what it computes with, to others."""
+        if self._computing is None:
+            yield
+            return
+        if not self._left:
+            secede()
+            self._left = True
+        self._computing.release()
+        try:
+            yield
+        finally:
+            self._computing.acquire()
+
+
+def _ended(waiting: Collection[Future[Any]]) -> list[Future[Any]]:
+    """Those that have ended; none where none does within the time to ask whether to stop."""
+    if not waiting:
+        time.sleep(_ASK_S)  # until there is a worker
+        return []
+    with contextlib.suppress(TimeoutError):
+        wait(list(waiting), timeout=_ASK_S, return_when="FIRST_COMPLETED")
+    return [future for future in waiting if future.done()]
+
+
+def _failed(done: UnitDone, stage: Stage, unit: Unit) -> int:
+    """Tiles that are the unit's own and could not be computed."""
+    own = set(stage.tiles[unit.own].tolist())
+    return sum(
+        int(status == FAILED)
+        for tiles, columns in done.tables
+        for tile, status in zip(tiles.tolist(), columns["status"], strict=True)
+        if tile in own
+    )
