@@ -196,14 +196,27 @@ def commanded(client: Client, work: Work, said: Said | None = None) -> Iterator[
 
     client.subscribe_topic(topic, hear)
     try:
-        client.register_plugin(plugin)
+        _bring(client, plugin)
         if not computing_workers(client):
             raise ComputeError("no worker can compute what is asked; their logs say why")
         yield token
     finally:
         if client.status == "running":
             client.unsubscribe_topic(topic)
-            client.unregister_worker_plugin(plugin.name)
+            with suppress(Exception):  # of a worker that never took it
+                client.unregister_worker_plugin(plugin.name)
+
+
+def _bring(client: Client, plugin: AtWork) -> None:
+    try:
+        client.register_plugin(plugin)
+    except SmoothsalError:
+        raise
+    except Exception as error:
+        raise ComputeError(
+            f"a worker cannot take what is asked ({error}); its log says more. The model, or a "
+            "function of a module, has to be there, too"
+        ) from error
 
 
 @contextmanager

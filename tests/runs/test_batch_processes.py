@@ -1,6 +1,7 @@
 """Batches of several processes: devices, shards, and processes that are killed."""
 
 import csv
+import importlib
 import signal
 import subprocess
 import sys
@@ -112,13 +113,13 @@ def test_a_slide_that_kills_its_processes_is_reported_and_the_others_are_done(
     assert again.state == "failed"
 
 
-def test_a_process_that_cannot_start_is_an_error_and_not_a_slide_s(
+def test_a_process_that_cannot_take_the_work_is_an_error_and_not_a_slide_s(
     classifier, tmp_path: Path, monkeypatch
 ) -> None:
-    # What is sent to a process is refused there: as a script without a guard would be.
-    monkeypatch.setattr(Work, "__reduce__", lambda self: (sys.exit, (3,)))
+    # As where a function's module is not there.
+    monkeypatch.setattr(Work, "__reduce__", lambda self: (importlib.import_module, ("not_there",)))
     slides = tissue_tiffs(tmp_path / "s", 1, 128)
-    with pytest.raises(ComputeError, match="exit code 3 before it was ready"):
+    with pytest.raises(ComputeError, match=r"cannot take what is asked .*not_there"):
         explain_slides(slides, classifier, [], tmp_path / "out", devices=["cpu"], **QUICK)
     assert states(tmp_path / "out") == ["waiting"]
 
