@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from typing import Any
 from distributed import Status, Worker, get_client, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from napari_smoothsal.core.caller_warning import heard_warnings
 from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Compute, SaliencySpec
@@ -239,15 +239,13 @@ def explain_one(token: str, job: SlideJob, parts: int) -> tuple[SlideResult, lis
 
     command = _command(token)
     stop, report = _stop(command), _reporting(command, job.name)
-    with COMPUTING, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with COMPUTING, heard_warnings() as said:
         slides = command.slides()
         crew = None
         if parts > 1:
             crew = Spread(get_client(), token, job.name, job.model, parts, COMPUTING)
         result = slides.explain(job, progress=report, stop=stop, crew=crew)
     _gone_if_lost(result.error)
-    said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     error = None if result.error is None else SmoothsalError(str(result.error))
     return replace(result, run=None, error=error), list(dict.fromkeys(said))
 
@@ -266,7 +264,7 @@ def compute_unit(token: str, asked: UnitAsked) -> UnitDone | None:
 
     command = _command(token)
     report = _reporting(command, asked.name)
-    with COMPUTING:
+    with COMPUTING, heard_warnings() as said:
         explainer = command.explainer(asked)
         stage = replace(asked.stage, explainer=explainer)
         writer = UnitWriter(Path(asked.store), stage.images, asked.unit, asked.owner)
@@ -286,6 +284,7 @@ def compute_unit(token: str, asked: UnitAsked) -> UnitDone | None:
             except Exception as error:
                 _gone_if_lost(error)
                 raise
+    writer.done.said.extend(dict.fromkeys(said))
     return writer.done if complete else None
 
 

@@ -23,7 +23,7 @@ from napari_smoothsal.runs.contents import (
     overview_of,
     stitched_images,
 )
-from napari_smoothsal.runs.crew import Alone, Crew
+from napari_smoothsal.runs.crew import Alone, Crew, Order
 from napari_smoothsal.runs.layout import FINISHED, check_free_or_own
 from napari_smoothsal.runs.packing import pack_store, restore
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
@@ -99,7 +99,7 @@ def explain_slide(
     on_plan
         Called with the plan (tiles, tissue mask) before anything is computed or written.
     crew
-        Who computes the tiles; None: this process. See `cluster_crew`.
+        Who computes the tiles; None: this process. See `runs.on_cluster.cluster_crew`.
 
     Returns
     -------
@@ -170,14 +170,16 @@ def explain_slide(
         try:
             computed = all(
                 (crew or Alone()).carry_out(
-                    stage,
-                    slide,
-                    writer,
-                    batch_size,
-                    readers=compute.readers,
-                    resampling=plan.resampling,
-                    report=looking or report,
-                    stop=stop,
+                    Order(
+                        stage,
+                        slide,
+                        writer,
+                        batch_size,
+                        readers=compute.readers,
+                        resampling=plan.resampling,
+                        report=looking or report,
+                        stop=stop,
+                    )
                 )
                 for stage in stages_of(explainer, plan, images, writer, choice)
             )

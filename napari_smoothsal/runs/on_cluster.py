@@ -20,7 +20,7 @@ from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.at_worker import AtWork, explain_one, stop_command
-from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS, computing_workers
+from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS, WorkerCount
 from napari_smoothsal.runs.progress import Progress
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import TALKING
@@ -76,13 +76,13 @@ def explain_on(
         cluster is gone.
     """
     with commanded(client, work, said) as token:
-        alive = time.monotonic()
+        alive, count = time.monotonic(), WorkerCount(client)
         waiting, running = deque(jobs), dict[Future[Any], SlideJob]()
         try:
             while waiting or running:
                 if stop is not None and stop():
                     break
-                workers = computing_workers(client)
+                workers = count()
                 alive = time.monotonic() if workers else alive
                 if time.monotonic() - alive > PATIENCE_S:
                     raise ComputeError(
@@ -197,7 +197,7 @@ def commanded(client: Client, work: Work, said: Said | None = None) -> Iterator[
     client.subscribe_topic(topic, hear)
     try:
         _bring(client, plugin)
-        if not computing_workers(client):
+        if not WorkerCount(client)():
             raise ComputeError("no worker can compute what is asked; their logs say why")
         yield token
     finally:
@@ -237,7 +237,7 @@ def cluster_crew(
         Of the slide, for the dashboard.
     """
     with commanded(client, Work(model, [], Path(), None, dict(settings), False)) as token:
-        yield Spread(client, token, name, None, UNITS_PER_WORKER * computing_workers(client))
+        yield Spread(client, token, name, None, UNITS_PER_WORKER * WorkerCount(client)())
 
 
 def _sendable(work: Work) -> Work:

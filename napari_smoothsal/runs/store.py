@@ -27,7 +27,6 @@ from napari_smoothsal.runs.layout import (
     WITH_ERRORS,
 )
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
-from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Pair, Stitched
 from napari_smoothsal.runs.store_litter import DRAFT, sweep_drafts
@@ -72,10 +71,6 @@ class StoreWriter:
     def open_bands(self, index: int) -> NDArray[np.bool_]:
         """(bands,) which bands of an image are not written yet."""
         return np.asarray(self._rows[index][:] == 0)
-
-    def open_in(self, stage: Stage) -> dict[int, NDArray[np.bool_]]:
-        """The same of each image of a stage."""
-        return {n: self.open_bands(n) for n in stage.images}
 
     def write_band(self, index: int, band: int, blocks: Iterable[Block]) -> None:
         """Write one band of an image and its share of the coarser levels, then mark it written.

@@ -35,12 +35,15 @@ class UnitDone:
         Tiles with their columns.
     fallbacks
         What was computed otherwise than planned: what, tiles, rows per pass.
+    said
+        Warnings.
     """
 
     pieces: list[Piece] = field(default_factory=list)
     bands: dict[int, list[int]] = field(default_factory=dict)
     tables: list[tuple[NDArray[np.int64], Columns]] = field(default_factory=list)
     fallbacks: list[tuple[str, NDArray[np.int64], int]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 class UnitWriter:

@@ -111,13 +111,16 @@ def test_a_store_of_several_units_is_that_of_one(
     monkeypatch.setattr(DurableStore, "set", noted)
 
     class InUnits:
-        def carry_out(self, stage, slide, sink, batch_size, **settings) -> bool:
-            units = units_of(stage, sink.status(), sink.open_in(stage), batch_size, most)
+        def carry_out(self, order) -> bool:
+            stage, sink, units = order.stage, order.writer, order.units(most)
             begun.append(len(units))
             parts = [cut_out(stage, unit) for unit in units]
             writers = [UnitWriter(sink.path, stage.images, own) for _, own in parts]
             for (part, own), writer in zip(reversed(parts), reversed(writers), strict=True):
-                assert carry_out(part, own, slide, writer, **settings)
+                assert carry_out(
+                    part, own, order.slide, writer, readers=None, resampling=order.resampling,
+                    report=order.report, stop=order.stop,
+                )  # fmt: skip
             mine = [{key for store, key in written if store is one._store} for one in writers]
             assert 0 < sum(map(len, mine)) == len(set().union(*mine)), "no chunk is of two"
             for writer in writers:
