@@ -32,6 +32,7 @@ from napari_smoothsal.core.errors import (
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.models import Model
+from napari_smoothsal.runs.layout import own_attributes
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import TALKING
 from napari_smoothsal.runs.slide_faults import device_lost, first_line
@@ -234,7 +235,7 @@ class _Worker:
         if result.computed and result.error is None:
             self.lost_at = ()  # it works
         # The run was opened over there; this process opens it itself.
-        has_run = result.error is None and (result.store / "zarr.json").is_file()
+        has_run = result.error is None and own_attributes(result.store) is not None
         return replace(result, run=Run(result.store) if has_run else None)
 
     def _buried(self, how: str = "") -> None:

@@ -11,7 +11,8 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
-from napari_smoothsal.runs.durable_store import DurableStore
+from napari_smoothsal.runs.places import Place
+from napari_smoothsal.runs.remote_store import store_at
 from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Piece, Stitched
 from napari_smoothsal.runs.unit import Unit
@@ -62,8 +63,8 @@ class UnitWriter:
     stitching_bytes = BUDGET_BYTES
     scratch: Path | None = None
 
-    def __init__(self, path: Path, images: Mapping[int, Stitched], unit: Unit) -> None:
-        self._store = DurableStore(path)
+    def __init__(self, path: Place, images: Mapping[int, Stitched], unit: Unit) -> None:
+        self._store = store_at(path)
         self._root = zarr.open_group(self._store, mode="r+", use_consolidated=False)
         self._images, self._unit = images, unit
         self.done = UnitDone()
