@@ -31,8 +31,8 @@ _ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectory
 """Errors that say how things are; all others say that it could not be found out."""
 _REFUSALS = ("Credential", "Token", "Unauthorized", "Forbidden", "AccessDenied", "Authentication")
 """In the names of errors by which libraries say that somebody is not let in."""
-_RETRIES = {"max_attempts": 10, "mode": "standard"}
-"""Of botocore: a request is made so often, a little later each time. s3fs itself asks for five."""
+_RETRIES = {"max_attempts": 8, "mode": "standard"}
+"""Of botocore: a request is made so often, later and later, over about half a minute."""
 
 
 def place_of(out: str | os.PathLike[str] | UPath) -> Place:
@@ -199,7 +199,7 @@ def not_on_url(place: UPath, what: str) -> SettingError:
 
 def _checked(url: str) -> UPath:
     scheme = url.partition("://")[0]
-    if "::" in scheme:
+    if "::" in url:
         raise SettingError(
             f"a store cannot be written through {scheme}://; give the URL of a folder alone, such "
             "as s3://bucket/folder"

@@ -34,9 +34,9 @@ def put_laid_out(place: UPath, files: Mapping[str, bytes]) -> None:
     write_whole(place / DRAFT_MARK, b"")
     with asked(place), suppress(FileNotFoundError):
         # The mark last: without it the rest would be somebody else's.
-        begun = [one for one in place.fs.find(place.path) if not one.endswith(f"/{DRAFT_MARK}")]
-        if begun:
-            place.fs.rm(begun)
+        for begun in place.fs.find(place.path):
+            if not begun.endswith(f"/{DRAFT_MARK}"):
+                place.fs.rm_file(begun)  # `rm` would take brackets in a name for a pattern
     rest = {f"{place.path}/{name}": content for name, content in files.items() if name != _ROOT}
     with asked(place):
         place.fs.pipe(rest)

@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zarr.abc.store import ByteRequest
@@ -43,7 +42,7 @@ class RemoteStore(FsspecStore):
     def at(cls, place: UPath, *, read_only: bool = False) -> RemoteStore:
         """The store behind a URL, which need not be there yet."""
         with asked(place):
-            fs = _asynchronous(place.fs, os.getpid())
+            fs = _asynchronous(place.fs)
         made = cls(fs, read_only=read_only, path=place.path.rstrip("/"))
         made.place = place
         return made
@@ -108,14 +107,23 @@ class RemoteStore(FsspecStore):
             await asyncio.to_thread(lease.check)
 
 
-@cache
-def _asynchronous(fs: Any, _process: int) -> Any:
-    """The same file system for zarr's event loop: one for all threads, as each has a client."""
-    if fs.async_impl:
-        return type(fs)(*fs.storage_args, **fs.storage_options, asynchronous=True)
-    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+_TWINS: dict[tuple[int, int], tuple[Any, Any]] = {}
+"""By process and identity: file systems of one URL are equal, whatever server they were made for."""
 
-    return AsyncFileSystemWrapper(fs, asynchronous=True)
+
+def _asynchronous(fs: Any) -> Any:
+    """The same file system for zarr's event loop: one for all threads, as each has a client."""
+    known = os.getpid(), id(fs)
+    if known not in _TWINS:
+        if fs.async_impl:
+            options = {**fs.storage_options, "asynchronous": True, "skip_instance_cache": True}
+            twin = type(fs)(*fs.storage_args, **options)
+        else:
+            from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+
+            twin = AsyncFileSystemWrapper(fs, asynchronous=True)
+        _TWINS[known] = fs, twin  # both, so that the number stays this one's
+    return _TWINS[known][1]
 
 
 KeptStore: TypeAlias = DurableStore | RemoteStore
