@@ -77,7 +77,14 @@ def test_it_lasts_while_its_process_lives(place, short) -> None:
             time.sleep(1.5)
             with pytest.raises(StoreError, match="is writing into"), leased(place):
                 pass
-        lease_of(place).check()
+        assert not lease_of(place).in_doubt
+
+
+def test_one_that_comes_first_in_between_keeps_it(place, monkeypatch) -> None:
+    monkeypatch.setattr(lease, "_check_stale", lambda *_: other(place))
+    with pytest.raises(StoreError, match="process 7 on elsewhere"), leased(place):
+        pass
+    assert holder_of(place) == Holder(7, "elsewhere", "", "x")
 
 
 def test_one_that_is_not_renewed_is_taken_over(place, short) -> None:
@@ -91,6 +98,21 @@ def test_one_that_is_not_renewed_is_taken_over(place, short) -> None:
     assert not left_of(place)
 
 
+def test_one_that_awakes_while_it_is_taken_over_keeps_it(place, short, monkeypatch) -> None:
+    sleeper, put = other(place), place.fs.pipe_file
+    time.sleep(4)
+
+    def late(path, content, **options):
+        if options:
+            put(sleeper.path, place.fs.cat_file(sleeper.path))
+        put(path, content, **options)
+
+    monkeypatch.setattr(place.fs, "pipe_file", late)
+    with pytest.raises(StoreError, match="process 7 on elsewhere"), leased(place):
+        pass
+    assert [one.rpartition("/")[2] for one in left_of(place)] == ["00000001"]
+
+
 def test_whose_process_is_gone_needs_no_waiting(place) -> None:
     other(place, pid=2**22 + 1, numbered=lease._numbering())
     with leased(place):
@@ -101,14 +123,14 @@ def test_whose_process_is_gone_needs_no_waiting(place) -> None:
 
 
 def test_an_answer_that_was_lost_does_not_refuse_its_own_process(place, monkeypatch) -> None:
-    put = type(place.fs).pipe_file
+    put = place.fs.pipe_file
 
-    def unheard(fs, path, content, mode="overwrite", **options):
-        put(fs, path, content, mode=mode, **options)
-        if mode == "create":
-            put(fs, path, content, mode=mode, **options)  # as a library tries again
+    def unheard(path, content, **options):
+        put(path, content, **options)
+        if options:
+            put(path, content, **options)  # as a library tries again
 
-    monkeypatch.setattr(type(place.fs), "pipe_file", unheard)
+    monkeypatch.setattr(place.fs, "pipe_file", unheard)
     with leased(place):
         lease_of(place).check()
 

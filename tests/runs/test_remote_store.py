@@ -34,7 +34,7 @@ def folder(server, request) -> str:
     return f"s3://{BUCKET}/{request.node.name}"
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The run ends in the middle of a write."""
 
 
@@ -45,7 +45,7 @@ def stop_at(monkeypatch, number: int) -> None:
     async def counted(self, key, value, byte_range=None):
         puts.append(key)
         if len(puts) == number:
-            raise Stopped
+            raise StoppedError
         await put(self, key, value, byte_range)
 
     monkeypatch.setattr(RemoteStore, "set", counted)
@@ -81,7 +81,7 @@ def test_stopped_anywhere_and_resumed_it_is_the_same(
     straight = explained(noisy, classifier, tmp_path / "case.zarr")
     with monkeypatch.context() as patch:
         stop_at(patch, at)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             explained(noisy, classifier, f"{folder}/case.zarr")
     assert_same_bits(straight, explained(noisy, classifier, f"{folder}/case.zarr"))
 
@@ -154,13 +154,13 @@ def test_a_start_that_was_killed_is_no_store_and_the_next_one_sweeps_it(
 
     def ends(place, content):
         if place.name == "zarr.json":
-            raise Stopped
+            raise StoppedError
         put(place, content)
 
     put = remote_draft.write_whole
     with monkeypatch.context() as patch:
         patch.setattr(remote_draft, "write_whole", ends)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             explained(noisy, classifier, url)
     assert check_free_or_own(place_of(url)) is None
     with pytest.raises(StoreError, match="no saliency store"):
@@ -205,7 +205,7 @@ def test_without_credentials_it_says_where_they_go(server, noisy, classifier, mo
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, os.devnull)
     S3FileSystem.clear_instance_cache()
-    with pytest.raises(UnreachableError, match="does not let this process in .*credentials"):
+    with pytest.raises(UnreachableError, match=r"does not let this process in .*credentials"):
         explained(noisy, classifier, f"s3://{BUCKET}/case.zarr")
     S3FileSystem.clear_instance_cache()
 
