@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 from uuid import uuid4
 
 from napari_smoothsal.core.errors import SettingError, StoreError, UnreachableError
-from napari_smoothsal.slides.readers.base import is_url
+from napari_smoothsal.core.urls import is_url
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -71,7 +71,8 @@ def on_url(place: Place) -> TypeIs[UPath]:
 
 def home_of(place: UPath) -> str:
     """Scheme and bucket of a URL, ``s3://bucket``: what messages may say of where it leads."""
-    return f"{place.protocol}://{place.path.lstrip('/').partition('/')[0]}"
+    first = place.path.lstrip("/").partition("/")[0]
+    return f"{place.protocol}://{first.rpartition('@')[2]}"  # before it some have a key
 
 
 def make_folder(place: Place) -> None:

@@ -108,7 +108,7 @@ class RemoteStore(FsspecStore):
 
 
 _TWINS: dict[tuple[int, int], tuple[Any, Any]] = {}
-"""By process and identity: file systems of one URL are equal, whatever server they were made for."""
+"""By process and identity: those of one URL are equal, whatever server they were made for."""
 
 
 def _asynchronous(fs: Any) -> Any:
