@@ -170,6 +170,8 @@ def asked(place: Place) -> Iterator[None]:
 def unreachable(place: UPath, error: Exception) -> UnreachableError:
     """The error for what a library said of a URL."""
     named = type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        named = os.strerror(error.errno)  # its own words may name the server
     if isinstance(error, PermissionError) or any(word in named for word in _REFUSALS):
         return UnreachableError(
             f"{home_of(place)} does not let this process in ({named}); give credentials that may "

@@ -1,8 +1,8 @@
 """How a store comes to be on a URL, where nothing can be laid out elsewhere and moved to its place.
 
-A mark is put first, then all of the store but its root's metadata, then that; last the mark goes.
-Whatever ends this in between leaves what has a mark and no metadata, which is taken for no store,
-and swept by whoever holds the place next.
+A mark is put first, then all of the store but its root's metadata, then that. Whatever ends this in
+between leaves what has a mark and no metadata, which is taken for no store, and swept by whoever
+holds the place next. With both it is a store, and the mark goes when that is opened to be written.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def put_laid_out(place: UPath, files: Mapping[str, bytes]) -> None:
     if (lease := lease_of(place)) is not None:
         lease.check()
     write_whole(place / _ROOT, files[_ROOT])
-    remove(place / DRAFT_MARK)
 
 
 def sweep_draft(place: UPath) -> None:
-    """Remove the mark where laying out was ended just before; only for who holds the store."""
+    """Remove the mark of a store that has come to be; only for who holds it."""
     remove(place / DRAFT_MARK)

@@ -23,6 +23,13 @@ def open_root(path: Place, mode: Literal["r", "r+"]) -> zarr.Group:
     return zarr.open_group(store, mode=mode, use_consolidated=False)
 
 
+def open_array(path: Place, name: str) -> zarr.Array[Any]:
+    """Open one array of a store for reading, whatever else is in the store."""
+    if on_url(path):
+        return zarr.open_array(RemoteStore.at(path, read_only=True), path=name, mode="r")
+    return zarr.open_array(path / name, mode="r")
+
+
 def array_at(group: zarr.Group, path: str) -> zarr.Array[Any]:
     """The array at a path; StoreError if there is none."""
     return _node(group, path, zarr.Array)
