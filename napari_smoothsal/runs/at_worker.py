@@ -14,7 +14,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from distributed import Status, Worker, get_client, get_worker
@@ -25,6 +24,7 @@ from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS
+from napari_smoothsal.runs.places import place_of
 from napari_smoothsal.runs.progress import Progress, Report
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_work import SlideResult, SlideWork, Work
@@ -267,7 +267,7 @@ def compute_unit(token: str, asked: UnitAsked) -> UnitDone | None:
     with COMPUTING, heard_warnings() as said:
         explainer = command.explainer(asked)
         stage = replace(asked.stage, explainer=explainer)
-        writer = UnitWriter(Path(asked.store), stage.images, asked.unit, asked.owner)
+        writer = UnitWriter(place_of(asked.store), stage.images, asked.unit, asked.owner)
         source = asked.slide
         with open_slide(source.path, source.mpp, reader=source.reader) as slide:
             try:

@@ -21,6 +21,7 @@ from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalEr
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.at_worker import AtWork, explain_one, stop_command
 from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS, WorkerCount
+from napari_smoothsal.runs.layout import own_attributes
 from napari_smoothsal.runs.progress import Progress
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import TALKING
@@ -131,7 +132,7 @@ def _result(future: Future[Any], work: Work, job: SlideJob) -> SlideResult:
     for message in messages:
         warn_caller(f"{result.name}: {message}")
     # The run was opened over there; this process opens it itself.
-    has_run = result.error is None and (result.store / "zarr.json").is_file()
+    has_run = result.error is None and own_attributes(result.store) is not None
     return replace(result, run=Run(result.store) if has_run else None)
 
 

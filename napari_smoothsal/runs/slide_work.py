@@ -16,16 +16,17 @@ from napari_smoothsal.core.specs import SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
 from napari_smoothsal.runs.layout import FINISHED, WITH_ERRORS, own_attributes
+from napari_smoothsal.runs.places import Place
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import asked_of
 from napari_smoothsal.runs.slide_faults import may_pass
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_states import (
-    FOLDER,
     MOST_DEATHS,
     SlideState,
     StateName,
     called_off,
+    claim_of,
     deaths_at,
     read_state,
     said_of,
@@ -57,7 +58,7 @@ class SlideResult:
     state
         See `SlideState`.
     store
-        Folder of its store.
+        Folder, or URL, of its store.
     computed
         Whether this command worked on it: not where it was finished, or had failed, before.
     seconds
@@ -68,7 +69,7 @@ class SlideResult:
     run: Run | None
     error: Exception | None
     state: StateName = "waiting"
-    store: Path = field(default_factory=Path)
+    store: Place = field(default_factory=Path)
     computed: bool = False
     seconds: float = 0.0
 
@@ -95,7 +96,7 @@ class Work:
 
     model: ModelSource | None
     specs: Specs
-    out: Path
+    out: Place
     mpp: float | None
     settings: Mapping[str, Any]
     retry_failed: bool
@@ -184,9 +185,9 @@ class SlideWork:
         out = self._work.out
         with contextlib.ExitStack() as claim:
             try:
-                claim.enter_context(only_writer(out / FOLDER / job.store))
+                claim.enter_context(only_writer(claim_of(out, job.store)))
             except (StoreError, OSError) as error:
-                held = isinstance(error, StoreError)
+                held = not isinstance(error, OSError)  # which nobody answering is, too
                 state: StateName = "skipped" if held else "failed"
                 return SlideResult(job.name, None, error, state, out / job.store)
             return self._claimed(job, own)
@@ -259,7 +260,7 @@ class SlideWork:
         job: SlideJob,
         model: Model,
         specs: list[SaliencySpec],
-        store: Path,
+        store: Place,
         own: Mapping[str, Any],
     ) -> Run:
         settings = settings_of(job, self._work.settings) | dict(own)
@@ -288,7 +289,7 @@ def _stays_failed(state: SlideState, asked: str) -> bool:
     return state.state == "failed" and state.lasting and state.asked == asked
 
 
-def _counts(store: Path) -> dict[str, int]:
+def _counts(store: Place) -> dict[str, int]:
     """Tiles of a run, as the state tells them; nothing where it has no readable store."""
     try:
         status = Run(store).tiles["status"]
@@ -301,7 +302,7 @@ def _counts(store: Path) -> dict[str, int]:
     }
 
 
-def _reached(store: Path) -> int:
+def _reached(store: Place) -> int:
     """How far a run is: tiles that were looked at, and again those that were explained."""
     try:
         status = Run(store).tiles["status"]
