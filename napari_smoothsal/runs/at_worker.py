@@ -150,7 +150,8 @@ class _Command:
         if self._slides is None:
             _computing_with(self.threads)
             talk = {"progress": False, "compute": self.compute}
-            work = replace(self._work, settings={**self._work.settings, **talk})
+            settings = {**self._work.settings, **talk}
+            work = replace(self._work, settings=settings, command=self.token)
             self._slides = SlideWork(work)
         return self._slides
 
