@@ -1,14 +1,13 @@
 """A Dask cluster of real processes, as `dask scheduler` and `dask worker` start them."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -36,21 +35,21 @@ def free_port() -> int:
 class DaskProcesses:
     """A scheduler and workers, all ended with the block; see `dask_processes`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str, environment: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self.host, self.environment = folder, host, environment
         self.port = free_port()
         self.started: list[subprocess.Popen[bytes]] = []
         self.scheduler = self.start_scheduler()
 
     @property
     def address(self) -> str:
-        return f"tcp://127.0.0.1:{self.port}"
+        return f"tcp://{self.host}:{self.port}"
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
         """At the same address as the last one."""
         self.scheduler = self._dask(
-            "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"
+            "scheduler", "--host", self.host, "--port", str(self.port), "--no-dashboard"
         )
         return self.scheduler
 
@@ -58,15 +57,14 @@ class DaskProcesses:
         self,
         name: str,
         *arguments: str,
-        address: str = "",
-        preload: tuple[Path, ...] = (SMALL_BANDS,),
+        preload: tuple[Path, ...] = (),
         prefix: tuple[str, ...] = (),
         **environment: str,
     ) -> subprocess.Popen[bytes]:
         """A worker in the hands of a nanny."""
-        loads = (word for file in preload for word in ("--preload", str(file)))
+        loads = [word for file in (SMALL_BANDS, *preload) for word in ("--preload", str(file))]
         return self._dask(
-            "worker", address or self.address, "--name", name, "--nthreads", "1",
+            "worker", self.address, "--name", name, "--nthreads", "1",
             "--memory-limit", "0", "--no-dashboard", "--death-timeout", "60",
             "--local-directory", str(self.folder / name), *loads, *arguments,
             prefix=prefix, **environment,
@@ -82,7 +80,7 @@ class DaskProcesses:
                 [*prefix, sys.executable, "-m", "dask", *arguments],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": path, **environment},
+                env={**os.environ, "PYTHONPATH": path, **self.environment, **environment},
             )
         self.started.append(process)
         return process
@@ -94,19 +92,11 @@ class DaskProcesses:
     def end(self) -> None:
         families = [_family(process.pid) for process in self.started]
         for process in (one for family in families for one in family):
-            with _gone():
+            with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
                 process.kill()
         for started in self.started:
             started.wait(30)
-
-
-@contextmanager
-def _gone() -> Iterator[None]:
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -118,9 +108,11 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 @contextmanager
-def dask_processes(folder: Path, *workers: str) -> Iterator[DaskProcesses]:
-    """A scheduler and some workers by name, which have small bands."""
-    cluster = DaskProcesses(folder)
+def dask_processes(
+    folder: Path, *workers: str, host: str = "127.0.0.1", **environment: str
+) -> Iterator[DaskProcesses]:
+    """A scheduler and some workers by name, which have small bands, and an environment."""
+    cluster = DaskProcesses(folder, host, environment)
     try:
         for name in workers:
             cluster.start_worker(name)

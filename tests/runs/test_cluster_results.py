@@ -124,5 +124,5 @@ def test_what_another_client_holds_is_passed_by_and_its_holder_named(
 
 def test_a_model_that_cannot_be_sent_is_refused_before_any_task(client, tmp_path: Path) -> None:
     slides = tissue_tiffs(tmp_path / "s", 1, 128)
-    with pytest.raises(SettingError, match="cannot be sent .* function of a module"):
+    with pytest.raises(SettingError, match=r"cannot be sent .* function of a module"):
         explain_slides(slides, lambda: small_model(), [], tmp_path / "out", client=client, **ASKED)
