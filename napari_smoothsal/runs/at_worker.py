@@ -38,6 +38,8 @@ from napari_smoothsal.slides.slide_source import SlideSource
 DEVICE = "SMOOTHSAL_DEVICE"
 """Variable of a worker's environment: on what it computes, where the command does not say."""
 _MOST_EXPLAINERS = 2
+_AT_WORK = (Status.running, Status.paused)
+"""A paused worker is given nothing new: it is short of memory, or just made ready for a command."""
 SAY_S = 2.0
 """Between two reports of a task: all of them pass the scheduler."""
 
@@ -307,7 +309,7 @@ def _stop(command: _Command) -> Callable[[], bool]:
         # Dask cannot end a thread: a task that nobody waits for has to look itself.
         task = worker.state.tasks.get(key)
         wanted = task is not None and task.state in ("executing", "long-running")
-        return command.stopped or not wanted or worker.status.name != "running"
+        return command.stopped or not wanted or worker.status not in _AT_WORK
 
     return stop
 

@@ -18,7 +18,7 @@ SMALL_BANDS = HERE / "small_bands_preload.py"
 """For workers: a small slide has several units."""
 
 
-def until(true: Callable[[], object], seconds: float = 60) -> None:
+def until(true: Callable[[], object], seconds: float = 120) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not true():
@@ -65,7 +65,7 @@ class DaskProcesses:
         loads = [word for file in (SMALL_BANDS, *preload) for word in ("--preload", str(file))]
         return self._dask(
             "worker", self.address, "--name", name, "--nthreads", "1",
-            "--memory-limit", "0", "--no-dashboard", "--death-timeout", "60",
+            "--memory-limit", "0", "--no-dashboard", "--death-timeout", "150",
             "--local-directory", str(self.folder / name), *loads, *arguments,
             prefix=prefix, **environment,
         )  # fmt: skip
@@ -124,8 +124,8 @@ def dask_processes(
 @contextmanager
 def client_of_processes(cluster: DaskProcesses, workers: int) -> Iterator[Client]:
     """A client that has its workers."""
-    with Client(cluster.address, timeout=60) as client:
-        client.wait_for_workers(workers, timeout=60)
+    with Client(cluster.address, timeout=100) as client:
+        client.wait_for_workers(workers, timeout=150)
         yield client
 
 

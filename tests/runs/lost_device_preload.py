@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from cluster_models import Slow
 
+from napari_smoothsal.models.architectures import NarrowResNet18
+
 LOST = Path(os.environ["SMOOTHSAL_TEST_LOST"])
 """Lists the processes that met it."""
-_forward, _ones = Slow.forward, torch.ones
 _passes = 0
 
 
@@ -19,13 +20,13 @@ def forward(self: Slow, x: torch.Tensor) -> torch.Tensor:
         with LOST.open("a") as file:
             file.write(f"{os.getpid()}\n")
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
-    return _forward(self, x)
+    return NarrowResNet18.forward(self, x)
 
 
 def ones(*size, **given):
     if LOST.exists() and given.get("device") is not None:
         raise RuntimeError("CUDA error: device not ready")
-    return _ones(*size, **given)
+    return torch.full(size, 1.0, **given)
 
 
 Slow.forward, torch.ones = forward, ones

@@ -6,11 +6,12 @@ from distributed import versions
 
 from napari_smoothsal.runs import versions as own
 
-_version = importlib.metadata.version
+distribution = importlib.metadata.distribution
 
 
 def version(name: str) -> str:
-    return "0.0.9" if name.replace("_", "-") == "napari-smoothsal" else _version(name)
+    old = name.replace("_", "-") == "napari-smoothsal"
+    return "0.0.9" if old else distribution(name).version
 
 
 importlib.metadata.version = versions.version = own.version = version

@@ -70,27 +70,44 @@ def test_a_worker_that_is_killed_costs_its_units(tmp_path: Path, whose: str) -> 
     assert_same_bits(alone.run, result.run)
 
 
+@pytest.mark.parametrize("units", [False, True], ids=["slides", "units"])
+def test_what_a_retired_worker_had_is_handed_on(tmp_path: Path, units: bool) -> None:
+    slides = [tissue_tiff(tmp_path / "s.tif", 5, 384)]
+    if not units:
+        slides = tissue_tiffs(tmp_path / "s", 3, 256)
+    out = tmp_path / "out"
+    with (
+        slow_workers(tmp_path / "dask", "a", "b") as (_, client),
+        explaining(client, slides, out) as results,
+    ):
+        until(lambda: begun(out) and worker_task(client, "a"))
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        # As at the end of its --lifetime, or when a cluster shrinks.
+        client.retire_workers([address for address, w in workers.items() if w["name"] == "a"])
+        ended = results()
+    assert [r.state for r in ended] == ["complete"] * len(slides), [r.error for r in ended]
+    for one, two in zip(calm(slides, tmp_path / "alone"), ended, strict=True):
+        assert_same_bits(one.run, two.run)
+
+
 def test_a_worker_that_hangs_is_given_up_and_waited_for_once_it_writes_again(
     tmp_path: Path,
 ) -> None:
     slides = tissue_tiffs(tmp_path / "s", 2, 256)
     out, writes = tmp_path / "out", tmp_path / "writes"
-    given_up = {
-        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "6s",
-        "SMOOTHSAL_TEST_WRITES": str(writes),
-    }
-    with (
-        slow_workers(tmp_path / "dask", "a", "b", **given_up) as (_, client),
-        explaining(client, slides, out) as results,
-    ):
-        until(lambda: begun(out) and len(tasks_of(client)) == 2)
-        hung, task = worker_pids(client)["a"], worker_task(client, "a")
-        os.kill(hung, signal.SIGSTOP)
-        # Its slide is another's; which finds it held, and waits.
-        until(lambda: tasks_of(client).get(task, "a") != "a", 120)
-        time.sleep(3)
-        os.kill(hung, signal.SIGCONT)
-        both = results()
+    given_up = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "6s"}
+    noted = {"SMOOTHSAL_TEST_WRITES": str(writes)}
+    with dask_processes(tmp_path / "dask", "b", **SLOW, **given_up, **noted) as cluster:
+        hung = cluster.start_worker("a", "--no-nanny")  # which would end it
+        with client_of_processes(cluster, 2) as client, explaining(client, slides, out) as results:
+            until(lambda: begun(out) and worker_at(client, "slide-slide0"))
+            until(lambda: worker_task(client, "a"))
+            hung.send_signal(signal.SIGSTOP)
+            # Its slide is another's; which finds it held, and waits.
+            until(lambda: not worker_task(client, "a") and worker_task(client, "b"), 120)
+            time.sleep(3)
+            hung.send_signal(signal.SIGCONT)
+            both = results()
     assert [r.state for r in both] == ["complete"] * 2, [r.error for r in both]
     written_once(writes)
     for one, two in zip(calm(slides, tmp_path / "alone"), both, strict=True):
