@@ -7,7 +7,7 @@ from distributed import Client
 import napari_smoothsal as ss
 
 
-def explain(scheduler: str, slides: str, stores: str) -> list[ss.SlideResult]:
+def explain(scheduler: str, slides: str, stores: str) -> None:
     """Explain slides, and say how each went."""
     with Client(scheduler) as client:
         print("dashboard:", client.dashboard_link)
@@ -20,7 +20,6 @@ def explain(scheduler: str, slides: str, stores: str) -> list[ss.SlideResult]:
         )
     for result in results:
         print(result.name, result.state, result.error or len(result.run.tiles))
-    return results
 
 
 if __name__ == "__main__":
