@@ -17,7 +17,7 @@ if (noted := os.environ.get("SMOOTHSAL_TEST_WRITES")) and DurableStore.set.__nam
     async def put(store: DurableStore, key: str, value: object) -> None:
         """Note who writes which chunk of a map's finest level, and what."""
         await _put(store, key, value)
-        if "/0/c/" in key:
+        if key.startswith("maps/") and "/0/c/" in key:
             sha256 = hashlib.sha256(value.to_bytes()).hexdigest()
             with open(noted, "a") as file:  # noqa: PTH123 - one write a line
                 file.write(f"{os.getpid()} {store.root.name}/{key} {sha256}\n")

@@ -51,6 +51,11 @@ def _bands(monkeypatch: pytest.MonkeyPatch) -> None:
     small_bands(monkeypatch)  # as in the workers
 
 
+def state_of(out: Path, slide: str) -> str:
+    state = read_state(state_file(out, f"{slide}.smoothsal.zarr"))
+    return "" if state is None else state.state
+
+
 @pytest.mark.parametrize("whose", ["explaining", "slide"])
 def test_a_worker_that_is_killed_costs_its_units(tmp_path: Path, whose: str) -> None:
     slides = [tissue_tiff(tmp_path / "s.tif", 5, 384)]
@@ -97,15 +102,17 @@ def test_a_worker_that_hangs_is_given_up_and_waited_for_once_it_writes_again(
     out, writes = tmp_path / "out", tmp_path / "writes"
     given_up = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "6s"}
     noted = {"SMOOTHSAL_TEST_WRITES": str(writes)}
-    with dask_processes(tmp_path / "dask", "b", **SLOW, **given_up, **noted) as cluster:
-        hung = cluster.start_worker("a", "--no-nanny")  # which would end it
+    with dask_processes(tmp_path / "dask", **SLOW, **given_up, **noted) as cluster:
+        # A nanny would end it.
+        started = {name: cluster.start_worker(name, "--no-nanny") for name in ("a", "b")}
         with client_of_processes(cluster, 2) as client, explaining(client, slides, out) as results:
             until(lambda: begun(out) and worker_at(client, "slide-slide0"))
-            until(lambda: worker_task(client, "a"))
+            hung = started[worker_at(client, "slide-slide0")]
             hung.send_signal(signal.SIGSTOP)
-            # Its slide is another's; which finds it held, and waits.
-            until(lambda: not worker_task(client, "a") and worker_task(client, "b"), 120)
-            time.sleep(3)
+            until(lambda: state_of(out, "slide1") == "complete")
+            # Its slide is the other's; which finds it held, and waits.
+            time.sleep(4)
+            assert state_of(out, "slide0") == "running" and worker_at(client, "slide-slide0")
             hung.send_signal(signal.SIGCONT)
             both = results()
     assert [r.state for r in both] == ["complete"] * 2, [r.error for r in both]
@@ -122,8 +129,7 @@ def test_a_scheduler_that_is_gone_is_named_and_the_same_call_goes_on(tmp_path: P
             cluster.scheduler.kill()
             with pytest.raises(ComputeError, match=r"scheduler is gone.* same command goes on"):
                 results()
-        state = read_state(state_file(out, "s.smoothsal.zarr"))
-        assert state is not None and state.state == "running"
+        assert state_of(out, "s") == "running"
         done = (open_run(out / "s.smoothsal.zarr").tiles.status == "done").sum()
         assert 0 < done < 36
         cluster.start_scheduler()

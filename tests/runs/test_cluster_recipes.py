@@ -35,12 +35,12 @@ def test_the_jobs_of_an_array_share_the_slides(
     main = "from napari_smoothsal.cli import main; main()"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{main}" "$@"\n')
     command.chmod(0o755)
+    flags = ["--model", model_folder_of_classifier, "--predict-only", "--tissue", "all"]
     for task in (1, 2):
         given = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "2"}
         path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", RECIPES / "slurm_array.sbatch", tmp_path / "slides", stores]
-            + ["--model", model_folder_of_classifier, "--predict-only", "--tissue", "all"],
+            ["bash", RECIPES / "slurm_array.sbatch", tmp_path / "slides", stores, *flags],
             env={**os.environ, **given, "SLURM_CPUS_PER_TASK": "1", "PATH": path},
             capture_output=True,
             text=True,
