@@ -38,6 +38,8 @@ from napari_smoothsal.slides.slide_source import SlideSource
 DEVICE = "SMOOTHSAL_DEVICE"
 """Variable of a worker's environment: on what it computes, where the command does not say."""
 _MOST_EXPLAINERS = 2
+_AT_WORK = (Status.running, Status.paused)
+"""A paused worker is given nothing new: it is short of memory, or just made ready for a command."""
 SAY_S = 2.0
 """Between two reports of a task: all of them pass the scheduler."""
 
@@ -150,7 +152,8 @@ class _Command:
         if self._slides is None:
             _computing_with(self.threads)
             talk = {"progress": False, "compute": self.compute}
-            work = replace(self._work, settings={**self._work.settings, **talk})
+            settings = {**self._work.settings, **talk}
+            work = replace(self._work, settings=settings, command=self.token)
             self._slides = SlideWork(work)
         return self._slides
 
@@ -305,7 +308,7 @@ def _stop(command: _Command) -> Callable[[], bool]:
         # Dask cannot end a thread: a task that nobody waits for has to look itself.
         task = worker.state.tasks.get(key)
         wanted = task is not None and task.state in ("executing", "long-running")
-        return command.stopped or not wanted or worker.status.name != "running"
+        return command.stopped or not wanted or worker.status not in _AT_WORK
 
     return stop
 

@@ -55,12 +55,15 @@ class Holder:
         themselves. Empty where the system does not say.
     token
         Of this one lease.
+    command
+        Token of the command that several processes work for; empty where each is its own.
     """
 
     pid: int
     host: str
     numbered: str
     token: str
+    command: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -170,7 +173,7 @@ def lease_of(place: Place) -> Lease | None:
 
 
 @contextmanager
-def leased(place: UPath) -> Iterator[None]:
+def leased(place: UPath, command: str = "") -> Iterator[None]:
     """Hold a store on a URL for this process.
 
     Raises
@@ -180,7 +183,7 @@ def leased(place: UPath) -> Iterator[None]:
     UnreachableError
         If nobody answers there.
     """
-    lease, ended = _taken(place), threading.Event()
+    lease, ended = _taken(place, command), threading.Event()
     _HELD[str(place)] = lease
     keeper = threading.Thread(target=lease.keep, args=(ended,), name="smoothsal-lease", daemon=True)
     keeper.start()
@@ -206,8 +209,8 @@ def refused(place: UPath, holder: Holder | None) -> StoreError:
     )
 
 
-def _taken(place: UPath) -> Lease:
-    holder = Holder(os.getpid(), platform.node(), _numbering(), uuid4().hex)
+def _taken(place: UPath, command: str) -> Lease:
+    holder = Holder(os.getpid(), platform.node(), _numbering(), uuid4().hex, command)
     said = json.dumps(asdict(holder)).encode()
     stale = _leases(place)
     _check_stale(place, stale)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, wait
-from distributed.client import FutureCancelledError
+from distributed.client import FutureCancelledError, FuturesCancelledError
 
 from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
@@ -96,7 +96,11 @@ def explain_on(
                     running[_submit(client, token, job, parts)] = job
                 for future in _ended(client, running):
                     job = running.pop(future)
-                    told(job, _result(future, work, job))
+                    result = _result(future, work, job)
+                    if result.state == "running":
+                        waiting.appendleft(job)  # its worker was ended: by a time limit, say
+                    else:
+                        told(job, result)
         finally:
             _end(client, token, running, told, work)
 
@@ -139,7 +143,7 @@ def _result(future: Future[Any], work: Work, job: SlideJob) -> SlideResult:
 def _ended(client: Client, running: dict[Future[Any], SlideJob]) -> list[Future[Any]]:
     if not running:
         return []
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, FuturesCancelledError):  # what is cancelled is done, too
         wait(list(running), timeout=_ASK_S, return_when="FIRST_COMPLETED")
     if client.status != "running":
         raise ComputeError(

@@ -19,6 +19,7 @@ from napari_smoothsal.runs.layout import FINISHED, WITH_ERRORS, own_attributes
 from napari_smoothsal.runs.places import Place
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import asked_of
+from napari_smoothsal.runs.slide_claim import claimed
 from napari_smoothsal.runs.slide_faults import may_pass
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_states import (
@@ -26,14 +27,12 @@ from napari_smoothsal.runs.slide_states import (
     SlideState,
     StateName,
     called_off,
-    claim_of,
     deaths_at,
     read_state,
     said_of,
     state_file,
     write_state,
 )
-from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import open_slide
 from napari_smoothsal.slides.opening import DEFAULT_READER
 
@@ -92,6 +91,8 @@ class Work:
         Whether slides and tiles that failed are tried again.
     reader
         As of `open_slide`.
+    command
+        Token of the command, where several processes work for it.
     """
 
     model: ModelSource | None
@@ -101,6 +102,7 @@ class Work:
     settings: Mapping[str, Any]
     retry_failed: bool
     reader: str = DEFAULT_READER
+    command: str = ""
 
 
 class ModelInUse:
@@ -185,7 +187,8 @@ class SlideWork:
         out = self._work.out
         with contextlib.ExitStack() as claim:
             try:
-                claim.enter_context(only_writer(claim_of(out, job.store)))
+                command, stop = self._work.command, own.get("stop")
+                claim.enter_context(claimed(out, job.store, command, stop))
             except (StoreError, OSError) as error:
                 held = not isinstance(error, OSError)  # which nobody answering is, too
                 state: StateName = "skipped" if held else "failed"

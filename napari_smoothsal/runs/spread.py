@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, secede, wait
+from distributed.client import FutureCancelledError, FuturesCancelledError
 
 from napari_smoothsal.core.caller_warning import warn_caller
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import ComputeError, SettingError, SlideError
 from napari_smoothsal.runs.at_worker import UnitAsked, compute_unit
 from napari_smoothsal.runs.cluster_workers import COMPUTES, WorkerCount
 from napari_smoothsal.runs.crew import Alone, Order
@@ -94,14 +95,26 @@ class Spread:
                         number, unit = running.pop(future)
                         try:
                             done: UnitDone | None = future.result()
-                        except KilledWorker:
+                        except KilledWorker as error:
                             deaths[number] += 1
                             if deaths[number] >= MOST_DEATHS:
-                                raise
+                                raise SlideError(
+                                    f"{self._name}: each worker that computed one part of it "
+                                    "was lost; its file may crash the decoder, or their memory "
+                                    "may not suffice (a smaller --batch-size needs less)"
+                                ) from error
                             left.append((number, unit))
                             continue
+                        except FutureCancelledError as error:
+                            if self._computing is not None:
+                                return False  # this worker was cut off; another takes the slide
+                            raise ComputeError(
+                                f"{self._name}: the scheduler is gone, or does not know of this "
+                                "work any more; the same command goes on where it stopped"
+                            ) from error
                         if done is None:
-                            return False
+                            left.append((number, unit))  # its worker was ended, or all are
+                            continue
                         for said in done.said:
                             warn_caller(said)
                         order.writer.record(done)
@@ -161,7 +174,7 @@ def _ended(waiting: Collection[Future[Any]]) -> list[Future[Any]]:
     if not waiting:
         time.sleep(_ASK_S)  # until there is a worker
         return []
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, FuturesCancelledError):  # cancelled is done, too
         wait(list(waiting), timeout=_ASK_S, return_when="FIRST_COMPLETED")
     return [future for future in waiting if future.done()]
 
