@@ -30,6 +30,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 if TYPE_CHECKING:
     from napari_smoothsal.models import Model
     from napari_smoothsal.runs import Run
+    from napari_smoothsal.runs.places import Place
     from napari_smoothsal.runs.slide_list import SlideJob
     from napari_smoothsal.runs.slide_work import Specs
     from napari_smoothsal.slides import Slide
@@ -67,10 +68,11 @@ def run(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,  # a path would spoil URLs
         typer.Option(
-            help="Store of one slide, or folder for the stores of several. Unset: in this "
-            "folder, as NAME.smoothsal.zarr."
+            metavar="PATH",
+            help="Store of one slide, or folder for the stores of several: a path, or a URL such "
+            "as s3://bucket/folder. Unset: in this folder, as NAME.smoothsal.zarr.",
         ),
     ] = None,
     mpp: Annotated[
@@ -161,10 +163,12 @@ def run(
     is one of about 4 um per pixel. The same command run again resumes what is unfinished. Several
     devices (--device cuda:0,cuda:1) share the slides, one process each.
     """
+    from napari_smoothsal.runs.places import place_of
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.readers import READERS
 
     READERS[reader].load()  # before anything loads torch
+    place = None if out is None else place_of(out)
     _check_together(predict_only, torchscript, where, top, given)
     if picture is not None:
         _check_picture(picture, slides, predict_only)
@@ -208,11 +212,11 @@ def run(
             crew_on(client, loaded, settings, slide.name) as crew,
         ):
             settings |= {"crew": crew}
-            raise typer.Exit(_one_slide(slide, loaded, specs, out, settings, picture))
+            raise typer.Exit(_one_slide(slide, loaded, specs, place, settings, picture))
     several = devices if len(devices) > 1 else None
     if several or scheduler is not None:
         del settings["on_plan"]  # lines of several slides at once
-    folder = out or Path()
+    folder = place or Path()
     try:
         with cluster as client:
             results = explain_slides(
@@ -242,7 +246,7 @@ def _one_slide(
     slide: Slide,
     model: Model,
     specs: list[SaliencySpec],
-    out: Path | None,
+    out: Place | None,
     settings: dict[str, Any],
     picture: Path | None,
 ) -> int:

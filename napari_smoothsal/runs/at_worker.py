@@ -11,20 +11,20 @@ import logging
 import os
 import threading
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from distributed import Status, Worker, get_client, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from napari_smoothsal.core.caller_warning import heard_warnings
 from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS
+from napari_smoothsal.runs.places import place_of
 from napari_smoothsal.runs.progress import Progress, Report
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_work import SlideResult, SlideWork, Work
@@ -242,15 +242,13 @@ def explain_one(token: str, job: SlideJob, parts: int) -> tuple[SlideResult, lis
 
     command = _command(token)
     stop, report = _stop(command), _reporting(command, job.name)
-    with COMPUTING, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with COMPUTING, heard_warnings() as said:
         slides = command.slides()
         crew = None
         if parts > 1:
             crew = Spread(get_client(), token, job.name, job.model, parts, COMPUTING)
         result = slides.explain(job, progress=report, stop=stop, crew=crew)
     _gone_if_lost(result.error)
-    said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     error = None if result.error is None else SmoothsalError(str(result.error))
     return replace(result, run=None, error=error), list(dict.fromkeys(said))
 
@@ -269,10 +267,10 @@ def compute_unit(token: str, asked: UnitAsked) -> UnitDone | None:
 
     command = _command(token)
     report = _reporting(command, asked.name)
-    with COMPUTING:
+    with COMPUTING, heard_warnings() as said:
         explainer = command.explainer(asked)
         stage = replace(asked.stage, explainer=explainer)
-        writer = UnitWriter(Path(asked.store), stage.images, asked.unit, asked.owner)
+        writer = UnitWriter(place_of(asked.store), stage.images, asked.unit, asked.owner)
         source = asked.slide
         with open_slide(source.path, source.mpp, reader=source.reader) as slide:
             try:
@@ -289,6 +287,7 @@ def compute_unit(token: str, asked: UnitAsked) -> UnitDone | None:
             except Exception as error:
                 _gone_if_lost(error)
                 raise
+    writer.done.said.extend(dict.fromkeys(said))
     return writer.done if complete else None
 
 

@@ -15,6 +15,8 @@ from napari_smoothsal.core.errors import DeviceLostError, SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.runs.choice import Choice
 from napari_smoothsal.runs.explain import explain_slide
+from napari_smoothsal.runs.packing import PACKING
+from napari_smoothsal.runs.places import Place, make_folder, not_on_url, on_url, place_of
 from napari_smoothsal.runs.progress import Progress, Report, terminal_bars
 from napari_smoothsal.runs.slide_faults import device_lost, first_line
 from napari_smoothsal.runs.slide_list import Shard, SlideJob, in_shard, shard_from, slide_jobs
@@ -41,7 +43,7 @@ def explain_slides(
     slides: str | Path | Sequence[str | Path],
     model: ModelSource | None,
     specs: Specs,
-    out: str | Path,
+    out: str | Path | Place,
     *,
     mpp: float | None = None,
     reader: str = DEFAULT_READER,
@@ -71,7 +73,8 @@ def explain_slides(
     specs
         As for `explain_slide`; or a function of a model that returns them.
     out
-        Folder of the stores, each named ``<base name of the slide>.smoothsal.zarr``.
+        Folder of the stores, or a URL such as ``s3://bucket/folder``; each is named
+        ``<base name of the slide>.smoothsal.zarr``.
     mpp
         Overrides the level-0 micrometres per pixel of every slide.
     reader
@@ -122,7 +125,9 @@ def explain_slides(
     choice = {name: value for name, value in (("where", where), ("top", top)) if value is not None}
     READERS[reader].load()
     made = [] if predict_only else specs
-    work = Work(model, made, Path(out), mpp, settings | choice, retry_failed, reader)
+    work = Work(model, made, place_of(out), mpp, settings | choice, retry_failed, reader)
+    if on_url(work.out) and settings.get("pack"):
+        raise not_on_url(work.out, PACKING)
     listed = slide_jobs(slides)
     jobs = in_shard(listed, shard_from(shard))
     many = bool(devices) or client is not None
@@ -138,7 +143,7 @@ def explain_slides(
         Choice(where, top).check(used.card.class_names, used.readout.outcomes)
     summary = Summary(work.out, listed)
     if jobs:
-        work.out.mkdir(parents=True, exist_ok=True)
+        make_folder(work.out)
         summary.write()
     results: dict[str, SlideResult] = {}
     if on_slide is None and settings.get("progress", True) is True and len(jobs) > 1:
@@ -248,7 +253,7 @@ def _lost(result: SlideResult, left: int) -> DeviceLostError:
     )
 
 
-def _ordered(jobs: Sequence[SlideJob], out: Path) -> list[SlideJob]:
+def _ordered(jobs: Sequence[SlideJob], out: Place) -> list[SlideJob]:
     """Slides of one model after the other's, in the order in which models first come.
 
     Last those that stopped an earlier command, or may have ended its process: if they do so

@@ -6,6 +6,8 @@ counts a death to every task that it was given, and after some gives these up.
 
 from __future__ import annotations
 
+import time
+
 from distributed import Client
 
 COMPUTES, PLANS = "smoothsal-computes", "smoothsal-plans"
@@ -13,7 +15,28 @@ COMPUTES, PLANS = "smoothsal-computes", "smoothsal-plans"
 compute nothing."""
 
 
-def computing_workers(client: Client) -> int:
-    """Workers that can compute what is asked."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return sum(COMPUTES in worker["resources"] for worker in workers)
+_KNOWN_S = 2.0
+"""How long a count holds: the scheduler tells all of every worker for it."""
+
+
+class WorkerCount:
+    """Counts the workers that can compute what is asked.
+
+    Parameters
+    ----------
+    client
+        Of their cluster.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._counted, self._at = 0, -_KNOWN_S
+
+    def __call__(self) -> int:
+        """As they are now, or were a moment ago."""
+        now = time.monotonic()
+        if not self._counted or now - self._at >= _KNOWN_S:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            self._counted = sum(COMPUTES in worker["resources"] for worker in workers)
+            self._at = now
+        return self._counted

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, StoreError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.core.thread_priority import give_way
 from napari_smoothsal.models import Model
@@ -23,9 +23,10 @@ from napari_smoothsal.runs.contents import (
     overview_of,
     stitched_images,
 )
-from napari_smoothsal.runs.crew import Alone, Crew
+from napari_smoothsal.runs.crew import Alone, Crew, Order
 from napari_smoothsal.runs.layout import FINISHED, check_free_or_own
-from napari_smoothsal.runs.packing import pack_store, restore
+from napari_smoothsal.runs.packing import PACKING, pack_store, restore
+from napari_smoothsal.runs.places import Place, not_on_url, on_url, place_of
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.progress import Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity
@@ -42,7 +43,7 @@ def explain_slide(
     slide: Slide | str | Path,
     model: Model,
     specs: Sequence[SaliencySpec],
-    out: str | Path,
+    out: str | Path | Place,
     *,
     region: Region | None = None,
     tiling: Tiling | None = None,
@@ -69,8 +70,9 @@ def explain_slide(
     specs
         Maps to compute; those that share passes share their cost. Empty: predictions only.
     out
-        Folder of the store. A store of the same run that is unfinished is resumed, a finished
-        one is opened and returned; a folder that is not a store is refused.
+        Folder of the store, or a URL such as ``s3://bucket/case.smoothsal.zarr``. A store of the
+        same run that is unfinished is resumed, a finished one is opened and returned; what is not
+        a store is refused.
     region
         (x, y, w, h) in level-0 px; None: the slide's scanned area.
     tiling, compute
@@ -99,7 +101,7 @@ def explain_slide(
     on_plan
         Called with the plan (tiles, tissue mask) before anything is computed or written.
     crew
-        Who computes the tiles; None: this process. See `cluster_crew`.
+        Who computes the tiles; None: this process. See `runs.on_cluster.cluster_crew`.
 
     Returns
     -------
@@ -119,7 +121,9 @@ def explain_slide(
         if progress is True:
             report = stack.enter_context(terminal_bar(slide.name))
         tiling, compute = tiling or Tiling(), compute or Compute()
-        path = Path(out).resolve()  # one store, whatever it is called
+        path = place_of(out).resolve()  # one store, whatever it is called
+        if pack and on_url(path):
+            raise not_on_url(path, PACKING)
         own = check_free_or_own(path)
         final = FINISHED[:1] if retry_failed else FINISHED
         finished = own is not None and own["status"] in final
@@ -170,21 +174,23 @@ def explain_slide(
         try:
             computed = all(
                 (crew or Alone()).carry_out(
-                    stage,
-                    slide,
-                    writer,
-                    batch_size,
-                    readers=compute.readers,
-                    resampling=plan.resampling,
-                    report=looking or report,
-                    stop=stop,
+                    Order(
+                        stage,
+                        slide,
+                        writer,
+                        batch_size,
+                        readers=compute.readers,
+                        resampling=plan.resampling,
+                        report=looking or report,
+                        stop=stop,
+                    )
                 )
                 for stage in stages_of(explainer, plan, images, writer, choice)
             )
         except Exception:
             # Whatever it was, the store must not look as if it still ran; and where even that
             # cannot be written (a full disk), the first error is the one to tell.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StoreError):
                 writer.set_status("failed")
             raise
         if looking is not None:

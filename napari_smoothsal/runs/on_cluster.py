@@ -20,7 +20,8 @@ from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.at_worker import AtWork, explain_one, stop_command
-from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS, computing_workers
+from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS, WorkerCount
+from napari_smoothsal.runs.layout import own_attributes
 from napari_smoothsal.runs.progress import Progress
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import TALKING
@@ -76,13 +77,13 @@ def explain_on(
         cluster is gone.
     """
     with commanded(client, work, said) as token:
-        alive = time.monotonic()
+        alive, count = time.monotonic(), WorkerCount(client)
         waiting, running = deque(jobs), dict[Future[Any], SlideJob]()
         try:
             while waiting or running:
                 if stop is not None and stop():
                     break
-                workers = computing_workers(client)
+                workers = count()
                 alive = time.monotonic() if workers else alive
                 if time.monotonic() - alive > PATIENCE_S:
                     raise ComputeError(
@@ -135,7 +136,7 @@ def _result(future: Future[Any], work: Work, job: SlideJob) -> SlideResult:
     for message in messages:
         warn_caller(f"{result.name}: {message}")
     # The run was opened over there; this process opens it itself.
-    has_run = result.error is None and (result.store / "zarr.json").is_file()
+    has_run = result.error is None and own_attributes(result.store) is not None
     return replace(result, run=Run(result.store) if has_run else None)
 
 
@@ -200,14 +201,27 @@ def commanded(client: Client, work: Work, said: Said | None = None) -> Iterator[
 
     client.subscribe_topic(topic, hear)
     try:
-        client.register_plugin(plugin)
-        if not computing_workers(client):
+        _bring(client, plugin)
+        if not WorkerCount(client)():
             raise ComputeError("no worker can compute what is asked; their logs say why")
         yield token
     finally:
         if client.status == "running":
             client.unsubscribe_topic(topic)
-            client.unregister_worker_plugin(plugin.name)
+            with suppress(Exception):  # of a worker that never took it
+                client.unregister_worker_plugin(plugin.name)
+
+
+def _bring(client: Client, plugin: AtWork) -> None:
+    try:
+        client.register_plugin(plugin)
+    except SmoothsalError:
+        raise
+    except Exception as error:
+        raise ComputeError(
+            f"a worker cannot take what is asked ({error}); its log says more. The model, or a "
+            "function of a module, has to be there, too"
+        ) from error
 
 
 @contextmanager
@@ -228,7 +242,7 @@ def cluster_crew(
         Of the slide, for the dashboard.
     """
     with commanded(client, Work(model, [], Path(), None, dict(settings), False)) as token:
-        yield Spread(client, token, name, None, UNITS_PER_WORKER * computing_workers(client))
+        yield Spread(client, token, name, None, UNITS_PER_WORKER * WorkerCount(client)())
 
 
 def _sendable(work: Work) -> Work:

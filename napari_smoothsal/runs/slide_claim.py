@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from napari_smoothsal.core.errors import StoreError
-from napari_smoothsal.runs.slide_states import FOLDER
+from napari_smoothsal.runs.places import Place
+from napari_smoothsal.runs.slide_states import claim_of
 from napari_smoothsal.runs.writer_lock import only_writer, writer_of
 
 WAIT_S = 120.0
@@ -23,14 +23,14 @@ _ASK_S = 0.5
 
 @contextmanager
 def claimed(
-    out: Path, store: str, command: str = "", stop: Callable[[], bool] | None = None
+    out: Place, store: str, command: str = "", stop: Callable[[], bool] | None = None
 ) -> Iterator[None]:
     """Hold a slide.
 
     Parameters
     ----------
     out
-        The batch's folder.
+        The batch's folder, or its URL.
     store
         Name of the slide's store.
     command
@@ -43,7 +43,7 @@ def claimed(
     StoreError
         If another command's process holds it, or one of this command for `WAIT_S`; names it.
     """
-    path, end = out / FOLDER / store, time.monotonic() + WAIT_S
+    path, end = claim_of(out, store), time.monotonic() + WAIT_S
     with ExitStack() as claim:
         while True:
             try:

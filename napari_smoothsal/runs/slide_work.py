@@ -16,6 +16,7 @@ from napari_smoothsal.core.specs import SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
 from napari_smoothsal.runs.layout import FINISHED, WITH_ERRORS, own_attributes
+from napari_smoothsal.runs.places import Place
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import asked_of
 from napari_smoothsal.runs.slide_claim import claimed
@@ -56,7 +57,7 @@ class SlideResult:
     state
         See `SlideState`.
     store
-        Folder of its store.
+        Folder, or URL, of its store.
     computed
         Whether this command worked on it: not where it was finished, or had failed, before.
     seconds
@@ -67,7 +68,7 @@ class SlideResult:
     run: Run | None
     error: Exception | None
     state: StateName = "waiting"
-    store: Path = field(default_factory=Path)
+    store: Place = field(default_factory=Path)
     computed: bool = False
     seconds: float = 0.0
 
@@ -96,7 +97,7 @@ class Work:
 
     model: ModelSource | None
     specs: Specs
-    out: Path
+    out: Place
     mpp: float | None
     settings: Mapping[str, Any]
     retry_failed: bool
@@ -189,7 +190,7 @@ class SlideWork:
                 command, stop = self._work.command, own.get("stop")
                 claim.enter_context(claimed(out, job.store, command, stop))
             except (StoreError, OSError) as error:
-                held = isinstance(error, StoreError)
+                held = not isinstance(error, OSError)  # which nobody answering is, too
                 state: StateName = "skipped" if held else "failed"
                 return SlideResult(job.name, None, error, state, out / job.store)
             return self._claimed(job, own)
@@ -262,7 +263,7 @@ class SlideWork:
         job: SlideJob,
         model: Model,
         specs: list[SaliencySpec],
-        store: Path,
+        store: Place,
         own: Mapping[str, Any],
     ) -> Run:
         settings = settings_of(job, self._work.settings) | dict(own)
@@ -291,7 +292,7 @@ def _stays_failed(state: SlideState, asked: str) -> bool:
     return state.state == "failed" and state.lasting and state.asked == asked
 
 
-def _counts(store: Path) -> dict[str, int]:
+def _counts(store: Place) -> dict[str, int]:
     """Tiles of a run, as the state tells them; nothing where it has no readable store."""
     try:
         status = Run(store).tiles["status"]
@@ -304,7 +305,7 @@ def _counts(store: Path) -> dict[str, int]:
     }
 
 
-def _reached(store: Path) -> int:
+def _reached(store: Place) -> int:
     """How far a run is: tiles that were looked at, and again those that were explained."""
     try:
         status = Run(store).tiles["status"]

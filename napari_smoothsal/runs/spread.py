@@ -6,26 +6,24 @@ import contextlib
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, secede, wait
 from distributed.client import FutureCancelledError, FuturesCancelledError
 
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SlideError
-from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.runs.at_worker import UnitAsked, compute_unit
-from napari_smoothsal.runs.cluster_workers import COMPUTES, computing_workers
-from napari_smoothsal.runs.crew import Alone
+from napari_smoothsal.runs.cluster_workers import COMPUTES, WorkerCount
+from napari_smoothsal.runs.crew import Alone, Order
 from napari_smoothsal.runs.layout import FAILED
-from napari_smoothsal.runs.progress import Meter, Report
+from napari_smoothsal.runs.progress import Meter
 from napari_smoothsal.runs.stage import Stage
-from napari_smoothsal.runs.store import StoreWriter
-from napari_smoothsal.runs.unit import Unit, cut_out, units_of
+from napari_smoothsal.runs.unit import Unit, cut_out
 from napari_smoothsal.runs.unit_writer import UnitDone
 from napari_smoothsal.runs.writer_lock import writer_of
-from napari_smoothsal.slides import Slide
 
 RETRIES = 2
 """Of a unit that raised an error: storage that did not answer may do so the next time."""
@@ -65,46 +63,33 @@ class Spread:
     ) -> None:
         self._client, self._token, self._name, self._model = client, token, name, model
         self._most, self._computing = most, computing
+        self._workers = WorkerCount(client)
         self._left = False
 
-    def carry_out(
-        self,
-        stage: Stage,
-        slide: Slide,
-        writer: StoreWriter,
-        batch_size: int,
-        *,
-        readers: int | None,
-        resampling: Resampling,
-        report: Report,
-        stop: Callable[[], bool] | None,
-    ) -> bool:
-        """See `Crew.carry_out`; the workers have as many readers as threads."""
-        units = units_of(stage, writer.status(), writer.open_in(stage), batch_size, self._most)
+    def carry_out(self, order: Order) -> bool:
+        """See `Crew.carry_out`; workers have as many readers as threads."""
+        units = order.units(self._most)
         if len(units) < 2 and self._computing is not None:
-            return Alone().carry_out(
-                stage, slide, writer, batch_size,
-                readers=readers, resampling=resampling, report=report, stop=stop,
-            )  # fmt: skip
-        if slide.source is None:
+            return Alone().carry_out(order)
+        if order.slide.source is None:
             raise SettingError(
-                f"slide {slide.name!r} was not opened by open_slide, so that workers cannot open "
-                "it; give its path"
+                f"slide {order.slide.name!r} was not opened by open_slide, so that workers cannot "
+                "open it; give its path"
             )
+        stage = order.stage
         lacking = sum(unit.owned for unit in units)
-        meter = Meter(len(stage), len(stage) - lacking, report, stage.name)
+        meter = Meter(len(stage), len(stage) - lacking, order.report, stage.name)
         left = deque(enumerate(units, 1))
         running: dict[Future[Any], tuple[int, Unit]] = {}
         deaths = Counter[int]()
         with self._waiting():
             try:
                 while left or running:
-                    if stop is not None and stop():
+                    if order.stop is not None and order.stop():
                         return False
-                    while left and len(running) < computing_workers(self._client):
+                    while left and len(running) < self._workers():
                         number, unit = left.popleft()
-                        which = f"{number}of{len(units)}"
-                        asked = self._asked(which, stage, unit, slide, writer, resampling)
+                        asked = self._asked(order, unit, f"{number}of{len(units)}")
                         running[self._submit(asked)] = number, unit
                     for future in _ended(running):
                         number, unit = running.pop(future)
@@ -130,21 +115,16 @@ class Spread:
                         if done is None:
                             left.append((number, unit))  # its worker was ended, or all are
                             continue
-                        writer.record(done)
+                        for said in done.said:
+                            warn_caller(said)
+                        order.writer.record(done)
                         meter.add(unit.owned, _failed(done, stage, unit))
             finally:
                 self._client.cancel(list(running), reason="the slide ended", force=True)
         return True
 
-    def _asked(
-        self,
-        which: str,
-        stage: Stage,
-        unit: Unit,
-        slide: Slide,
-        writer: StoreWriter,
-        resampling: Resampling,
-    ) -> UnitAsked:
+    def _asked(self, order: Order, unit: Unit, which: str) -> UnitAsked:
+        stage, slide, writer = order.stage, order.slide, order.writer
         explainer = stage.explainer
         owner = writer_of(writer.path)
         assert slide.source is not None and owner is not None
@@ -153,12 +133,12 @@ class Spread:
         return UnitAsked(
             name=f"{self._name} {which}",
             model=self._model,
-            specs=tuple(explainer.asked),
+            specs=explainer.asked,
             compute=explainer.compute.model_copy(update={"precision": precision}),
             predicting=len(explainer.asked) > 0 and not explainer.specs,
             rows=explainer.rows.limit,
             slide=slide.source,
-            resampling=resampling,
+            resampling=order.resampling,
             store=str(writer.path),
             owner=owner,
             stage=replace(part, explainer=None),  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
-from napari_smoothsal.runs.durable_store import DurableStore
+from napari_smoothsal.runs.places import Place
+from napari_smoothsal.runs.remote_store import store_at
 from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Piece, Stitched
 from napari_smoothsal.runs.unit import Unit
@@ -35,12 +36,15 @@ class UnitDone:
         Tiles with their columns.
     fallbacks
         What was computed otherwise than planned: what, tiles, rows per pass.
+    said
+        Warnings.
     """
 
     pieces: list[Piece] = field(default_factory=list)
     bands: dict[int, list[int]] = field(default_factory=dict)
     tables: list[tuple[NDArray[np.int64], Columns]] = field(default_factory=list)
     fallbacks: list[tuple[str, NDArray[np.int64], int]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 class UnitWriter:
@@ -68,13 +72,13 @@ class UnitWriter:
 
     def __init__(
         self,
-        path: Path,
+        path: Place,
         images: Mapping[int, Stitched],
         unit: Unit,
         owner: Writer | None = None,
     ) -> None:
         self._path, self._owner = path, owner
-        self._store = DurableStore(path)
+        self._store = store_at(path)
         self._root = zarr.open_group(self._store, mode="r+", use_consolidated=False)
         self._images, self._unit = images, unit
         self.done = UnitDone()

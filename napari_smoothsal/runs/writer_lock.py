@@ -15,6 +15,8 @@ import psutil
 from filelock import FileLock, SoftFileLock, Timeout
 
 from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.runs.lease import holder_of, leased
+from napari_smoothsal.runs.places import Place, on_url
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,12 @@ class Writer:
 
 
 @contextmanager
-def only_writer(path: Path, command: str = "") -> Iterator[None]:
+def only_writer(path: Place, command: str = "") -> Iterator[None]:
     """Hold a store for one process; the operating system lets go when the process dies.
 
     Where the file system knows no locks, a file that names the process stands for one; it is
-    taken over where that process is gone. A store is held under all of its names.
+    taken over where that process is gone. A store is held under all of its names. On a URL it is
+    held by a lease; see `leased`.
 
     Parameters
     ----------
@@ -63,6 +66,10 @@ def only_writer(path: Path, command: str = "") -> Iterator[None]:
     StoreError
         If another process is writing into it; names that and its computer.
     """
+    if on_url(path):
+        with leased(path, command):
+            yield
+        return
     lock, named = lock_file(path), name_file(path)
     lock.parent.mkdir(parents=True, exist_ok=True)
     before = writer_of(path)
@@ -112,8 +119,11 @@ def is_name_file(file: Path) -> bool:
     return False
 
 
-def writer_of(path: Path) -> Writer | None:
+def writer_of(path: Place) -> Writer | None:
     """Who said to write into a store, and whether it lives; None where nobody did."""
+    if on_url(path):
+        holder = holder_of(path)
+        return None if holder is None else Writer(holder.pid, holder.host, None, holder.command)
     said = _said_in(name_file(path))
     if said is None:
         return None

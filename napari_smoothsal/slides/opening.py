@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.urls import is_url, label_of_url
 from napari_smoothsal.slides.base import Slide
 from napari_smoothsal.slides.readers import READERS
-from napari_smoothsal.slides.readers.base import is_url, label_of_url
 from napari_smoothsal.slides.slide_source import SlideSource
 
 DEFAULT_READER = "openslide"
