@@ -216,7 +216,7 @@ def refused(place: UPath, holder: Holder | None) -> StoreError:
     )
 
 
-def _taken(place: UPath, command: str) -> Lease:
+def _taken(place: UPath, command: str = "") -> Lease:
     holder = Holder(os.getpid(), platform.node(), _numbering(), uuid4().hex, command)
     said = json.dumps(asdict(holder)).encode()
     stale = _leases(place)
