@@ -56,7 +56,7 @@ class Holder:
     token
         Of this one lease.
     command
-        Token of the command that several processes work for; empty where each is its own.
+        See `Writer`.
     """
 
     pid: int
@@ -176,6 +176,13 @@ def lease_of(place: Place) -> Lease | None:
 def leased(place: UPath, command: str = "") -> Iterator[None]:
     """Hold a store on a URL for this process.
 
+    Parameters
+    ----------
+    place
+        URL of the store.
+    command
+        See `Writer`.
+
     Raises
     ------
     StoreError
@@ -209,7 +216,7 @@ def refused(place: UPath, holder: Holder | None) -> StoreError:
     )
 
 
-def _taken(place: UPath, command: str) -> Lease:
+def _taken(place: UPath, command: str = "") -> Lease:
     holder = Holder(os.getpid(), platform.node(), _numbering(), uuid4().hex, command)
     said = json.dumps(asdict(holder)).encode()
     stale = _leases(place)

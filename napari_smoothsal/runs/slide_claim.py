@@ -30,7 +30,7 @@ def claimed(
     Parameters
     ----------
     out
-        The batch's folder.
+        The batch's folder, or its URL.
     store
         Name of the slide's store.
     command
