@@ -23,7 +23,6 @@ from scale_clusters import Tasks, load, single_threaded
 from scale_speedup import LAYER, MODEL
 
 import napari_smoothsal as ss
-from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.runs import spread
 from napari_smoothsal.runs.cluster_workers import computing_workers
 from napari_smoothsal.runs.on_cluster import cluster_crew
@@ -134,7 +133,7 @@ def _slept(
             writer,  # type: ignore[arg-type]
             16,
             readers=1,
-            resampling=Resampling(),
+            resampling="area",
             report=lambda _: None,
             stop=None,
         )
