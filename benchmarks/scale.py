@@ -72,7 +72,7 @@ def _parts(given: argparse.Namespace, folder: Path) -> dict[str, Callable[[], di
         "slide": lambda: speedup([large], rounds, samples),
         "command": lambda: whole_command(several, rounds, samples),
         "overhead": lambda: overhead(several[0], given.units, given.workers, given.sleeps, 4),
-        "kills": lambda: killed([large], given.every, given.seconds, samples),
+        "kills": lambda: killed(large, given.every, given.seconds, samples),
     }
     if unknown := set(given.parts) - set(parts):
         raise SystemExit(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")

@@ -10,7 +10,6 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,22 @@ from scale_clusters import assert_same_bits, load, single_threaded
 from scale_speedup import LAYER, MODEL
 
 import napari_smoothsal as ss
+from napari_smoothsal.runs.on_cluster import cluster_crew
+
+MOST_ERRORS = 5
+"""Of one run, after which it is given up."""
 
 
-def killed(slides: Sequence[Path], every_s: float, seconds: float, samples: int) -> dict[str, Any]:
-    """Explain slides on two workers, one of which is killed every so often, by turns.
+def killed(path: Path, every_s: float, seconds: float, samples: int) -> dict[str, Any]:
+    """Explain a slide in units on two workers, one of which is killed every so often, by turns.
+
+    The command itself owns the store. A worker is killed only where another one is there: how
+    long a new one takes to start is the machine's affair.
 
     Parameters
     ----------
-    slides
-        Explained one batch after the other until the time is over; the last one is finished.
+    path
+        Of the slide, explained again and again until the time is over; the last time to the end.
     every_s, seconds
         Between two kills, and of all of them.
     samples
@@ -36,49 +42,47 @@ def killed(slides: Sequence[Path], every_s: float, seconds: float, samples: int)
     Returns
     -------
     dict
-        Tasks that were given to workers and those that ended: the difference is what was lost.
-        The stores are compared bit for bit with those of one process.
+        Units that were given to workers and those that ended: the difference is what was lost.
+        The stores are compared bit for bit with that of one process.
     """
-    spec = ss.SaliencySpec(layer=LAYER, samples=samples)
-    found: dict[str, Any] = {"batches": []}
+    spec, model = ss.SaliencySpec(layer=LAYER, samples=samples), ss.load_model(MODEL)
+    runs: list[dict[str, Any]] = []
     with single_threaded(2) as (client, tasks), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         killer = _Killer(client, every_s, seconds)
         killer.start()
         while killer.is_alive():
-            number = len(found["batches"])
-            start = time.perf_counter()
-            results = ss.explain_slides(
-                list(slides), MODEL, [spec], folder / str(number), client=client, progress=False
-            )
-            found["batches"].append(
-                {
-                    "seconds": round(time.perf_counter() - start, 1),
-                    "states": [result.state for result in results],
-                    "errors": [str(result.error)[:300] for result in results if result.error],
-                }
-            )
+            start, errors = time.perf_counter(), list[str]()
+            store, status = folder / f"{len(runs)}.zarr", ""
+            while status != "complete" and len(errors) < MOST_ERRORS:
+                try:
+                    with cluster_crew(client, model, {}, path.stem) as crew:
+                        status = ss.explain_slide(
+                            path, model, [spec], store, crew=crew, progress=False
+                        ).status
+                except Exception as error:  # noqa: BLE001 - it is what is asked about
+                    errors.append(f"{type(error).__name__}: {error}"[:300])
+            took = round(time.perf_counter() - start, 1)
+            runs.append({"seconds": took, "status": status, "errors": errors})
         killer.join()
-        found |= {
-            "kills": killer.kills,
-            "tasks_given": dict(tasks.given),
-            "tasks_ended": dict(tasks.ended),
-            "tasks_lost": {kind: count - tasks.ended[kind] for kind, count in tasks.given.items()},
-            "task_s": {kind: [round(s, 1) for s in all_s] for kind, all_s in tasks.seconds.items()},
-            "load": load(),
-        }
-        arrays = 0
-        compute = ss.Compute(readers=1)
-        ss.explain_slides(
-            list(slides), MODEL, [spec], folder / "alone", compute=compute, progress=False
+        given, ended = tasks.given["explaining"], tasks.ended["explaining"]
+        ss.explain_slide(
+            path, model, [spec], folder / "alone", compute=ss.Compute(readers=1), progress=False
         )
-        for number, batch in enumerate(found["batches"]):
-            for slide, state in zip(slides, batch["states"], strict=True):
-                if state == "complete":
-                    name = f"{slide.stem}.smoothsal.zarr"
-                    arrays += assert_same_bits(folder / "alone" / name, folder / str(number) / name)
-        found["arrays_compared_bit_for_bit"] = arrays
-    return found
+        complete = [n for n, run in enumerate(runs) if run["status"] == "complete"]
+        arrays = [assert_same_bits(folder / "alone", folder / f"{n}.zarr") for n in complete]
+    return {
+        "every_s": every_s,
+        "seconds": seconds,
+        "kills": killer.kills,
+        "runs": runs,
+        "units_given": given,
+        "units_ended": ended,
+        "units_lost": given - ended,
+        "unit_s": [round(s, 1) for s in tasks.seconds.get("explaining", [])],
+        "runs_compared_bit_for_bit": len(arrays),
+        "load": load(),
+    }
 
 
 class _Killer(threading.Thread):
@@ -97,7 +101,7 @@ class _Killer(threading.Thread):
             time.sleep(self._every_s)
             present = set(self._client.run(os.getpid, on_error="ignore").values()) - self._killed
             alive = [pid for pid in alive if pid in present] + sorted(present - set(alive))
-            if alive:
+            if len(alive) > 1:
                 pid = alive.pop(0)
                 os.kill(pid, signal.SIGKILL)
                 self._killed.add(pid)
