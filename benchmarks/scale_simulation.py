@@ -45,7 +45,7 @@ class Site:
     hand_out_s, hand_out_per_worker_s
         Of the hander-out for each task, and more of it for each worker that there is.
     units_per_worker
-        Of slides that are fewer than the workers; 0: they are not cut.
+        Of slides that are fewer than the workers.
     most_units
         Of one slide: bands of chunks do not allow more.
     twice
@@ -56,6 +56,8 @@ class Site:
         Of one worker; a task then begins anew with half of its work lost.
     largest_first
         Whether the list of slides is sorted so.
+    cut_last
+        Whether the last slides of a long list are cut, too. Runs do not do so.
     """
 
     slides: int = 1000
@@ -75,6 +77,7 @@ class Site:
     slow_factor: float = 3.0
     deaths_per_hour: float = 0.0
     largest_first: bool = False
+    cut_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,8 @@ def simulate(site: Site, seed: int = 0) -> Outcome:
     """
     chance = np.random.default_rng(seed)
     sizes = slide_tiles(site, chance)
-    pace = np.where(np.arange(site.workers) < round(site.slow_share * site.workers), 1.0, 0.0)
-    slower = chance.permutation(np.where(pace > 0, site.slow_factor, 1.0))
+    are_slow = chance.permutation(site.workers) < round(site.slow_share * site.workers)
+    slower = np.where(are_slow, site.slow_factor, 1.0)
     tasks = work_of_tasks(site, sizes)
     left = np.zeros(site.workers)  # seconds of the worker's own pace
     demand = site.tile_mb / (site.tile_s * slower)  # MB/s of a worker that is not held up
@@ -141,7 +144,7 @@ def simulate(site: Site, seed: int = 0) -> Outcome:
             free_at = now + hand_out_s
             continue
         left[soonest] = 0.0
-        idle.append(soonest)
+        idle += np.flatnonzero(busy & (left <= 0)).tolist()  # several, where tasks are equal
         free_at = max(free_at, now)
         if handed == waiting and first_idle is None:
             first_idle = now
@@ -158,20 +161,14 @@ def slide_tiles(site: Site, chance: np.random.Generator) -> Floats:
 
 
 def work_of_tasks(site: Site, sizes: Floats) -> Floats:
-    """(tasks,) seconds of each, as slides are handed out whole or, the last of them, in units.
-
-    A batch hands out whole slides as long as there are as many as workers. Whether those that
-    are left are cut is decided when each is handed out.
-    """
+    """(tasks,) seconds of each: slides, or units of slides that are fewer than workers."""
     whole = site.slide_s + site.tile_s * sizes
-    if not site.units_per_worker:
-        return whole
-    tasks = list(whole[: max(0, site.slides - site.workers + 1)])
-    for n in range(len(tasks), site.slides):
-        # Of slides that are computed by several, as many as there are left at most.
-        asked = math.ceil(site.units_per_worker * site.workers / (site.slides - n))
-        # The slides before it still hold their workers: those free cut what is left.
-        units = min(asked, site.most_units)
+    fewer = site.slides < site.workers
+    kept = 0 if fewer else site.slides - site.workers if site.cut_last else site.slides
+    tasks = list(whole[:kept])
+    for n in range(kept, site.slides):
+        left = site.slides if fewer else site.slides - n
+        units = min(math.ceil(site.units_per_worker * site.workers / left), site.most_units)
         seconds = whole[n] * (1 + site.twice * (units - 1) / site.most_units)
         tasks += [seconds / units] * units
     return np.array(tasks)
@@ -193,10 +190,13 @@ def all_tables(site: Site) -> str:
     """Those of docs/scale.md."""
     cases = {
         "as it is": site,
-        "slides are not cut": replace(site, units_per_worker=0),
-        "largest slides first, not cut": replace(site, units_per_worker=0, largest_first=True),
+        "largest slides first": replace(site, largest_first=True),
+        "were the last slides cut": replace(site, cut_last=True),
         "a GPU's pace, 0.01 s a tile": replace(site, tile_s=0.01),
         "the same, a file system of 10 GB/s": replace(site, tile_s=0.01, file_mb_s=10_000),
+        "the same, a loop that asks for the workers once a second": replace(
+            site, tile_s=0.01, file_mb_s=10_000, hand_out_per_worker_s=0.0
+        ),
         "one worker of 20 is 3 times slower": replace(site, slow_share=0.05),
         "a worker dies once a day": replace(site, deaths_per_hour=1 / 24),
     }
@@ -213,13 +213,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[8, 64, 256, 1000])
     parser.add_argument("--table", action="store_true", help="all tables of docs/scale.md")
     parser.add_argument("--largest-first", action="store_true")
-    numbers = [f for f in fields(Site) if f.name not in ("workers", "largest_first")]
+    parser.add_argument("--cut-last", action="store_true")
+    numbers = [f for f in fields(Site) if f.name not in ("workers", "largest_first", "cut_last")]
     for field in numbers:
         name, kind = field.name.replace("_", "-"), type(field.default)
         parser.add_argument(f"--{name}", type=kind, default=field.default)
     given = parser.parse_args()
     site = Site(
-        largest_first=given.largest_first, **{f.name: getattr(given, f.name) for f in numbers}
+        largest_first=given.largest_first,
+        cut_last=given.cut_last,
+        **{f.name: getattr(given, f.name) for f in numbers},
     )
     print(all_tables(site) if given.table else table(site, given.workers))
 
