@@ -53,7 +53,7 @@ def test_where_all_slides_are_equal_the_time_is_known(simulation, site, changes,
 def test_the_last_slides_end_sooner_where_the_largest_go_first_or_the_last_are_cut(
     simulation, site
 ) -> None:
-    uneven = replace(site, slides=100, workers=20, tiles_spread=0.8)
+    uneven = replace(site, slides=100, workers=20, tiles_spread=0.4)
     plain = simulation.simulate(uneven)
     sorted_ = simulation.simulate(replace(uneven, largest_first=True))
     cut = simulation.simulate(replace(uneven, cut_last=True))
