@@ -86,23 +86,23 @@ def killed(path: Path, every_s: float, seconds: float, samples: int) -> dict[str
 
 
 class _Killer(threading.Thread):
-    """Kills the process of a worker, the longest living one first."""
+    """Kills the processes of workers by turns; their nannies start others."""
 
     def __init__(self, client: Client, every_s: float, seconds: float) -> None:
         super().__init__(daemon=True)
         self._client, self._every_s, self._end = client, every_s, time.monotonic() + seconds
         self.kills = 0
-        self._killed = set[int]()
 
     def run(self) -> None:
         """Until the time is over."""
-        alive: list[int] = []
+        cluster: Any = self._client.cluster
+        turn = 0
         while time.monotonic() + self._every_s < self._end:
             time.sleep(self._every_s)
-            present = set(self._client.run(os.getpid, on_error="ignore").values()) - self._killed
-            alive = [pid for pid in alive if pid in present] + sorted(present - set(alive))
-            if len(alive) > 1:
-                pid = alive.pop(0)
-                os.kill(pid, signal.SIGKILL)
-                self._killed.add(pid)
-                self.kills += 1
+            # Asked of this process: one that is killed at this moment would not answer.
+            if len(cluster.scheduler.workers) < len(cluster.workers):
+                continue
+            nannies = list(cluster.workers.values())
+            os.kill(nannies[turn % len(nannies)].pid, signal.SIGKILL)
+            turn += 1
+            self.kills += 1
