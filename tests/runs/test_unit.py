@@ -93,6 +93,20 @@ def test_a_cut_that_costs_more_than_it_saves_is_not_made() -> None:
     assert [len(unit) for unit in units] == [240]
 
 
+def test_where_many_parts_would_cost_too_much_there_are_as_many_as_shorten_the_longest() -> None:
+    stage = stage_of(list(range(400)), 5, [16])
+    bands = {0: np.ones(7, np.bool_)}
+
+    def longest(most: int) -> int:
+        units = units_of(stage, np.zeros(len(stage), np.uint8), bands, 16, most)
+        return max(len(unit) for unit in units)
+
+    asked = [2, 8, 16, 64, 4096]
+    found = [longest(most) for most in asked]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < len(stage) / 6
+
+
 @pytest.mark.parametrize("most", [2, 5])
 def test_a_store_of_several_units_is_that_of_one(
     most: int, noisy, classifier, tmp_path: Path, monkeypatch
