@@ -46,7 +46,8 @@ NodeT = TypeVar("NodeT")
 def _node(group: zarr.Group, path: str, kind: type[NodeT]) -> NodeT:
     node = group.get(path)
     if not isinstance(node, kind):
-        raise StoreError(f"the store is damaged: {kind.__name__.lower()} {path!r} is missing in it; "
+        raise StoreError(
+            f"the store is damaged: {kind.__name__.lower()} {path!r} is missing in it; "
             "`smoothsal doctor` says what can be repaired"
         )
     return node
