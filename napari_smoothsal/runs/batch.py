@@ -156,7 +156,7 @@ def explain_slides(
             on_slide(result, len(results), len(jobs))
 
     stop: Callable[[], bool] | None = settings.get("stop")
-    order = _ordered(jobs, work.out)
+    order = _ordered(jobs, work.out, largest_first=many)
     try:
         if many and jobs:
             del models  # each worker has its own
@@ -253,8 +253,10 @@ def _lost(result: SlideResult, left: int) -> DeviceLostError:
     )
 
 
-def _ordered(jobs: Sequence[SlideJob], out: Place) -> list[SlideJob]:
+def _ordered(jobs: Sequence[SlideJob], out: Place, *, largest_first: bool) -> list[SlideJob]:
     """Slides of one model after the other's, in the order in which models first come.
+
+    Of several workers the last one is waited for the shorter, the smaller the last slides are.
 
     Last those that stopped an earlier command, or may have ended its process: if they do so
     again, the others are done.
@@ -264,8 +266,17 @@ def _ordered(jobs: Sequence[SlideJob], out: Place) -> list[SlideJob]:
         first.setdefault(job.model, len(first))
     states = {job.store: read_state(state_file(out, job.store)) for job in jobs}
 
-    def place(job: SlideJob) -> tuple[bool, int]:
+    def place(job: SlideJob) -> tuple[bool, int, int]:
         state = states[job.store]
-        return state is not None and (state.at_work or state.state == "failed"), first[job.model]
+        suspect = state is not None and (state.at_work or state.state == "failed")
+        return suspect, first[job.model], -_bytes(job) if largest_first else 0
 
     return sorted(jobs, key=place)
+
+
+def _bytes(job: SlideJob) -> int:
+    """Size of a slide's file; 0 where it is not known."""
+    try:
+        return Path(job.source).stat().st_size
+    except OSError:
+        return 0
