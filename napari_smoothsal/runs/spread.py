@@ -120,7 +120,9 @@ class Spread:
                         order.writer.record(done)
                         meter.add(unit.owned, _failed(done, stage, unit))
             finally:
-                self._client.cancel(list(running), reason="the slide ended", force=True)
+                # That of a worker which ends is closed already, and its tasks are dropped with it.
+                with contextlib.suppress(Exception):
+                    self._client.cancel(list(running), reason="the slide ended", force=True)
         return True
 
     def _asked(self, order: Order, unit: Unit, which: str) -> UnitAsked:
