@@ -1,8 +1,8 @@
 """What a Dask worker does: it holds what a command asked for, and explains slides and units of it.
 
 One task computes at a time, whatever the number of the worker's threads, which are those that it
-computes with: a worker offers one piece of the resource `COMPUTES`. Tasks that own a slide whose
-units are computed elsewhere only plan and record, and take a piece of `PLANS`.
+computes with: a worker offers one piece of a resource (`computes`). Tasks that own a slide whose
+units are computed elsewhere only plan and record, and take a piece of another (`plans`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_smoothsal.core.caller_warning import heard_warnings
 from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS
+from napari_smoothsal.runs.cluster_workers import computes, plans
 from napari_smoothsal.runs.places import place_of
 from napari_smoothsal.runs.progress import Progress, Report
 from napari_smoothsal.runs.slide_list import SlideJob
@@ -122,7 +122,7 @@ class AtWork(WorkerPlugin):
             return
         # The scheduler looks for tasks that wait for resources when a worker begins to run only.
         was, worker.status = worker.status, Status.paused
-        await worker.set_resources(**{COMPUTES: 1, PLANS: 1000})
+        await worker.set_resources(**{computes(self._token): 1, plans(self._token): 1000})
         worker.status = was
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - as Dask calls it

@@ -10,9 +10,15 @@ import time
 
 from distributed import Client
 
-COMPUTES, PLANS = "smoothsal-computes", "smoothsal-plans"
-"""Resources: a worker offers one piece of the first, and any number of the second, to tasks that
-compute nothing."""
+
+def computes(token: str) -> str:
+    """The resource of which a worker has one piece, for the task of a command that computes."""
+    return f"smoothsal-computes-{token}"
+
+
+def plans(token: str) -> str:
+    """The resource of which it has many, for tasks of a command that compute nothing."""
+    return f"smoothsal-plans-{token}"
 
 
 _KNOWN_S = 2.0
@@ -26,10 +32,12 @@ class WorkerCount:
     ----------
     client
         Of their cluster.
+    token
+        Of the command: a worker that was not told of it, or refused it, is none.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, token: str) -> None:
+        self._client, self._token = client, token
         self._counted, self._at = 0, -_KNOWN_S
 
     def __call__(self) -> int:
@@ -37,6 +45,6 @@ class WorkerCount:
         now = time.monotonic()
         if not self._counted or now - self._at >= _KNOWN_S:
             workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-            self._counted = sum(COMPUTES in worker["resources"] for worker in workers)
+            self._counted = sum(computes(self._token) in worker["resources"] for worker in workers)
             self._at = now
         return self._counted

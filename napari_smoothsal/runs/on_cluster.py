@@ -6,7 +6,7 @@ import math
 import pickle
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,7 +20,7 @@ from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.at_worker import AtWork, explain_one, stop_command
-from napari_smoothsal.runs.cluster_workers import COMPUTES, PLANS, WorkerCount
+from napari_smoothsal.runs.cluster_workers import WorkerCount, computes, plans
 from napari_smoothsal.runs.layout import own_attributes
 from napari_smoothsal.runs.progress import Progress
 from napari_smoothsal.runs.run import Run
@@ -38,6 +38,8 @@ _ASK_S = 0.5
 PATIENCE_S = 60.0
 """How long there may be no worker: schedulers of clusters start them when they can."""
 _START = "start some (`dask worker ADDRESS`), and give the same command"
+MOST_LEFT = 50
+"""Times that a slide comes back unfinished, however far it was brought each time."""
 _END_S = 60.0
 """For tasks to reach the end of their pass, once they were told to stop."""
 
@@ -77,8 +79,9 @@ def explain_on(
         cluster is gone.
     """
     with commanded(client, work, said) as token:
-        alive, count = time.monotonic(), WorkerCount(client)
+        alive, count = time.monotonic(), WorkerCount(client, token)
         waiting, running = deque(jobs), dict[Future[Any], SlideJob]()
+        left = Counter[str]()
         try:
             while waiting or running:
                 if stop is not None and stop():
@@ -97,8 +100,11 @@ def explain_on(
                 for future in _ended(client, running):
                     job = running.pop(future)
                     result = _result(future, work, job)
-                    if result.state == "running":
+                    left[job.store] += result.state == "running"
+                    if result.state == "running" and left[job.store] < MOST_LEFT:
                         waiting.appendleft(job)  # its worker was ended: by a time limit, say
+                    elif result.state == "running":
+                        told(job, died(work, job, "was lost"))
                     else:
                         told(job, result)
         finally:
@@ -113,8 +119,8 @@ def _parts(workers: int, slides: int) -> int:
 def _submit(client: Client, token: str, job: SlideJob, parts: int) -> Future[Any]:
     # The dashboard groups tasks by what stands before the first hyphen.
     key = f"slide-{job.store.removesuffix('.smoothsal.zarr')}-{token}"
-    wants = {PLANS: 1} if parts > 1 else {COMPUTES: 1}
-    return client.submit(explain_one, token, job, parts, key=key, resources=wants, pure=False)
+    wants = plans(token) if parts > 1 else computes(token)
+    return client.submit(explain_one, token, job, parts, key=key, resources={wants: 1}, pure=False)
 
 
 def _result(future: Future[Any], work: Work, job: SlideJob) -> SlideResult:
@@ -123,11 +129,15 @@ def _result(future: Future[Any], work: Work, job: SlideJob) -> SlideResult:
         result, messages = future.result()
     except KilledWorker:
         state = read_state(state_file(work.out, job.store))
-        if state is None or state.at_work:
+        store = work.out / job.store
+        if state is None:
             return died(work, job, "was lost")
+        if state.at_work:
+            # Dask counts deaths; whoever takes the slide up counts those that brought nothing.
+            return SlideResult(job.name, None, None, "running", store)
         # What was caught is written: a device that was lost again and again.
         told = SmoothsalError(state.error)
-        return SlideResult(job.name, None, told, "failed", work.out / job.store, True)
+        return SlideResult(job.name, None, told, "failed", store, True)
     except FutureCancelledError as error:
         raise ComputeError(
             f"{job.name}: the scheduler does not know of it any more ({error}); it was restarted, "
@@ -202,7 +212,7 @@ def commanded(client: Client, work: Work, said: Said | None = None) -> Iterator[
     client.subscribe_topic(topic, hear)
     try:
         _bring(client, plugin)
-        if not WorkerCount(client)():
+        if not WorkerCount(client, token)():
             raise ComputeError("no worker can compute what is asked; their logs say why")
         yield token
     finally:
@@ -242,7 +252,7 @@ def cluster_crew(
         Of the slide, for the dashboard.
     """
     with commanded(client, Work(model, [], Path(), None, dict(settings), False)) as token:
-        yield Spread(client, token, name, None, UNITS_PER_WORKER * WorkerCount(client)())
+        yield Spread(client, token, name, None, UNITS_PER_WORKER * WorkerCount(client, token)())
 
 
 def _sendable(work: Work) -> Work:

@@ -16,7 +16,7 @@ from distributed.client import FutureCancelledError, FuturesCancelledError
 from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SlideError
 from napari_smoothsal.runs.at_worker import UnitAsked, compute_unit
-from napari_smoothsal.runs.cluster_workers import COMPUTES, WorkerCount
+from napari_smoothsal.runs.cluster_workers import WorkerCount, computes
 from napari_smoothsal.runs.crew import Alone, Order
 from napari_smoothsal.runs.layout import FAILED
 from napari_smoothsal.runs.progress import Meter
@@ -63,7 +63,7 @@ class Spread:
     ) -> None:
         self._client, self._token, self._name, self._model = client, token, name, model
         self._most, self._computing = most, computing
-        self._workers = WorkerCount(client)
+        self._workers = WorkerCount(client, token)
         self._left = False
 
     def carry_out(self, order: Order) -> bool:
@@ -152,7 +152,7 @@ class Spread:
         doing = f"{asked.stage.name}-{asked.name}-{self._token}-{time.time_ns():x}"
         return self._client.submit(
             compute_unit, self._token, asked,
-            key=doing, resources={COMPUTES: 1}, retries=RETRIES, pure=False,
+            key=doing, resources={computes(self._token): 1}, retries=RETRIES, pure=False,
         )  # fmt: skip
 
     @contextlib.contextmanager
