@@ -24,7 +24,8 @@ from scale_speedup import LAYER, MODEL
 
 import napari_smoothsal as ss
 from napari_smoothsal.runs import spread
-from napari_smoothsal.runs.cluster_workers import computing_workers
+from napari_smoothsal.runs.cluster_workers import WorkerCount
+from napari_smoothsal.runs.crew import Order
 from napari_smoothsal.runs.on_cluster import cluster_crew
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.runs.writer_lock import only_writer
@@ -65,13 +66,13 @@ def _real_units(
     path: Path, client: Client, tasks: Tasks, folder: Path, most: int, kept: dict[str, Any]
 ) -> dict[str, Any]:
     """Run a slide in units, and keep what was asked for and handed back."""
-    units_of, record = spread.units_of, StoreWriter.record
+    units_of, record = Order.units, StoreWriter.record
 
-    def cut(stage: Any, status: Any, open_bands: Any, batch_size: int, _most: int) -> Any:
+    def cut(order: Order, _most: int = 1) -> Any:
         start = time.perf_counter()
-        kept["units"] = units_of(stage, status, open_bands, batch_size, most)
+        kept["units"] = units_of(order, most)
         kept["cutting_s"] = time.perf_counter() - start
-        kept["stage"] = stage
+        kept["stage"] = order.stage
         return kept["units"]
 
     def recorded(writer: StoreWriter, done: Any) -> None:
@@ -83,7 +84,7 @@ def _real_units(
     model = ss.load_model(MODEL)
     spec = ss.SaliencySpec(layer=LAYER, samples=1)
     with (
-        patch.object(spread, "units_of", cut),
+        patch.object(Order, "units", cut),
         patch.object(StoreWriter, "record", recorded),
         cluster_crew(client, model, {}, path.stem) as crew,
     ):
@@ -121,24 +122,22 @@ def _slept(
         ss.open_slide(path) as slide,
         cluster_crew(client, ss.load_model(MODEL), {}, "asked") as crew,
         _instead(client, handed, sleep_s),
-        patch.object(spread, "units_of", lambda *_: asked),
+        patch.object(Order, "units", lambda *_: asked),
     ):
-        writer = Writer(
-            path=Path(temporary) / "asked.zarr", status=lambda: None, open_in=lambda _: None
-        )
-        start, cpu = time.perf_counter(), time.process_time()
-        complete = crew.carry_out(
-            kept["stage"],
-            slide,
-            writer,  # type: ignore[arg-type]
-            16,
+        order = Order(
+            stage=kept["stage"],
+            slide=slide,
+            writer=Writer(path=Path(temporary) / "asked.zarr"),  # type: ignore[arg-type]
+            batch_size=16,
             readers=1,
             resampling="area",
             report=lambda _: None,
             stop=None,
         )
+        start, cpu = time.perf_counter(), time.process_time()
+        complete = crew.carry_out(order)
         seconds, used = time.perf_counter() - start, time.process_time() - cpu
-        busy = computing_workers(client)
+        busy = crew._workers()
     assert complete and len(sizes) == units and busy == workers
     ideal = units * sleep_s / workers
     between_s = (seconds - ideal) * workers / units
@@ -191,7 +190,7 @@ def _asking() -> dict[str, float]:
             times = []
             for _ in range(30):
                 start = time.perf_counter()
-                computing_workers(client)
+                WorkerCount(client, "")()
                 times.append(time.perf_counter() - start)
         found[str(workers)] = round(statistics.median(times), 5)
     return found
