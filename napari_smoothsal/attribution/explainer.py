@@ -60,6 +60,8 @@ class Explainer:
     ----------
     compute
         As given.
+    asked
+        The specs, also where it only decides.
     networks
         All that were made of the model.
     network
@@ -100,6 +102,7 @@ class Explainer:
         self.plans = map_plans(model, specs, scope)
         own = self.plans[: len(specs)]
         self.specs = [plan.spec for plan in own]
+        self.asked = tuple(self.specs)
         if warn:
             for given, used in zip(specs, self.specs, strict=True):
                 _warn_of_what_is_left_out(given, used)

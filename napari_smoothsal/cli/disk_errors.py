@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_smoothsal.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from napari_smoothsal.runs.places import Place
 
 _ROOM = "make room there, or choose another folder by --out"
 _LEAVE = "choose a folder by --out that you may write into"
@@ -18,7 +22,7 @@ _REMEDIES = {
 }
 
 
-def unwritable(error: Exception, store: Path) -> StoreError | None:
+def unwritable(error: Exception, store: Place) -> StoreError | None:
     """The error of a store that cannot be begun, in words that name its folder and the remedy.
 
     Parameters
@@ -31,9 +35,14 @@ def unwritable(error: Exception, store: Path) -> StoreError | None:
     Returns
     -------
     StoreError or None
-        None where the error is none of a disk that refuses to be written, or is of another place.
+        None where the error is none of a disk that refuses to be written, or is of another place,
+        or the store's is a URL: what is wrong there is told where it is met.
     """
-    if not isinstance(error, OSError) or error.errno not in _REMEDIES:
+    if (
+        not isinstance(store, Path)
+        or not isinstance(error, OSError)
+        or error.errno not in _REMEDIES
+    ):
         return None
     folder = store.absolute().parent
     if error.filename is not None:

@@ -55,6 +55,11 @@ def subjects(given: str, ways: Ways) -> list[Subject]:
     SettingError
         If it stands for nothing that can be looked at.
     """
+    if "://" in given:
+        raise SettingError(
+            f"{given.rstrip('/').rpartition('/')[2]!r} is behind a URL, and only what lies on this "
+            "machine can be looked at; copy it to a folder"
+        )
     from napari_smoothsal.models.libraries import LIBRARIES
     from napari_smoothsal.models.loading import builtin_models
 

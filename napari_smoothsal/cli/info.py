@@ -15,7 +15,12 @@ SURVEY_PX = 1024
 
 @command("info", after="nothing was changed")
 def info(
-    slide: Annotated[Path, typer.Argument(help="A slide file, or a folder with a DICOM slide.")],
+    slide: Annotated[
+        str,  # a path would spoil URLs
+        typer.Argument(
+            metavar="SLIDE", help="A slide file, a folder with a DICOM slide, or a URL."
+        ),
+    ],
     mpp: Annotated[
         float | None, typer.Option(help="Micrometres per pixel of level 0, if the file is wrong.")
     ] = None,

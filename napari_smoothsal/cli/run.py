@@ -10,6 +10,7 @@ import typer
 
 from napari_smoothsal.cli.app import SOME_FAILED, command, complain
 from napari_smoothsal.cli.chosen_model import model_flags
+from napari_smoothsal.cli.clusters import cluster_from, crew_on
 from napari_smoothsal.cli.disk_errors import unwritable
 from napari_smoothsal.cli.evaluate_options import ModelName
 from napari_smoothsal.cli.flags import fields_of, settings_flags
@@ -29,6 +30,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 if TYPE_CHECKING:
     from napari_smoothsal.models import Model
     from napari_smoothsal.runs import Run
+    from napari_smoothsal.runs.places import Place
     from napari_smoothsal.runs.slide_list import SlideJob
     from napari_smoothsal.runs.slide_work import Specs
     from napari_smoothsal.slides import Slide
@@ -66,10 +68,11 @@ def run(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,  # a path would spoil URLs
         typer.Option(
-            help="Store of one slide, or folder for the stores of several. Unset: in this "
-            "folder, as NAME.smoothsal.zarr."
+            metavar="PATH",
+            help="Store of one slide, or folder for the stores of several: a path, or a URL such "
+            "as s3://bucket/folder. Unset: in this folder, as NAME.smoothsal.zarr.",
         ),
     ] = None,
     mpp: Annotated[
@@ -143,6 +146,14 @@ def run(
         str,
         typer.Option(help="Library that decodes the slides: openslide, tiffslide or cucim."),
     ] = "openslide",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask cluster that does the work: its scheduler's address, or local:4 for four "
+            "workers of this machine.",
+        ),
+    ] = None,
     *,
     given: dict[str, Any],
 ) -> None:
@@ -152,10 +163,12 @@ def run(
     is one of about 4 um per pixel. The same command run again resumes what is unfinished. Several
     devices (--device cuda:0,cuda:1) share the slides, one process each.
     """
+    from napari_smoothsal.runs.places import place_of
     from napari_smoothsal.slides import open_slide
     from napari_smoothsal.slides.readers import READERS
 
     READERS[reader].load()  # before anything loads torch
+    place = None if out is None else place_of(out)
     _check_together(predict_only, torchscript, where, top, given)
     if picture is not None:
         _check_picture(picture, slides, predict_only)
@@ -186,31 +199,39 @@ def run(
             return open_slide(job.source, mpp=job.mpp or mpp, reader=reader)
 
         raise typer.Exit(tell_plan(part, models, what, opened, len(devices)))
+    cluster = cluster_from(scheduler, devices)
     one = [job.source for job in jobs] == slides and len(jobs) == 1
     if one and loaded is not None and shard is None:
         if len(devices) > 1:
             typer.echo(f"device: {devices[0]}, as there is one slide", err=True)
         if retry_failed:
             settings["retry_failed"] = True
-        with open_slide(slides[0], mpp=mpp, reader=reader) as slide:
-            raise typer.Exit(_one_slide(slide, loaded, specs, out, settings, picture))
+        with (
+            open_slide(slides[0], mpp=mpp, reader=reader) as slide,
+            cluster as client,
+            crew_on(client, loaded, settings, slide.name) as crew,
+        ):
+            settings |= {"crew": crew}
+            raise typer.Exit(_one_slide(slide, loaded, specs, place, settings, picture))
     several = devices if len(devices) > 1 else None
-    if several:
+    if several or scheduler is not None:
         del settings["on_plan"]  # lines of several slides at once
-    folder = out or Path()
+    folder = place or Path()
     try:
-        results = explain_slides(
-            slides,
-            source if several or loaded is None else loaded,
-            made,
-            folder,
-            mpp=mpp,
-            reader=reader,
-            retry_failed=retry_failed,
-            shard=shard,
-            devices=several,
-            **settings,
-        )
+        with cluster as client:
+            results = explain_slides(
+                slides,
+                source if several or loaded is None else loaded,
+                made,
+                folder,
+                mpp=mpp,
+                reader=reader,
+                retry_failed=retry_failed,
+                shard=shard,
+                devices=several,
+                client=client,
+                **settings,
+            )
     except DeviceLostError as error:
         complain("stopped", str(error))
         raise typer.Exit(SOME_FAILED) from error
@@ -225,7 +246,7 @@ def _one_slide(
     slide: Slide,
     model: Model,
     specs: list[SaliencySpec],
-    out: Path | None,
+    out: Place | None,
     settings: dict[str, Any],
     picture: Path | None,
 ) -> int:

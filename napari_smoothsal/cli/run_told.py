@@ -17,6 +17,7 @@ from napari_smoothsal.core.errors import SmoothsalError
 
 if TYPE_CHECKING:
     from napari_smoothsal.runs import Run, SlideResult
+    from napari_smoothsal.runs.places import Place
 
 
 def told(run: Run) -> int:
@@ -141,7 +142,7 @@ def failure_in_words(error: Exception, name: str = "") -> str:
     return ": ".join(filter(None, (error.strerror or str(error), where)))
 
 
-def told_midway(store: Path, error: Exception) -> None:
+def told_midway(store: Place, error: Exception) -> None:
     """Say how far a run is that a full disk, a vanished drive or the like has stopped."""
     from napari_smoothsal.runs import open_run
 
@@ -166,8 +167,10 @@ def failures(run: Run) -> int:
     return SOME_FAILED
 
 
-def batch_told(results: Sequence[SlideResult], summary: Path) -> int:
+def batch_told(results: Sequence[SlideResult], summary: Place) -> int:
     """Print how the slides of a batch went; returns the exit code."""
+    from napari_smoothsal.runs.places import is_there
+
     for result in results:
         if result.run is None:
             kind = "failed" if result.state == "failed" else result.state
@@ -182,7 +185,7 @@ def batch_told(results: Sequence[SlideResult], summary: Path) -> int:
     typer.echo(f"{len(results)} slides: {counts}; all of the folder: {summary}")
     # Those that failed before, and are not tried again, may have begun then.
     tried = all(one.computed or isinstance(one.error, OSError) for one in results)
-    if tried and all(one.state == "failed" and not one.store.exists() for one in results):
+    if tried and all(one.state == "failed" and not is_there(one.store) for one in results):
         return NOTHING_STARTED
     # Slides that another process holds are its to tell of.
     return DONE if states.keys() <= {"complete", "skipped"} else SOME_FAILED

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,6 +21,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 if TYPE_CHECKING:
     from napari_smoothsal.models import Model
     from napari_smoothsal.runs import Run, RunPlan
+    from napari_smoothsal.runs.places import Place
     from napari_smoothsal.slides import Slide
 
 AS_THEY_ARE = "bring images and masks of another one to it first"
@@ -156,15 +156,17 @@ def explained(
     slide: Slide,
     model: Model,
     specs: list[SaliencySpec],
-    store: Path,
+    store: Place,
     settings: dict[str, Any],
 ) -> Run:
     """Explain one slide, and say whether its store was there before."""
     from napari_smoothsal.runs import explain_slide
     from napari_smoothsal.runs.layout import FINISHED, own_attributes
+    from napari_smoothsal.runs.places import mark_of
     from napari_smoothsal.runs.progress import announced, terminal_bar
 
-    own, marked = own_attributes(store), _last_marked(store)
+    # When the status of a store was written; None where there is no store.
+    own, marked = own_attributes(store), mark_of(store / "zarr.json")
     again = settings.get("retry_failed") and own is not None and own["status"] != "complete"
     going_on = own is not None and (again or own["status"] not in FINISHED)
     try:
@@ -177,7 +179,7 @@ def explained(
         raise
     except (SmoothsalError, OSError) as error:
         # A run that starts, and one that goes on, marks its store before anything else.
-        if _last_marked(store) == marked:
+        if mark_of(store / "zarr.json") == marked:
             if (refused := unwritable(error, store)) is not None:
                 raise refused from error
             raise
@@ -186,14 +188,6 @@ def explained(
     if own is not None and own["status"] in FINISHED and not again:
         typer.echo(f"{store} is already finished; nothing was computed", err=True)
     return done
-
-
-def _last_marked(store: Path) -> int | None:
-    """When the status of a store was written; None where there is no store."""
-    try:
-        return (store / "zarr.json").stat().st_mtime_ns
-    except OSError:
-        return None
 
 
 def _tell_plan(plan: RunPlan) -> None:

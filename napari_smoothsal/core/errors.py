@@ -63,6 +63,13 @@ class StoreError(SmoothsalError):
     """A store that cannot be written, opened or resumed."""
 
 
+class UnreachableError(StoreError, OSError):
+    """A store on a URL that is not there, does not answer, or lets nobody in.
+
+    An OSError, too: to a run it is what a full or vanished disk is, and the next try may succeed.
+    """
+
+
 class ComputeError(SmoothsalError):
     """The device cannot do what was asked of it: memory that ran out."""
 

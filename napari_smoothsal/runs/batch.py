@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_smoothsal.core.errors import DeviceLostError, SettingError
 from napari_smoothsal.core.specs import Compute
 from napari_smoothsal.runs.choice import Choice
-from napari_smoothsal.runs.devices import on_devices
 from napari_smoothsal.runs.explain import explain_slide
+from napari_smoothsal.runs.packing import PACKING
+from napari_smoothsal.runs.places import Place, make_folder, not_on_url, on_url, place_of
+from napari_smoothsal.runs.progress import Progress, Report, terminal_bars
 from napari_smoothsal.runs.slide_faults import device_lost, first_line
 from napari_smoothsal.runs.slide_list import Shard, SlideJob, in_shard, shard_from, slide_jobs
 from napari_smoothsal.runs.slide_states import read_state, state_file
@@ -28,6 +33,9 @@ from napari_smoothsal.runs.summary import Summary
 from napari_smoothsal.slides.opening import DEFAULT_READER
 from napari_smoothsal.slides.readers import READERS
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 __all__ = ["SlideResult", "explain_slides", "line_of"]
 
 
@@ -35,7 +43,7 @@ def explain_slides(
     slides: str | Path | Sequence[str | Path],
     model: ModelSource | None,
     specs: Specs,
-    out: str | Path,
+    out: str | Path | Place,
     *,
     mpp: float | None = None,
     reader: str = DEFAULT_READER,
@@ -45,6 +53,7 @@ def explain_slides(
     retry_failed: bool = False,
     shard: Shard | str | None = None,
     devices: Sequence[str] | None = None,
+    client: Client | None = None,
     on_slide: Callable[[SlideResult, int, int], None] | None = None,
     **settings: Any,
 ) -> list[SlideResult]:
@@ -64,7 +73,8 @@ def explain_slides(
     specs
         As for `explain_slide`; or a function of a model that returns them.
     out
-        Folder of the stores, each named ``<base name of the slide>.smoothsal.zarr``.
+        Folder of the stores, or a URL such as ``s3://bucket/folder``; each is named
+        ``<base name of the slide>.smoothsal.zarr``.
     mpp
         Overrides the level-0 micrometres per pixel of every slide.
     reader
@@ -79,8 +89,12 @@ def explain_slides(
         ``(i, n)`` or ``"i/n"``: the i-th of n shares, slides i, i + n, i + 2 n, ... of the list,
         for jobs that know nothing of each other. Give all of them the same list.
     devices
-        One process for each, e.g. ``["cuda:0", "cuda:1"]``; each loads the model and takes the next
-        slide when it is free. A script then needs ``if __name__ == "__main__":``.
+        One worker of this machine for each, e.g. ``["cuda:0", "cuda:1"]``. A script then needs
+        ``if __name__ == "__main__":``.
+    client
+        ``distributed.Client`` of a Dask cluster, whose workers explain the slides; they have to
+        reach slides and `out` by the same names. Where there are more workers than slides, several
+        work on one.
     on_slide
         Called with each slide's result as it ends, how many have ended, and how many there are.
         None: a line on standard error, unless ``progress`` says otherwise.
@@ -97,9 +111,11 @@ def explain_slides(
     SmoothsalError
         Before anything is written, if a manifest, a shard or a device cannot work, or the model
         and the specs, where there is one model for all slides.
+    ComputeError
+        If the workers of a cluster are gone, or none can compute what is asked.
     DeviceLostError
-        If the device refuses all further work. Every slide's state is written, and the same call
-        in a new process goes on.
+        If the device of this process refuses all further work. Every slide's state is written,
+        and the same call in a new process goes on.
     """
     if unknown := settings.keys() - signature(explain_slide).parameters.keys():
         # Here, and not of every slide.
@@ -109,11 +125,16 @@ def explain_slides(
     choice = {name: value for name, value in (("where", where), ("top", top)) if value is not None}
     READERS[reader].load()
     made = [] if predict_only else specs
-    work = Work(model, made, Path(out), mpp, settings | choice, retry_failed, reader)
+    work = Work(model, made, place_of(out), mpp, settings | choice, retry_failed, reader)
+    if on_url(work.out) and settings.get("pack"):
+        raise not_on_url(work.out, PACKING)
     listed = slide_jobs(slides)
     jobs = in_shard(listed, shard_from(shard))
-    if devices and settings.get("on_plan") is not None:
-        raise SettingError("on_plan is of one process; leave it away, or devices")
+    many = bool(devices) or client is not None
+    if many and settings.get("on_plan") is not None:
+        raise SettingError("on_plan is of one process; leave it away, or devices and client")
+    if devices and client is not None:
+        raise SettingError("the workers of a client have their devices; leave devices away")
     check_devices(devices or (), settings.get("compute"))
     models = ModelInUse(work.model, work.specs)
     if len(named := {job.model for job in listed}) == 1:
@@ -122,7 +143,7 @@ def explain_slides(
         Choice(where, top).check(used.card.class_names, used.readout.outcomes)
     summary = Summary(work.out, listed)
     if jobs:
-        work.out.mkdir(parents=True, exist_ok=True)
+        make_folder(work.out)
         summary.write()
     results: dict[str, SlideResult] = {}
     if on_slide is None and settings.get("progress", True) is True and len(jobs) > 1:
@@ -135,11 +156,11 @@ def explain_slides(
             on_slide(result, len(results), len(jobs))
 
     stop: Callable[[], bool] | None = settings.get("stop")
-    order = _ordered(jobs, work.out)
+    order = _ordered(jobs, work.out, largest_first=many)
     try:
-        if devices and jobs:
-            del models  # each process loads its own
-            on_devices(work, order, devices[: len(jobs)], told, stop)
+        if many and jobs:
+            del models  # each worker has its own
+            _on_workers(work, order, devices, client, told, stop)
         else:
             slide_work = SlideWork(work, models)
             for job in order:
@@ -154,6 +175,38 @@ def explain_slides(
             summary.write()
     unbegun = (SlideResult(job.name, None, None, store=work.out / job.store) for job in jobs)
     return [results.get(job.store, none) for job, none in zip(jobs, unbegun, strict=True)]
+
+
+def _on_workers(
+    work: Work,
+    jobs: Sequence[SlideJob],
+    devices: Sequence[str] | None,
+    client: Client | None,
+    told: Callable[[SlideJob, SlideResult], None],
+    stop: Callable[[], bool] | None,
+) -> None:
+    """Explain slides on a cluster, or on workers that are started for it."""
+    from napari_smoothsal.runs.local_cluster import local_client
+    from napari_smoothsal.runs.on_cluster import explain_on
+
+    progress = work.settings.get("progress", True)
+    with contextlib.ExitStack() as stack:
+        if client is None:
+            assert devices
+            client = stack.enter_context(local_client(devices[: len(jobs)]))
+            compute = work.settings.get("compute") or Compute()
+            own = compute.model_copy(update={"device": "auto"})  # that of each worker
+            work = replace(work, settings={**work.settings, "compute": own})
+        said: Callable[[str, Progress], None] | None = None
+        if progress is True:
+            said = stack.enter_context(terminal_bars())
+        elif callable(progress):
+            said = partial(_without_title, progress)
+        explain_on(client, work, jobs, told, stop, said)
+
+
+def _without_title(report: Report, _title: str, progress: Progress) -> None:
+    report(progress)
 
 
 def check_devices(devices: Sequence[str], compute: Compute | None) -> None:
@@ -200,8 +253,10 @@ def _lost(result: SlideResult, left: int) -> DeviceLostError:
     )
 
 
-def _ordered(jobs: Sequence[SlideJob], out: Path) -> list[SlideJob]:
+def _ordered(jobs: Sequence[SlideJob], out: Place, *, largest_first: bool) -> list[SlideJob]:
     """Slides of one model after the other's, in the order in which models first come.
+
+    Of several workers the last one is waited for the shorter, the smaller the last slides are.
 
     Last those that stopped an earlier command, or may have ended its process: if they do so
     again, the others are done.
@@ -211,8 +266,17 @@ def _ordered(jobs: Sequence[SlideJob], out: Path) -> list[SlideJob]:
         first.setdefault(job.model, len(first))
     states = {job.store: read_state(state_file(out, job.store)) for job in jobs}
 
-    def place(job: SlideJob) -> tuple[bool, int]:
+    def place(job: SlideJob) -> tuple[bool, int, int]:
         state = states[job.store]
-        return state is not None and (state.at_work or state.state == "failed"), first[job.model]
+        suspect = state is not None and (state.at_work or state.state == "failed")
+        return suspect, first[job.model], -_bytes(job) if largest_first else 0
 
     return sorted(jobs, key=place)
+
+
+def _bytes(job: SlideJob) -> int:
+    """Size of a slide's file; 0 where it is not known."""
+    try:
+        return Path(job.source).stat().st_size
+    except OSError:
+        return 0

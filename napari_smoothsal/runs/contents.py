@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from napari_smoothsal.models import Model
 from napari_smoothsal.runs.class_pyramid import ClassPyramid, colours_of
 from napari_smoothsal.runs.keys import map_keys
 from napari_smoothsal.runs.layout import PER_MAP
+from napari_smoothsal.runs.places import Place
 from napari_smoothsal.runs.plan import RunPlan, placed_layers
 from napari_smoothsal.runs.provenance import public_card, versions
 from napari_smoothsal.runs.saliency_pyramid import SaliencyPyramid
@@ -31,7 +31,7 @@ Overview = tuple[NDArray[np.uint8], tuple[float, float], tuple[float, float]]
 
 
 def new_store(
-    path: Path,
+    path: Place,
     slide: Slide,
     plan: RunPlan,
     explainer: Explainer,
@@ -47,7 +47,7 @@ def new_store(
     Parameters
     ----------
     path
-        Of its folder, which is not there yet.
+        Of its folder, which is not there yet, or its URL.
     slide, plan, explainer
         The run.
     images

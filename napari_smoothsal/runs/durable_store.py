@@ -67,6 +67,16 @@ class DurableStore(LocalStore):
         await super().delete(key)
         self._unsettled.add((self.root / key).parent)
 
+    @property
+    def place(self) -> Path:
+        """Its folder."""
+        return self.root
+
+    @property
+    def scratch(self) -> Path:
+        """Where there is room for what does not fit into memory: beside it."""
+        return self.root.parent
+
     def settle(self) -> None:
         """Wait until all names that were written lie on the disk."""
         folders = set(self._unsettled)

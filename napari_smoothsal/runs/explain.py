@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, StoreError
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.core.thread_priority import give_way
 from napari_smoothsal.models import Model
@@ -23,19 +23,18 @@ from napari_smoothsal.runs.contents import (
     overview_of,
     stitched_images,
 )
-from napari_smoothsal.runs.engine import carry_out
+from napari_smoothsal.runs.crew import Alone, Crew, Order
 from napari_smoothsal.runs.layout import FINISHED, check_free_or_own
-from napari_smoothsal.runs.packing import pack_store, restore
+from napari_smoothsal.runs.packing import PACKING, pack_store, restore
+from napari_smoothsal.runs.places import Place, not_on_url, on_url, place_of
 from napari_smoothsal.runs.plan import Region, RunPlan, placed_layers, plan_tiles
 from napari_smoothsal.runs.progress import Report, terminal_bar
 from napari_smoothsal.runs.provenance import check_same, identity
 from napari_smoothsal.runs.retry import set_failed_aside
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_check import Looking
-from napari_smoothsal.runs.stage import Stage
 from napari_smoothsal.runs.stages import stages_of
 from napari_smoothsal.runs.store import StoreWriter, reopen_store
-from napari_smoothsal.runs.unit import Unit, units_of
 from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import Slide, open_slide
 
@@ -44,7 +43,7 @@ def explain_slide(
     slide: Slide | str | Path,
     model: Model,
     specs: Sequence[SaliencySpec],
-    out: str | Path,
+    out: str | Path | Place,
     *,
     region: Region | None = None,
     tiling: Tiling | None = None,
@@ -58,6 +57,7 @@ def explain_slide(
     progress: bool | Report = True,
     stop: Callable[[], bool] | None = None,
     on_plan: Callable[[RunPlan], None] | None = None,
+    crew: Crew | None = None,
 ) -> Run:
     """Compute saliency maps over a slide and store them as an OME-Zarr pyramid.
 
@@ -70,8 +70,9 @@ def explain_slide(
     specs
         Maps to compute; those that share passes share their cost. Empty: predictions only.
     out
-        Folder of the store. A store of the same run that is unfinished is resumed, a finished
-        one is opened and returned; a folder that is not a store is refused.
+        Folder of the store, or a URL such as ``s3://bucket/case.smoothsal.zarr``. A store of the
+        same run that is unfinished is resumed, a finished one is opened and returned; what is not
+        a store is refused.
     region
         (x, y, w, h) in level-0 px; None: the slide's scanned area.
     tiling, compute
@@ -99,6 +100,8 @@ def explain_slide(
         resumable, with the status ``running``.
     on_plan
         Called with the plan (tiles, tissue mask) before anything is computed or written.
+    crew
+        Who computes the tiles; None: this process. See `runs.on_cluster.cluster_crew`.
 
     Returns
     -------
@@ -118,7 +121,9 @@ def explain_slide(
         if progress is True:
             report = stack.enter_context(terminal_bar(slide.name))
         tiling, compute = tiling or Tiling(), compute or Compute()
-        path = Path(out).resolve()  # one store, whatever it is called
+        path = place_of(out).resolve()  # one store, whatever it is called
+        if pack and on_url(path):
+            raise not_on_url(path, PACKING)
         own = check_free_or_own(path)
         final = FINISHED[:1] if retry_failed else FINISHED
         finished = own is not None and own["status"] in final
@@ -168,23 +173,24 @@ def explain_slide(
         writer.set_status("running")
         try:
             computed = all(
-                carry_out(
-                    stage,
-                    unit,
-                    slide,
-                    writer,
-                    readers=compute.readers,
-                    resampling=plan.resampling,
-                    report=looking or report,
-                    stop=stop,
+                (crew or Alone()).carry_out(
+                    Order(
+                        stage,
+                        slide,
+                        writer,
+                        batch_size,
+                        readers=compute.readers,
+                        resampling=plan.resampling,
+                        report=looking or report,
+                        stop=stop,
+                    )
                 )
                 for stage in stages_of(explainer, plan, images, writer, choice)
-                for unit in _units(stage, writer, batch_size)
             )
         except Exception:
             # Whatever it was, the store must not look as if it still ran; and where even that
             # cannot be written (a full disk), the first error is the one to tell.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StoreError):
                 writer.set_status("failed")
             raise
         if looking is not None:
@@ -215,12 +221,6 @@ def choice_of(explainer: Explainer, where: str | None, top: int | None) -> Choic
     choice = Choice(where, top, classes[0] if classes is not None and len(classes) == 1 else None)
     choice.check(explainer.model.card.class_names, explainer.model.readout.outcomes)
     return choice
-
-
-def _units(stage: Stage, writer: StoreWriter, batch_size: int) -> list[Unit]:
-    """What a stage still lacks in its store."""
-    open_bands = {n: writer.open_bands(n) for n in stage.images}
-    return units_of(stage, writer.status(), open_bands, batch_size)
 
 
 def _as_begun(provenance: Mapping[str, Any], explainer: Explainer, writer: StoreWriter) -> int:

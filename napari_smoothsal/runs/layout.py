@@ -18,10 +18,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.runs.places import Place, asked, on_url, read_whole
 
 SUFFIX = ".smoothsal.zarr"
 NAMESPACE = "smoothsal"
@@ -43,20 +43,28 @@ PER_MAP = ("tv", "se", "samples", "delta", "explained_px", "difference")
 """Columns of the tile table that there is one of for each map; see `Run.tiles`."""
 
 
-def own_attributes(path: Path) -> dict[str, Any] | None:
+DRAFT_MARK = ".draft"
+"""On a URL, in what is being laid out: with it and without metadata it is no store yet."""
+
+
+def own_attributes(path: Place) -> dict[str, Any] | None:
     """Our attributes of the store in a folder; None where it is not a store of ours."""
     metadata = path / "zarr.json"
-    if not metadata.is_file() or metadata.stat().st_size > 64 << 20:
-        return None
     try:
-        own = json.loads(metadata.read_text(encoding="utf-8"))["attributes"][NAMESPACE]
+        if not on_url(metadata) and (not metadata.is_file() or metadata.stat().st_size > 64 << 20):
+            return None
+        own = json.loads(read_whole(metadata))["attributes"][NAMESPACE]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    except (FileNotFoundError, IsADirectoryError):
+        if on_url(metadata):
+            return None
+        raise
     needed = {"format", "status", "identity", "provenance", "maps"}
     return own if isinstance(own, dict) and needed <= own.keys() else None
 
 
-def check_free_or_own(path: Path) -> dict[str, Any] | None:
+def check_free_or_own(path: Place) -> dict[str, Any] | None:
     """Our attributes where the path holds a store of ours, None where it is free to be used.
 
     Raises
@@ -64,9 +72,9 @@ def check_free_or_own(path: Path) -> dict[str, Any] | None:
     StoreError
         If something else is there. Nothing that is not ours is ever written into or deleted.
     """
-    if not path.exists():
+    if not on_url(path) and not path.exists():
         return None
-    own = own_attributes(path) if path.is_dir() else None
+    own = own_attributes(path) if on_url(path) or path.is_dir() else None
     if own is not None:
         if own["format"] != FORMAT:
             raise StoreError(
@@ -74,9 +82,24 @@ def check_free_or_own(path: Path) -> dict[str, Any] | None:
                 f"{FORMAT}; choose another --out"
             )
         return own
-    if path.is_dir() and not any(path.iterdir()):
+    if _is_free(path):
         return None
     raise StoreError(
         f"{path.name!r} exists and is no store of this program; nothing was written into it. "
         "Choose another --out"
     )
+
+
+def _is_free(path: Place) -> bool:
+    """Whether nothing is there, or on a URL what this program began to lay out."""
+    if not on_url(path):
+        return path.is_dir() and not any(path.iterdir())
+    with asked(path):
+        if path.fs.isfile(path.path):
+            return False
+        try:
+            listed = path.fs.ls(path.path, detail=False)
+        except FileNotFoundError:
+            return True
+    names = {str(one).rpartition("/")[2] for one in listed}
+    return not names or (DRAFT_MARK in names and "zarr.json" not in names)

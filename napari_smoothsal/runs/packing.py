@@ -14,7 +14,10 @@ import zarr
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.durable_store import DurableStore, settle
 from napari_smoothsal.runs.layout import FINISHED, LABELS, PREDICTION, own_attributes
+from napari_smoothsal.runs.places import Place, not_on_url, on_url
 
+PACKING = "pack"
+"""As messages call it."""
 SHARD_CHUNKS = 8
 """Of a shard's side: 16 MB of floats, before compression."""
 
@@ -25,7 +28,7 @@ _FOLDERS = ("maps/*", "maps/*/extreme", PREDICTION, LABELS)
 """Where arrays of images lie."""
 
 
-def pack_store(path: Path) -> int:
+def pack_store(path: Place) -> int:
     """Join the chunks of all images of a store into shards.
 
     May be interrupted at any moment, and called again: each array is as it was, or packed.
@@ -44,7 +47,11 @@ def pack_store(path: Path) -> int:
     ------
     StoreError
         If the store is not complete: a shard is written whole, a growing map is not.
+    SettingError
+        If it lies on a URL: an array gets its place by renaming.
     """
+    if on_url(path):
+        raise not_on_url(path, PACKING)
     own = own_attributes(path)
     if own is None or own["status"] not in FINISHED:
         raise StoreError(f"{path.name!r} is no complete store; chunks are joined at the end")
@@ -55,7 +62,7 @@ def pack_store(path: Path) -> int:
     return packed
 
 
-def restore(path: Path) -> int:
+def restore(path: Place) -> int:
     """Put arrays back where packing was interrupted; only for who holds the store.
 
     Returns
@@ -63,6 +70,8 @@ def restore(path: Path) -> int:
     int
         How many had lost their place: without them the store cannot be read.
     """
+    if on_url(path):
+        return 0  # where nothing is packed
     back = displaced(path)
     for old in back:
         old.rename(_place(old))

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -141,8 +143,11 @@ def _cut(title: str, letters: int) -> str:
 
 
 @contextmanager
-def terminal_bar(title: str) -> Iterator[Report]:
-    """A progress bar on standard error with tiles/s and time left."""
+def terminal_bars() -> Iterator[Callable[[str, Progress], None]]:
+    """Progress bars on standard error, one for each title, with tiles/s and time left.
+
+    A bar comes with the first report of its title, and goes with the last where there are others.
+    """
     from rich.console import Console
 
     columns = (
@@ -155,20 +160,33 @@ def terminal_bar(title: str) -> Iterator[Report]:
     )
     console = Console(stderr=True)
     bar = RichBar(*columns, console=console)
-    task = bar.add_task(_cut(title, console.width - _BESIDE_TITLE), total=None, rate=0.0, stage="")
+    tasks: dict[str, TaskID] = {}
 
-    def report(progress: Progress) -> None:
-        if progress.total:
-            bar.start()  # only now: what cannot start shows an error, not a bar
+    def report(title: str, progress: Progress) -> None:
+        if not progress.total:
+            return  # what cannot start shows an error, not a bar
+        if title not in tasks:
+            short = _cut(title, console.width - _BESIDE_TITLE)
+            tasks[title] = bar.add_task(short, total=None, rate=0.0, stage="")
+            bar.start()
         bar.update(
-            task,
+            tasks[title],
             completed=progress.done,
             total=progress.total,
             rate=progress.tiles_per_s,
             stage=progress.stage,
         )
+        if progress.done >= progress.total and len(tasks) > 1:
+            bar.remove_task(tasks.pop(title))
 
     try:
         yield report
     finally:
         bar.stop()
+
+
+@contextmanager
+def terminal_bar(title: str) -> Iterator[Report]:
+    """The bar of one slide."""
+    with terminal_bars() as report:
+        yield partial(report, title)

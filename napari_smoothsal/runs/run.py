@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from napari_smoothsal.runs.layout import (
     STATUS_NAMES,
     own_attributes,
 )
+from napari_smoothsal.runs.places import Place, place_of
 from napari_smoothsal.runs.zarr_io import array_at, attributes_of, group_at, open_root
 
 Pair = tuple[float, float]
@@ -154,10 +155,11 @@ class Run:
     Attributes
     ----------
     path
-        Its folder.
+        Its folder, or its URL.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | PathLike[str] | Place) -> None:
+        path = place_of(path)
         own = own_attributes(path)
         if own is None:
             raise StoreError(
@@ -321,17 +323,18 @@ class Run:
         return picture, tuple(scale["scale"][1:]), tuple(translation["translation"][1:])
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | PathLike[str] | Place) -> Run:
     """Open a store for reading.
 
     Parameters
     ----------
     path
-        Folder that `explain_slide` or ``smoothsal run`` wrote.
+        Folder, or URL such as ``s3://bucket/case.smoothsal.zarr``, that `explain_slide` or
+        ``smoothsal run`` wrote.
 
     Raises
     ------
     StoreError
         If it is not a store of this program.
     """
-    return Run(Path(path))
+    return Run(path)

@@ -14,7 +14,7 @@ from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.slide_list import SlideJob
 
-TALKING = ("progress", "stop", "on_plan")
+TALKING = ("progress", "stop", "on_plan", "crew")
 """Settings of `explain_slide` that are the calling process's own."""
 _NO_PART = (*TALKING, "pack")
 """Those that change nothing of whether a slide fails."""

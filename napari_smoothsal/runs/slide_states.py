@@ -13,9 +13,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.errors import SettingError, StoreError
 from napari_smoothsal.core.files import replaced_at_once
 from napari_smoothsal.core.settings import Settings
+from napari_smoothsal.runs.lease import lease_of
+from napari_smoothsal.runs.places import Place, asked, on_url, read_whole
 
 FOLDER = ".states"
 
@@ -78,29 +80,38 @@ class SlideState(Settings):
     reached: int = 0
 
 
-def state_file(out: Path, store: str) -> Path:
+def state_file(out: Place, store: str) -> Place:
     """Where the state of a slide is kept."""
     return out / FOLDER / f"{store}.json"
 
 
-def read_state(file: Path) -> SlideState | None:
+def read_state(file: Place) -> SlideState | None:
     """The state in a file; None where there is none, or what is there is none of ours."""
     try:
-        return SlideState.model_validate_json(file.read_bytes())
+        return SlideState.model_validate_json(read_whole(file))
     except (OSError, ValidationError, SettingError):
         return None
 
 
-def write_state(out: Path, state: SlideState) -> None:
+def claim_of(out: Place, store: str) -> Place:
+    """What a process holds that works on a slide."""
+    return out / FOLDER / store
+
+
+def write_state(out: Place, state: SlideState) -> None:
     """Replace the state of a slide.
 
     A disk that is full or gone must not hide what the run itself says of it, so that nothing is
-    raised: the store knows how far it is, the state only tells.
+    raised: the store knows how far it is, the state only tells. Nor is anything written of a slide
+    that another process has taken over: it tells itself.
     """
     file = state_file(out, state.store)
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_at_once(file) as part:
+    with suppress(OSError, StoreError):
+        if not on_url(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        elif (lease := lease_of(claim_of(out, state.store))) is not None:
+            lease.check()
+        with asked(file), replaced_at_once(file) as part:
             part.write_text(state.model_dump_json(indent=1), encoding="utf-8")
 
 
@@ -124,7 +135,7 @@ def deaths_at(before: SlideState | None, asked: str, reached: int) -> int:
     return 1 if reached > before.reached else before.deaths + 1
 
 
-def called_off(out: Path, store: str) -> None:
+def called_off(out: Place, store: str) -> None:
     """Note that whoever worked on a slide was ended on purpose, and did not die of it."""
     state = read_state(state_file(out, store))
     if state is not None and state.at_work:
@@ -135,7 +146,7 @@ _FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|[\\/]|\\\\)(?:[^\\/:*?\"
 """Of an absolute path, all but its last part."""
 
 
-def without_folders(text: str, *known: Path) -> str:
+def without_folders(text: str, *known: Place) -> str:
     """A message without the folders of absolute paths; of those that are known, blanks and all."""
     for folder in known:
         for form in {str(folder), str(folder.absolute())}:
@@ -144,7 +155,7 @@ def without_folders(text: str, *known: Path) -> str:
     return _FOLDERS.sub("", text)
 
 
-def said_of(error: BaseException, *known: Path) -> str:
+def said_of(error: BaseException, *known: Place) -> str:
     """An error in one line without a folder's name."""
     if isinstance(error, OSError) and error.strerror:
         name = Path(str(error.filename)).name if error.filename else ""

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from napari_smoothsal.attribution.map_plan import map_plans
+from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import SettingError, SlideError, SmoothsalError, StoreError
 from napari_smoothsal.core.specs import SaliencySpec, Tiling
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs.explain import explain_slide
 from napari_smoothsal.runs.layout import FINISHED, WITH_ERRORS, own_attributes
+from napari_smoothsal.runs.places import Place
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import asked_of
+from napari_smoothsal.runs.slide_claim import claimed
 from napari_smoothsal.runs.slide_faults import may_pass
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_states import (
-    FOLDER,
     MOST_DEATHS,
     SlideState,
     StateName,
@@ -31,7 +33,6 @@ from napari_smoothsal.runs.slide_states import (
     state_file,
     write_state,
 )
-from napari_smoothsal.runs.writer_lock import only_writer
 from napari_smoothsal.slides import open_slide
 from napari_smoothsal.slides.opening import DEFAULT_READER
 
@@ -56,7 +57,7 @@ class SlideResult:
     state
         See `SlideState`.
     store
-        Folder of its store.
+        Folder, or URL, of its store.
     computed
         Whether this command worked on it: not where it was finished, or had failed, before.
     seconds
@@ -67,7 +68,7 @@ class SlideResult:
     run: Run | None
     error: Exception | None
     state: StateName = "waiting"
-    store: Path = field(default_factory=Path)
+    store: Place = field(default_factory=Path)
     computed: bool = False
     seconds: float = 0.0
 
@@ -90,15 +91,18 @@ class Work:
         Whether slides and tiles that failed are tried again.
     reader
         As of `open_slide`.
+    command
+        Token of the command, where several processes work for it.
     """
 
     model: ModelSource | None
     specs: Specs
-    out: Path
+    out: Place
     mpp: float | None
     settings: Mapping[str, Any]
     retry_failed: bool
     reader: str = DEFAULT_READER
+    command: str = ""
 
 
 class ModelInUse:
@@ -166,24 +170,32 @@ class SlideWork:
 
     def __init__(self, work: Work, models: ModelInUse | None = None) -> None:
         self._work = work
-        self._models = models or ModelInUse(work.model, work.specs)
+        self.models = models or ModelInUse(work.model, work.specs)
 
-    def explain(self, job: SlideJob) -> SlideResult:
+    def explain(self, job: SlideJob, **own: Any) -> SlideResult:
         """Explain a slide, unless another process holds it, it is finished, or failed before.
 
         Whatever stops it is in the result; only an interruption is raised.
+
+        Parameters
+        ----------
+        job
+            The slide.
+        **own
+            Arguments of `explain_slide` of this slide alone.
         """
         out = self._work.out
         with contextlib.ExitStack() as claim:
             try:
-                claim.enter_context(only_writer(out / FOLDER / job.store))
+                command, stop = self._work.command, own.get("stop")
+                claim.enter_context(claimed(out, job.store, command, stop))
             except (StoreError, OSError) as error:
-                held = isinstance(error, StoreError)
+                held = not isinstance(error, OSError)  # which nobody answering is, too
                 state: StateName = "skipped" if held else "failed"
                 return SlideResult(job.name, None, error, state, out / job.store)
-            return self._claimed(job)
+            return self._claimed(job, own)
 
-    def _claimed(self, job: SlideJob) -> SlideResult:
+    def _claimed(self, job: SlideJob, own: Mapping[str, Any]) -> SlideResult:
         out, store = self._work.out, self._work.out / job.store
         before = read_state(state_file(out, job.store))
         spent = 0.0 if before is None else before.seconds
@@ -192,23 +204,25 @@ class SlideWork:
         model: Model | None = None
         specs = [] if callable(self._work.specs) else list(self._work.specs)
         try:
-            model, specs = self._models.get(job.model)
+            model, specs = self.models.get(job.model)
             asked = self._asked(job, model, specs)
             state = state.model_copy(update={"model": model.card.name, "asked": asked})
             retry = self._work.retry_failed
             if before is not None and _stays_failed(before, asked) and not retry:
                 told = SmoothsalError(f"{before.error} (tried before; --retry-failed tries again)")
                 return SlideResult(job.name, None, told, "failed", store)
-            own = own_attributes(store)
-            status = None if own is None else own["status"]
+            found = own_attributes(store)
+            status = None if found is None else found["status"]
             reached = 0 if status is None or status in FINISHED else _reached(store)
             deaths = 0 if retry else deaths_at(before, asked, reached)
             if deaths >= MOST_DEATHS:
                 return replace(died(self._work, job, "died"), computed=False)
+            if deaths:
+                warn_caller(f"{job.name}: the process that worked on it died; it is taken over")
             begun = {"state": "running", "at_work": True, "deaths": deaths, "reached": reached}
             state = state.model_copy(update=begun)
             write_state(out, state)
-            run = self._explained(job, model, specs, store)
+            run = self._explained(job, model, specs, store, own)
         except Exception as error:  # noqa: BLE001 - whatever stops one slide, others may go on
             seconds = time.monotonic() - began
             failed: dict[str, Any] = {
@@ -245,9 +259,14 @@ class SlideWork:
         )
 
     def _explained(
-        self, job: SlideJob, model: Model, specs: list[SaliencySpec], store: Path
+        self,
+        job: SlideJob,
+        model: Model,
+        specs: list[SaliencySpec],
+        store: Place,
+        own: Mapping[str, Any],
     ) -> Run:
-        settings = settings_of(job, self._work.settings)
+        settings = settings_of(job, self._work.settings) | dict(own)
         if self._work.retry_failed:
             settings["retry_failed"] = True
         mpp, reader = job.mpp or self._work.mpp, self._work.reader
@@ -273,7 +292,7 @@ def _stays_failed(state: SlideState, asked: str) -> bool:
     return state.state == "failed" and state.lasting and state.asked == asked
 
 
-def _counts(store: Path) -> dict[str, int]:
+def _counts(store: Place) -> dict[str, int]:
     """Tiles of a run, as the state tells them; nothing where it has no readable store."""
     try:
         status = Run(store).tiles["status"]
@@ -286,7 +305,7 @@ def _counts(store: Path) -> dict[str, int]:
     }
 
 
-def _reached(store: Path) -> int:
+def _reached(store: Place) -> int:
     """How far a run is: tiles that were looked at, and again those that were explained."""
     try:
         status = Run(store).tiles["status"]
@@ -296,7 +315,7 @@ def _reached(store: Path) -> int:
     return 2 * int((status != "pending").sum()) - left
 
 
-def died(work: Work, job: SlideJob, how: str, *, lasting: bool = True) -> SlideResult:
+def died(work: Work, job: SlideJob, how: str) -> SlideResult:
     """The result, and the state, of a slide at which process after process ended.
 
     Parameters
@@ -305,21 +324,14 @@ def died(work: Work, job: SlideJob, how: str, *, lasting: bool = True) -> SlideR
         What was asked of which slide.
     how
         The last one ended, as a verb.
-    lasting
-        Whether the slide may be the reason; else the device is.
     """
     store = work.out / job.store
-    reason = (
-        "its file may crash the decoder, or its memory may not suffice (a smaller --batch-size "
-        "needs less)"
-        if lasting
-        else "the same command tries it again"
-    )
     error = SlideError(
-        f"{job.name}: the process that worked on it {how}, and so did the next; {reason}"
+        f"{job.name}: the process that worked on it {how}, and so did the next; its file may crash "
+        "the decoder, or its memory may not suffice (a smaller --batch-size needs less)"
     )
     before = read_state(state_file(work.out, job.store))
     state = before or SlideState(slide=job.name, store=job.store, region=job.region)
-    failed = {"state": "failed", "error": str(error), "lasting": lasting, "at_work": False}
+    failed = {"state": "failed", "error": str(error), "lasting": True, "at_work": False}
     write_state(work.out, state.model_copy(update=failed | _counts(store)))
     return SlideResult(job.name, None, error, "failed", store, True)

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.accumulators import BUDGET_BYTES
@@ -27,6 +30,9 @@ from napari_smoothsal.runs.layout import (
     WITH_ERRORS,
 )
 from napari_smoothsal.runs.ome import image_attributes, rgb_channels
+from napari_smoothsal.runs.places import Place, on_url
+from napari_smoothsal.runs.remote_draft import put_laid_out, sweep_draft
+from napari_smoothsal.runs.remote_store import KeptStore, store_at
 from napari_smoothsal.runs.stitch import Block
 from napari_smoothsal.runs.stitched import Pair, Stitched
 from napari_smoothsal.runs.store_litter import DRAFT, sweep_drafts
@@ -48,6 +54,8 @@ class StoreWriter:
 
     Attributes
     ----------
+    path
+        Of the store.
     scratch
         Folder for what does not fit into memory.
     stitching_bytes
@@ -56,9 +64,10 @@ class StoreWriter:
 
     stitching_bytes = BUDGET_BYTES
 
-    def __init__(self, store: DurableStore, images: Sequence[Stitched]) -> None:
+    def __init__(self, store: KeptStore, images: Sequence[Stitched]) -> None:
         self._store = store
-        self.scratch = store.root.parent
+        self.path = store.place
+        self.scratch: Path | None = store.scratch
         self._root = zarr.open_group(store, mode="r+", use_consolidated=False)
         self._images = images
         self._rows = [array_at(self._root, f"state/rows_{i}") for i in range(len(images))]
@@ -217,13 +226,13 @@ class Contents:
     chooses: bool = False
 
 
-def create_store(path: Path, contents: Contents) -> StoreWriter:
+def create_store(path: Place, contents: Contents) -> StoreWriter:
     """Lay out a new store, every array of it, before the first tile is read.
 
     Parameters
     ----------
     path
-        A folder that is not there or empty.
+        A folder that is not there or empty, or a URL.
     contents
         What it holds.
 
@@ -232,12 +241,19 @@ def create_store(path: Path, contents: Contents) -> StoreWriter:
     StoreError
         If something else has appeared at the path.
     """
+    if on_url(path):
+        laid_out: dict[str, Buffer] = {}
+        _lay_out(MemoryStore(laid_out), contents)
+        put_laid_out(path, {key: value.to_bytes() for key, value in laid_out.items()})
+        return reopen_store(path, contents.images)
     # Laid out beside its place and moved there whole: an interrupted start leaves no half store.
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_drafts(path)  # of a process that was killed
     with tempfile.TemporaryDirectory(prefix=f".{path.name}{DRAFT}", dir=path.parent) as folder:
         draft = Path(folder) / "store"
-        _lay_out(draft, contents)
+        store = DurableStore(draft)
+        _lay_out(store, contents)
+        store.settle()
         try:
             if path.exists():
                 path.rmdir()  # an empty folder, or this raises and nothing is lost
@@ -250,14 +266,16 @@ def create_store(path: Path, contents: Contents) -> StoreWriter:
     return reopen_store(path, contents.images)
 
 
-def reopen_store(path: Path, images: Sequence[Stitched]) -> StoreWriter:
+def reopen_store(path: Place, images: Sequence[Stitched]) -> StoreWriter:
     """Open an unfinished store to go on writing; who does so holds it (`only_writer`)."""
-    sweep(path)
-    return StoreWriter(DurableStore(path), images)
+    if on_url(path):
+        sweep_draft(path)
+    else:
+        sweep(path)
+    return StoreWriter(store_at(path), images)
 
 
-def _lay_out(draft: Path, contents: Contents) -> None:
-    store = DurableStore(draft)
+def _lay_out(store: Store, contents: Contents) -> None:
     root = zarr.create_group(store, zarr_format=3)
     series = ["overview", *(image.path for image in contents.images)]
     root.create_group("OME").attrs["ome"] = {"version": "0.5", "series": series}
@@ -294,7 +312,6 @@ def _lay_out(draft: Path, contents: Contents) -> None:
             },
         }
     )
-    store.settle()
 
 
 def _um(pair: Pair, mpp: Pair) -> Pair:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from napari_smoothsal.core.files import replaced_at_once
+from napari_smoothsal.runs.places import Place, asked, marks_in
 from napari_smoothsal.runs.slide_list import SlideJob
 from napari_smoothsal.runs.slide_states import FOLDER, SlideState, read_state
 
@@ -33,9 +33,6 @@ COLUMNS = (
     "error",
 )
 
-_Mark = tuple[int, int, int]
-"""What changes with a file that is replaced."""
-
 
 class Summary:
     """Writes the summary of one batch.
@@ -48,14 +45,14 @@ class Summary:
         All slides of its list, those of other shards included: what has no state is waiting.
     """
 
-    def __init__(self, out: Path, jobs: Sequence[SlideJob]) -> None:
+    def __init__(self, out: Place, jobs: Sequence[SlideJob]) -> None:
         self._out = out
         self._jobs = jobs
-        self._known: dict[str, tuple[_Mark, SlideState]] = {}
+        self._known: dict[str, tuple[Hashable, SlideState]] = {}
 
     def write(self) -> None:
         """Make both files anew; a full or vanished disk is the run's to tell."""
-        with suppress(OSError):
+        with suppress(OSError), asked(self._out):
             marks = self._look()
             while True:
                 self._put([state for _, state in self._known.values()])
@@ -68,19 +65,16 @@ class Summary:
         self._look()
         return self._ordered([state for _, state in self._known.values()])
 
-    def _look(self) -> dict[str, _Mark]:
+    def _look(self) -> dict[str, Hashable]:
         """Read what has changed; returns the marks of all."""
         folder = self._out / FOLDER
-        marks: dict[str, _Mark] = {}
-        for file in folder.glob("*.json") if folder.is_dir() else ():
-            with suppress(FileNotFoundError):
-                told = file.stat()
-                marks[file.name] = mark = (told.st_ino, told.st_mtime_ns, told.st_size)
-                old = self._known.get(file.name)
-                if old is None or old[0] != mark:
-                    state = read_state(file)
-                    if state is not None:
-                        self._known[file.name] = (mark, state)
+        marks = marks_in(folder, ".json")
+        for name, mark in marks.items():
+            old = self._known.get(name)
+            if old is None or old[0] != mark:
+                state = read_state(folder / name)
+                if state is not None:
+                    self._known[name] = (mark, state)
         return marks
 
     def _ordered(self, states: Sequence[SlideState]) -> list[SlideState]:

@@ -8,7 +8,7 @@ were cut for the stage, so that on a CPU every band has the same bits however ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -47,6 +47,11 @@ class Unit:
     def __len__(self) -> int:
         """Tiles that it computes, some of which others compute as well."""
         return sum(len(batch) for batch in self.batches)
+
+    @property
+    def owned(self) -> int:
+        """Tiles among these that no other unit answers for."""
+        return sum(int(self.own[batch].sum()) for batch in self.batches)
 
     def owns(self, image: int, band: int, level: int) -> bool:
         """Whether nobody else writes into the chunks of a band's share of a coarser level."""
@@ -99,6 +104,16 @@ def units_of(
     return units
 
 
+def cut_out(stage: Stage, unit: Unit) -> tuple[Stage, Unit]:
+    """A unit, and of its stage what it needs: what is sent to where it is computed."""
+    kept = np.unique(np.concatenate([*unit.batches, np.empty(0, np.int64)]))
+    keep = np.zeros(len(stage), np.bool_)
+    keep[kept] = True
+    part = replace(stage, grid=stage.grid.selected(keep), tiles=stage.tiles[keep])
+    batches = [np.searchsorted(kept, batch) for batch in unit.batches]
+    return part, Unit(batches, unit.bands, unit.own[keep])
+
+
 def whole_of(stage: Stage, batch_size: int) -> Unit:
     """All of a stage of which nothing is written yet."""
     bands = {n: np.ones(image.bands, np.bool_) for n, image in stage.images.items()}
@@ -112,16 +127,36 @@ def _cuts(
     todo: NDArray[np.int64],
     most: int,
 ) -> list[int]:
-    """Batches before which a stage is cut: where few are computed twice, near equal parts."""
-    length = len(todo) / most
+    """Batches before which a stage is cut, so that its longest part is as short as it can be.
+
+    Of many parts each is short, and cuts into such cost too much: fewer parts are tried as well.
+    """
+    if most < 2 or len(todo) < 2:
+        return []
+    twice = _twice(stage, batches, open_bands)
+    best: list[int] = []
+    shortest, parts = len(todo), min(most, len(todo))
+    while parts > 1:
+        cuts = _equal_cuts(todo, twice, parts)
+        longest = int(np.diff([0, *np.searchsorted(todo, cuts), len(todo)]).max())
+        if longest < shortest:
+            best, shortest = cuts, longest
+        parts = parts * 9 // 10
+    return best
+
+
+def _equal_cuts(todo: NDArray[np.int64], twice: NDArray[np.int64], parts: int) -> list[int]:
+    """Near equal parts, where few batches are computed twice."""
+    length = len(todo) / parts
     reach = int(length * _AROUND)
     cuts: list[int] = []
-    for part in range(1, most):
+    for part in range(1, parts):
         middle = round(part * length)
         near = todo[max(middle - reach, 1) : middle + reach + 1]
-        twice = {int(k): _twice(stage, batches, open_bands, int(k)) for k in near}
-        best = min(twice, key=lambda k: (twice[k], abs(k - todo[middle])), default=None)
-        if best is not None and twice[best] <= MOST_TWICE * length and best > max(cuts, default=0):
+        if not len(near):
+            continue
+        best = int(near[np.lexsort((abs(near - todo[middle]), twice[near]))[0]])
+        if twice[best] <= MOST_TWICE * length and best > max(cuts[-1:], default=0):
             cuts.append(best)
     return cuts
 
@@ -130,14 +165,23 @@ def _twice(
     stage: Stage,
     batches: Sequence[NDArray[np.int64]],
     open_bands: Mapping[int, NDArray[np.bool_]],
-    cut: int,
-) -> int:
-    """Batches before a cut that reach into bands behind it."""
-    behind = {
-        n: is_open & _rows_between(stage, n, batches, cut, len(batches), len(is_open))
-        for n, is_open in open_bands.items()
-    }
-    return int(_touching(stage, batches[:cut], behind).sum())
+) -> NDArray[np.int64]:
+    """(batches,) how many batches before each of them reach into bands that begin with it."""
+    firsts = np.array([batch[0] for batch in batches])
+    pairs = []
+    for n, is_open in open_bands.items():
+        top = stage.corners[n][:, 0]
+        height = stage.grid.windows[stage.images[n].window].count[0]
+        last_open = np.maximum.accumulate(np.where(is_open, np.arange(len(is_open)), -1))
+        reached = last_open[np.clip((top + height - 1) // layout.BAND, 0, len(is_open) - 1)]
+        pairs.append((np.maximum.reduceat(reached, firsts), top[firsts] // layout.BAND))
+    counts = np.zeros(len(batches), np.int64)
+    for cut in range(1, len(batches)):
+        reach = np.zeros(cut, np.bool_)
+        for reached, begins in pairs:
+            reach |= reached[:cut] >= max(begins[cut], 0)
+        counts[cut] = np.count_nonzero(reach)
+    return counts
 
 
 def _rows_between(
@@ -173,4 +217,7 @@ def _touching(
 
 
 def _of_any(batches: Sequence[NDArray[np.int64]], tiles: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.array([tiles[batch].any() for batch in batches], np.bool_)
+    if not batches:
+        return np.zeros(0, np.bool_)
+    # Batches are cut one behind the other; a slide has thousands.
+    return np.logical_or.reduceat(tiles, [batch[0] for batch in batches])

@@ -15,6 +15,8 @@ import psutil
 from filelock import FileLock, SoftFileLock, Timeout
 
 from napari_smoothsal.core.errors import StoreError
+from napari_smoothsal.runs.lease import holder_of, leased
+from napari_smoothsal.runs.places import Place, on_url
 
 
 @dataclass(frozen=True)
@@ -27,28 +29,47 @@ class Writer:
         The process and its computer.
     alive
         Whether it is there; None of another computer's, which cannot be asked.
+    command
+        Token of the command that several processes work for; empty where each is its own.
     """
 
     pid: int
     host: str
     alive: bool | None
+    command: str = ""
+
+    def is_same(self, other: Writer | None) -> bool:
+        """Whether another is this very process, as far as its name tells."""
+        return other is not None and (self.pid, self.host) == (other.pid, other.host)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
+def only_writer(path: Place, command: str = "") -> Iterator[None]:
     """Hold a store for one process; the operating system lets go when the process dies.
 
     Where the file system knows no locks, a file that names the process stands for one; it is
-    taken over where that process is gone. A store is held under all of its names.
+    taken over where that process is gone. A store is held under all of its names. On a URL it is
+    held by a lease; see `leased`.
+
+    Parameters
+    ----------
+    path
+        Of the store, or of whatever else one process is to hold.
+    command
+        See `Writer`.
 
     Raises
     ------
     StoreError
         If another process is writing into it; names that and its computer.
     """
+    if on_url(path):
+        with leased(path, command):
+            yield
+        return
     lock, named = lock_file(path), name_file(path)
     lock.parent.mkdir(parents=True, exist_ok=True)
     before = writer_of(path)
@@ -65,7 +86,8 @@ def only_writer(path: Path) -> Iterator[None]:
         # Beside the lock, which cannot be read on Windows while it is held.
         if is_name_file(named) or not named.exists():
             with suppress(OSError):  # the lock is what counts
-                named.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
+                said = {"pid": os.getpid(), "host": platform.node()}
+                named.write_text(json.dumps(said | ({"command": command} if command else {})))
         yield
     finally:
         # Removed while held. Who opened the file meanwhile finds it without a name once it gets
@@ -97,13 +119,17 @@ def is_name_file(file: Path) -> bool:
     return False
 
 
-def writer_of(path: Path) -> Writer | None:
+def writer_of(path: Place) -> Writer | None:
     """Who said to write into a store, and whether it lives; None where nobody did."""
+    if on_url(path):
+        holder = holder_of(path)
+        return None if holder is None else Writer(holder.pid, holder.host, None, holder.command)
     said = _said_in(name_file(path))
     if said is None:
         return None
-    pid, host = said
-    return Writer(pid, host, psutil.pid_exists(pid) if host == platform.node() else None)
+    pid, host, command = said
+    alive = psutil.pid_exists(pid) if host == platform.node() else None
+    return Writer(pid, host, alive, command)
 
 
 def is_held(path: Path) -> bool | None:
@@ -140,11 +166,13 @@ def is_written(path: Path) -> bool:
     return held
 
 
-def _said_in(file: Path) -> tuple[int, str] | None:
-    """Process and computer that a file names; None where it is not of this program."""
+def _said_in(file: Path) -> tuple[int, str, str] | None:
+    """Process, computer and command that a file names; None where it is not of this program."""
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
-        return (int(said["pid"]), str(said["host"])) if said.keys() == {"pid", "host"} else None
+        if said.keys() - {"command"} != {"pid", "host"}:
+            return None
+        return int(said["pid"]), str(said["host"]), str(said.get("command", ""))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -6,7 +6,6 @@ checked once, where a node is looked up.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -14,11 +13,21 @@ import zarr
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.layout import PENDING
+from napari_smoothsal.runs.places import Place, on_url
+from napari_smoothsal.runs.remote_store import RemoteStore
 
 
-def open_root(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
+def open_root(path: Place, mode: Literal["r", "r+"]) -> zarr.Group:
     """Open a store; consolidated metadata would show the past of a growing one."""
-    return zarr.open_group(path, mode=mode, use_consolidated=False)
+    store = RemoteStore.at(path, read_only=mode == "r") if on_url(path) else path
+    return zarr.open_group(store, mode=mode, use_consolidated=False)
+
+
+def open_array(path: Place, name: str) -> zarr.Array[Any]:
+    """Open one array of a store for reading, whatever else is in the store."""
+    if on_url(path):
+        return zarr.open_array(RemoteStore.at(path, read_only=True), path=name, mode="r")
+    return zarr.open_array(path / name, mode="r")
 
 
 def array_at(group: zarr.Group, path: str) -> zarr.Array[Any]:
@@ -37,7 +46,10 @@ NodeT = TypeVar("NodeT")
 def _node(group: zarr.Group, path: str, kind: type[NodeT]) -> NodeT:
     node = group.get(path)
     if not isinstance(node, kind):
-        raise StoreError(f"the store is damaged: {kind.__name__.lower()} {path!r} is missing in it")
+        raise StoreError(
+            f"the store is damaged: {kind.__name__.lower()} {path!r} is missing in it; "
+            "`smoothsal doctor` says what can be repaired"
+        )
     return node
 
 

@@ -34,6 +34,7 @@ from napari_smoothsal.slides.resample import (
     reflected,
     resample,
 )
+from napari_smoothsal.slides.slide_source import SlideSource
 
 MAX_PIXELS = 2**28
 """Largest region that is returned in one piece: 0.8 GB of RGB. Checked before allocating."""
@@ -84,9 +85,12 @@ class Slide(ABC):
     reader
         Library that decodes the pixels, with its version, where it is not OpenSlide: another one
         may decode other values. Else None.
+    source
+        How it was opened; None where it was not by `open_slide`.
     """
 
     reader: str | None = None
+    source: SlideSource | None = None
 
     def __init__(
         self,

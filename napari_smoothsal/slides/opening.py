@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.urls import is_url, label_of_url
 from napari_smoothsal.slides.base import Slide
 from napari_smoothsal.slides.readers import READERS
-from napari_smoothsal.slides.readers.base import is_url, label_of_url
+from napari_smoothsal.slides.slide_source import SlideSource
 
 DEFAULT_READER = "openslide"
 URL_READER = "tiffslide"
@@ -64,7 +66,10 @@ def open_slide(
                 f"{label_of_url(source)}: reader {reader!r} reads files, no URLs; use reader "
                 f"{URL_READER!r}, or copy the slide to a drive"
             )
-    return entry.open(source, pair)
+    slide = entry.open(source, pair)
+    there = source if is_url(source) else str(Path(source).absolute())
+    slide.source = SlideSource(there, pair, reader)
+    return slide
 
 
 def checked_mpp(mpp: float | tuple[float, float]) -> tuple[float, float]:

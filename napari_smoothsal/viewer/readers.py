@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.runs.layout import SUFFIX
+from napari_smoothsal.runs.places import place_of
 from napari_smoothsal.viewer.slide_source import METADATA, RUN, layer_of_size
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def read_slides(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def get_store_reader(path: str | Sequence[str]) -> Reader | None:
-    """A reader for ``*.smoothsal.zarr`` folders."""
-    paths = _paths(path)
+    """A reader for ``*.smoothsal.zarr`` folders, also behind URLs."""
+    paths = [place_of(p) for p in _listed(path)]
     ours = all(p.name.endswith(SUFFIX) and (p / "zarr.json").is_file() for p in paths)
     return read_stores if ours and paths else None
 
@@ -62,7 +63,7 @@ def read_stores(path: str | Sequence[str]) -> list[LayerData]:
     from napari_smoothsal.viewer.stored_pixels import StoredPixels
 
     layers: list[LayerData] = []
-    for p in _paths(path):
+    for p in map(place_of, _listed(path)):
         run = open_run(p)
         if not _its_slide_is_open(run):
             picture, scale, translate = run.overview
@@ -128,4 +129,8 @@ def _its_slide_is_open(run: Run) -> bool:
 
 
 def _paths(path: str | Sequence[str]) -> list[Path]:
-    return [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+    return [Path(p) for p in _listed(path)]
+
+
+def _listed(path: str | Sequence[str]) -> Sequence[str]:
+    return [path] if isinstance(path, str | Path) else path

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_smoothsal.runs.places import place_of
 from napari_smoothsal.viewer.blanked_level import BlankedLevel, StoredNull
 from napari_smoothsal.viewer.map_picture import MapPicture, StoredPicture
 
@@ -28,12 +28,11 @@ class StoredPixels:
     """
 
     def __init__(self, picture: StoredPicture, *, whole: bool = False) -> None:
-        import zarr
+        from napari_smoothsal.runs.zarr_io import open_array
 
+        store = place_of(picture.store)
         paths = picture.paths[:1] if whole else picture.paths
-        self._arrays = [
-            zarr.open_array(str(Path(picture.store) / path), mode="r") for path in paths
-        ]
+        self._arrays = [open_array(store, path) for path in paths]
         self._store = picture.store
         self._crop = picture.shape if whole or len(paths) == 1 else None
         self._null = None

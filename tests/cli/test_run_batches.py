@@ -224,11 +224,11 @@ def test_a_disk_that_refuses_the_store_is_named_with_exit_2(
 ) -> None:
     refused = OSError(errno.EROFS, "Read-only file system", str(tmp_path / "o" / ".x.lock"))
 
-    def only_writer(_path: Path) -> None:
+    def only_writer(_path: Path, _command: str = "") -> None:
         raise refused
 
     monkeypatch.setattr("napari_smoothsal.runs.explain.only_writer", only_writer)
-    monkeypatch.setattr("napari_smoothsal.runs.slide_work.only_writer", only_writer)
+    monkeypatch.setattr("napari_smoothsal.runs.slide_claim.only_writer", only_writer)
     what, out = (slides, "o") if several else (slides / "a.tif", "o/a.smoothsal.zarr")
     result = smoothsal("run", what, "--model", model, "--predict-only", "--out", tmp_path / out)
     assert result.exit_code == 2, result.output

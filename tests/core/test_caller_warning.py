@@ -1,8 +1,12 @@
 """A warning blames the code that called the package."""
 
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
-from napari_smoothsal.core.caller_warning import warn_caller
+import pytest
+
+from napari_smoothsal.core.caller_warning import heard_warnings, warn_caller
 
 
 def deep(module: str, depth: int) -> None:
@@ -25,3 +29,25 @@ def test_another_package_whose_name_begins_so_is_a_caller() -> None:
         warnings.simplefilter("always")
         deep("napari_smoothsal_extras", 2)
     assert caught[0].filename == "<string>"
+
+
+def test_a_thread_that_listens_hears_its_own_warnings_alone() -> None:
+    # Beside each other, and ended in another order than begun.
+    both, ended = threading.Barrier(2), threading.Event()
+
+    def listen(name: str, wait: threading.Event | None) -> list[str]:
+        with heard_warnings() as said:
+            both.wait(10)
+            warn_caller(name)
+            if wait is not None:
+                wait.wait(10)
+                warn_caller(f"{name} again")
+        ended.set()
+        return said
+
+    with ThreadPoolExecutor(2) as pool, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, two = pool.submit(listen, "one", ended), pool.submit(listen, "two", None)
+        assert (one.result(), two.result()) == (["one", "one again"], ["two"])
+    with pytest.warns(UserWarning, match="so it is"):
+        warn_caller("so it is")

@@ -11,6 +11,7 @@ from napari_smoothsal import (
     explain_slide,
 )
 from napari_smoothsal.runs import Run
+from napari_smoothsal.runs.zarr_io import open_root
 
 ALL = Tiling(tissue="all")
 
@@ -22,7 +23,7 @@ SPECS = [
 ]
 
 
-def explained(slide, model, out: Path, specs=SPECS, **settings) -> Run:
+def explained(slide, model, out: Path | str, specs=SPECS, **settings) -> Run:
     settings = {"tiling": ALL, "progress": False, **settings}
     return explain_slide(slide, model, specs, out, **settings)
 
@@ -34,7 +35,7 @@ def small_bands(monkeypatch, coarsest_px: int = 32) -> None:
 
 
 def arrays(run: Run) -> dict[str, np.ndarray]:
-    root = zarr.open_group(run.path, mode="r")
+    root = open_root(run.path, "r")
     return {
         path: node[:] for path, node in root.members(max_depth=None) if isinstance(node, zarr.Array)
     }
@@ -42,7 +43,7 @@ def arrays(run: Run) -> dict[str, np.ndarray]:
 
 def notes(run: Run) -> dict[str, object]:
     """What is recorded beside each map."""
-    root = zarr.open_group(run.path, mode="r")
+    root = open_root(run.path, "r")
     return {key: root[f"maps/{key}"].attrs["smoothsal"] for key in run.maps}
 
 

@@ -11,7 +11,15 @@ from small_runs import ALL
 
 from napari_smoothsal import SaliencySpec, SmoothsalError, explain_slide, explain_slides
 from napari_smoothsal.models import load_model
-from napari_smoothsal.runs.slide_states import read_state, state_file, without_folders
+from napari_smoothsal.runs.batch import _ordered
+from napari_smoothsal.runs.slide_list import SlideJob
+from napari_smoothsal.runs.slide_states import (
+    SlideState,
+    read_state,
+    state_file,
+    without_folders,
+    write_state,
+)
 
 QUICK = {"tiling": ALL, "progress": False}
 SPEC = SaliencySpec(layer="layer2", samples=0)
@@ -275,3 +283,16 @@ def test_states_of_other_versions_or_half_written_ones_do_not_stop_a_batch(
         assert result.state == "complete"
         assert read_state(file).state == "complete"
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_several_workers_take_the_largest_slides_of_each_model_first(tmp_path: Path) -> None:
+    sizes = {"a": 3, "b": 9, "c": 5, "d": 7}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(bytes(size))
+    models = {"a": None, "b": "other", "c": None, "d": None}
+    listed = [SlideJob(str(tmp_path / n), n, n, model=m) for n, m in models.items()]
+    listed.append(SlideJob("s3://nowhere/e", "e", "e"))
+    write_state(tmp_path, SlideState(slide="d", store="d", state="failed"))
+    for largest_first, wanted in ((True, "caebd"), (False, "acebd")):
+        ordered = _ordered(listed, tmp_path, largest_first=largest_first)
+        assert "".join(job.name for job in ordered) == wanted

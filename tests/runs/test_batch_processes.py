@@ -1,6 +1,7 @@
 """Batches of several processes: devices, shards, and processes that are killed."""
 
 import csv
+import importlib
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def workers_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(running.pid).children()
-        if "multiprocessing.spawn" in " ".join(child.cmdline())
+        if "spawn_main" in " ".join(child.cmdline())
     ]
 
 
@@ -99,12 +100,11 @@ def test_a_slide_that_kills_its_processes_is_reported_and_the_others_are_done(
 ) -> None:
     deadly = green_tiff(tmp_path / "deadly.tif")
     good = [tissue_tiff(tmp_path / f"good{i}.tif", i, 128) for i in range(2)]
-    with pytest.warns(UserWarning, match="another one takes the slide over"):
-        results = explain_slides(
-            [deadly, *good], deadly_model, [], tmp_path / "out", devices=["cpu"], **QUICK
-        )
+    results = explain_slides(
+        [deadly, *good], deadly_model, [], tmp_path / "out", devices=["cpu"], **QUICK
+    )
     assert [r.state for r in results] == ["failed", "complete", "complete"]
-    assert "signal 9, and so did the next" in str(results[0].error)
+    assert "died, and so did the next" in str(results[0].error)
     assert states(tmp_path / "out") == ["failed", "complete", "complete"]
     (again,) = explain_slides(
         [deadly], deadly_model, [], tmp_path / "out", devices=["cpu"], **QUICK
@@ -112,13 +112,13 @@ def test_a_slide_that_kills_its_processes_is_reported_and_the_others_are_done(
     assert again.state == "failed"
 
 
-def test_a_process_that_cannot_start_is_an_error_and_not_a_slide_s(
+def test_a_process_that_cannot_take_the_work_is_an_error_and_not_a_slide_s(
     classifier, tmp_path: Path, monkeypatch
 ) -> None:
-    # What is sent to a process is refused there: as a script without a guard would be.
-    monkeypatch.setattr(Work, "__reduce__", lambda self: (sys.exit, (3,)))
+    # As where a function's module is not there.
+    monkeypatch.setattr(Work, "__reduce__", lambda self: (importlib.import_module, ("not_there",)))
     slides = tissue_tiffs(tmp_path / "s", 1, 128)
-    with pytest.raises(ComputeError, match="exit code 3 before it was ready"):
+    with pytest.raises(ComputeError, match=r"cannot take what is asked .*not_there"):
         explain_slides(slides, classifier, [], tmp_path / "out", devices=["cpu"], **QUICK)
     assert states(tmp_path / "out") == ["waiting"]
 
@@ -151,7 +151,7 @@ def test_a_slide_of_a_killed_process_is_taken_over(slow_run: list[object], tmp_p
     finally:
         running.kill()
     assert running.returncode == 0, errors
-    assert "was ended by signal 9; another one takes the slide over" in errors
+    assert "the process that worked on it died; it is taken over" in errors
     assert states(out) == ["complete"] * 3 and "3 complete" in said
     # What was taken over is what nobody interrupted.
     calm = explain_slides_calmly(slow_run, tmp_path / "calm")

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from small_runs import assert_same_bits, explained, small_bands
 
 from napari_smoothsal import Compute
-from napari_smoothsal.runs import Run, explain
+from napari_smoothsal.runs import Run
 from napari_smoothsal.runs.durable_store import DurableStore
+from napari_smoothsal.runs.engine import carry_out
 from napari_smoothsal.runs.layout import DONE, PENDING
 from napari_smoothsal.runs.stage import Stage
-from napari_smoothsal.runs.unit import MOST_TWICE, units_of
+from napari_smoothsal.runs.unit import MOST_TWICE, cut_out, units_of
 from napari_smoothsal.runs.unit_writer import UnitWriter
 from napari_smoothsal.slides.grid import LayerWindow, TileGrid
 
@@ -92,6 +93,20 @@ def test_a_cut_that_costs_more_than_it_saves_is_not_made() -> None:
     assert [len(unit) for unit in units] == [240]
 
 
+def test_where_many_parts_would_cost_too_much_there_are_as_many_as_shorten_the_longest() -> None:
+    stage = stage_of(list(range(400)), 5, [16])
+    bands = {0: np.ones(7, np.bool_)}
+
+    def longest(most: int) -> int:
+        units = units_of(stage, np.zeros(len(stage), np.uint8), bands, 16, most)
+        return max(len(unit) for unit in units)
+
+    asked = [2, 8, 16, 64, 4096]
+    found = [longest(most) for most in asked]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < len(stage) / 6
+
+
 @pytest.mark.parametrize("most", [2, 5])
 def test_a_store_of_several_units_is_that_of_one(
     most: int, noisy, classifier, tmp_path: Path, monkeypatch
@@ -100,7 +115,7 @@ def test_a_store_of_several_units_is_that_of_one(
     monkeypatch.setattr("napari_smoothsal.runs.unit.MOST_TWICE", 9.0)  # whatever it costs
     compute = Compute(batch_size=2)
     whole = explained(noisy, classifier, tmp_path / "whole.zarr", compute=compute)
-    carry_out, begun = explain.carry_out, []
+    begun = []
     put, written = DurableStore.set, []
 
     async def noted(store, key, value) -> None:
@@ -109,20 +124,24 @@ def test_a_store_of_several_units_is_that_of_one(
 
     monkeypatch.setattr(DurableStore, "set", noted)
 
-    def in_units(stage, unit, slide, sink, **settings) -> bool:
-        open_bands = {n: sink.open_bands(n) for n in stage.images}
-        units = units_of(stage, sink.status(), open_bands, 2, most)
-        begun.append(len(units))
-        writers = [UnitWriter(tmp_path / "cut.zarr", stage.images, one) for one in units]
-        for one, writer in zip(reversed(units), reversed(writers), strict=True):
-            assert carry_out(stage, one, slide, writer, **settings)
-        mine = [{key for store, key in written if store is one._store} for one in writers]
-        assert 0 < sum(map(len, mine)) == len(set().union(*mine)), "no chunk is of two"
-        for writer in writers:
-            sink.record(writer.done)
-        return True
+    class InUnits:
+        def carry_out(self, order) -> bool:
+            stage, sink, units = order.stage, order.writer, order.units(most)
+            begun.append(len(units))
+            parts = [cut_out(stage, unit) for unit in units]
+            writers = [UnitWriter(sink.path, stage.images, own) for _, own in parts]
+            for (part, own), writer in zip(reversed(parts), reversed(writers), strict=True):
+                assert carry_out(
+                    part, own, order.slide, writer, readers=None, resampling=order.resampling,
+                    report=order.report, stop=order.stop,
+                )  # fmt: skip
+            mine = [{key for store, key in written if store is one._store} for one in writers]
+            assert 0 < sum(map(len, mine)) == len(set().union(*mine)), "no chunk is of two"
+            for writer in writers:
+                sink.record(writer.done)
+            return True
 
-    monkeypatch.setattr(explain, "carry_out", in_units)
-    cut = explained(noisy, classifier, tmp_path / "cut.zarr", compute=compute)
+    crew = InUnits()
+    cut = explained(noisy, classifier, tmp_path / "cut.zarr", compute=compute, crew=crew)
     assert begun[0] > 1
     assert_same_bits(Run(whole.path), Run(cut.path))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import SlideError, TileReadError
+from napari_smoothsal.core.urls import is_url, label_of_url
 from napari_smoothsal.slides.array_slide import over
 from napari_smoothsal.slides.file_hash import file_sha256
 from napari_smoothsal.slides.file_slide import FileSlide, require_there
@@ -26,7 +27,7 @@ from napari_smoothsal.slides.properties import (
     resolution,
     scanned_area,
 )
-from napari_smoothsal.slides.readers.base import Reader, imported, is_url, label_of_url
+from napari_smoothsal.slides.readers.base import Reader, imported
 
 EXTRA = "readers"
 

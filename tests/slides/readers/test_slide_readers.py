@@ -20,10 +20,10 @@ from napari_smoothsal.core.errors import (
     TileReadError,
     UnknownNameError,
 )
+from napari_smoothsal.core.urls import is_url, label_of_url
 from napari_smoothsal.slides import ArraySlide, Box, open_slide
 from napari_smoothsal.slides.reader import TileReader
 from napari_smoothsal.slides.readers import READERS, base
-from napari_smoothsal.slides.readers.base import is_url, label_of_url
 
 SAMPLE = Path(__file__).parents[3] / "sample_data" / "sample_slide.tif"
 OTHERS = [name for name in READERS if name != "openslide"]
