@@ -63,6 +63,7 @@ def main() -> None:
 def _parts(given: argparse.Namespace, folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
     """What was asked for, in order."""
     rounds, samples = given.rounds, given.samples
+    folder.mkdir(parents=True, exist_ok=True)
     several, (large,) = (
         slides_in(folder, count, side)
         for count, side in ((given.slides, given.side), (1, given.large_side))
