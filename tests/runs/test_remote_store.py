@@ -130,7 +130,7 @@ def test_killed_and_resumed_it_is_the_same(folder, classifier, tmp_path, monkeyp
     assert_same_bits(open_run(tmp_path / "case.zarr"), open_run(out))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_object_store_that_fails_one_request_in_twenty_ends_no_run(
     seed, server, folder, noisy, classifier, tmp_path, monkeypatch
 ) -> None:
