@@ -30,6 +30,7 @@ import psutil
 
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.places import Place, asked, no_bucket, read_whole, remove, write_whole
+from napari_smoothsal.runs.process_name import ProcessName
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -43,13 +44,11 @@ LOST_S = 90.0
 
 
 @dataclass(frozen=True)
-class Holder:
+class Holder(ProcessName):
     """Who holds a lease.
 
     Attributes
     ----------
-    pid, host
-        The process and its computer.
     numbered
         Where the process has this number: two containers may both be `host`, and count for
         themselves. Empty where the system does not say.
@@ -59,14 +58,9 @@ class Holder:
         See `Writer`.
     """
 
-    pid: int
-    host: str
     numbered: str
     token: str
     command: str = ""
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
 
     @property
     def dead(self) -> bool:

@@ -17,33 +17,23 @@ from filelock import FileLock, SoftFileLock, Timeout
 from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.lease import holder_of, leased
 from napari_smoothsal.runs.places import Place, on_url
+from napari_smoothsal.runs.process_name import ProcessName
 
 
 @dataclass(frozen=True)
-class Writer:
+class Writer(ProcessName):
     """Who said to write into a store.
 
     Attributes
     ----------
-    pid, host
-        The process and its computer.
     alive
         Whether it is there; None of another computer's, which cannot be asked.
     command
         Token of the command that several processes work for; empty where each is its own.
     """
 
-    pid: int
-    host: str
     alive: bool | None
     command: str = ""
-
-    def is_same(self, other: Writer | None) -> bool:
-        """Whether another is this very process, as far as its name tells."""
-        return other is not None and (self.pid, self.host) == (other.pid, other.host)
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
 
 
 @contextmanager

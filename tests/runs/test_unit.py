@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from small_runs import assert_same_bits, explained, small_bands
 
 from napari_smoothsal import Compute
+from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs import Run
 from napari_smoothsal.runs.durable_store import DurableStore
 from napari_smoothsal.runs.engine import carry_out
 from napari_smoothsal.runs.layout import DONE, PENDING
 from napari_smoothsal.runs.stage import Stage
-from napari_smoothsal.runs.unit import MOST_TWICE, cut_out, units_of
+from napari_smoothsal.runs.unit import MOST_TWICE, Unit, cut_out, units_of
 from napari_smoothsal.runs.unit_writer import UnitWriter
+from napari_smoothsal.runs.writer_lock import only_writer, writer_of
 from napari_smoothsal.slides.grid import LayerWindow, TileGrid
 
 BAND = 256
@@ -145,3 +147,15 @@ def test_a_store_of_several_units_is_that_of_one(
     cut = explained(noisy, classifier, tmp_path / "cut.zarr", compute=compute, crew=crew)
     assert begun[0] > 1
     assert_same_bits(Run(whole.path), Run(cut.path))
+
+
+def test_a_unit_whose_owner_is_gone_writes_nothing(noisy, classifier, tmp_path: Path) -> None:
+    path = explained(noisy, classifier, tmp_path / "a.zarr", compute=Compute(batch_size=2)).path
+    with only_writer(path):
+        owner = writer_of(path)
+        assert owner is not None
+        UnitWriter(path, {}, Unit([], {}, np.ones(0, np.bool_)), owner).write_band(0, 0, [])
+    writer = UnitWriter(path, {}, Unit([], {}, np.ones(0, np.bool_)), owner)
+    with pytest.raises(StoreError, match=r"does not hold 'a.zarr' any more \(now: nobody\)"):
+        writer.write_band(0, 0, [])
+    assert not writer.done.bands
