@@ -1,8 +1,7 @@
 """What a Dask worker does: it holds what a command asked for, and explains slides and units of it.
 
 One task computes at a time, whatever the number of the worker's threads, which are those that it
-computes with: a worker offers one piece of a resource (`computes`). Tasks that own a slide whose
-units are computed elsewhere only plan and record, and take a piece of another (`plans`).
+computes with: a worker offers one piece of a resource (`computes`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from napari_smoothsal.core.caller_warning import heard_warnings
 from napari_smoothsal.core.errors import SettingError, SmoothsalError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.specs import Compute, SaliencySpec
-from napari_smoothsal.runs.cluster_workers import computes, plans
+from napari_smoothsal.runs.cluster_workers import computes
 from napari_smoothsal.runs.places import place_of
 from napari_smoothsal.runs.progress import Progress, Report
 from napari_smoothsal.runs.slide_list import SlideJob
@@ -122,7 +121,7 @@ class AtWork(WorkerPlugin):
             return
         # The scheduler looks for tasks that wait for resources when a worker begins to run only.
         was, worker.status = worker.status, Status.paused
-        await worker.set_resources(**{computes(self._token): 1, plans(self._token): 1000})
+        await worker.set_resources(**{computes(self._token): 1})
         worker.status = was
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - as Dask calls it
@@ -143,9 +142,17 @@ class _Command:
         self.compute = compute.model_copy(update=changes)
         self.token, self.threads = token, threads
         self.stopped = False
+        self.lent: dict[str, Sequence[str]] = {}
+        self._lent_at: dict[str, int] = {}
         self._work = work
         self._slides: SlideWork | None = None
         self._explainers: OrderedDict[Any, Any] = OrderedDict()
+
+    def lend(self, number: int, lent: Mapping[str, Sequence[str]]) -> None:
+        """Note which other workers slides may have, unless something newer was heard."""
+        for store, others in lent.items():
+            if number > self._lent_at.get(store, 0):
+                self.lent[store], self._lent_at[store] = others, number
 
     def slides(self) -> SlideWork:
         """Work on whole slides, with this worker's device, and talk to whoever asked."""
@@ -219,7 +226,23 @@ def stop_command(token: str) -> None:
         _COMMANDS[token].stopped = True
 
 
-def explain_one(token: str, job: SlideJob, parts: int) -> tuple[SlideResult, list[str]]:
+def lend(token: str, number: int, lent: Mapping[str, Sequence[str]]) -> None:
+    """Tell a worker which others may compute units of its slide.
+
+    Parameters
+    ----------
+    token
+        Of the command.
+    number
+        Of what is told, as it may come in another order.
+    lent
+        Addresses by the name of a slide's store.
+    """
+    if token in _COMMANDS:
+        _COMMANDS[token].lend(number, lent)
+
+
+def explain_one(token: str, job: SlideJob) -> tuple[SlideResult, list[str]]:
     """Explain a slide; a task.
 
     Parameters
@@ -228,8 +251,6 @@ def explain_one(token: str, job: SlideJob, parts: int) -> tuple[SlideResult, lis
         Of the command.
     job
         The slide.
-    parts
-        Units at most that it is cut into, for other workers; 1: this one computes all of it.
 
     Returns
     -------
@@ -238,15 +259,15 @@ def explain_one(token: str, job: SlideJob, parts: int) -> tuple[SlideResult, lis
     list of str
         Warnings.
     """
-    from napari_smoothsal.runs.spread import Spread
+    from napari_smoothsal.runs.handed_out import Hands
+    from napari_smoothsal.runs.spread import Shared
 
     command = _command(token)
     stop, report = _stop(command), _reporting(command, job.name)
     with COMPUTING, heard_warnings() as said:
         slides = command.slides()
-        crew = None
-        if parts > 1:
-            crew = Spread(get_client(), token, job.name, job.model, parts, COMPUTING)
+        hands = Hands(get_client(), token, job.name, job.model)
+        crew = Shared(hands, lambda: command.lent.get(job.store, ()), COMPUTING)
         result = slides.explain(job, progress=report, stop=stop, crew=crew)
     _gone_if_lost(result.error)
     error = None if result.error is None else SmoothsalError(str(result.error))

@@ -16,17 +16,12 @@ def computes(token: str) -> str:
     return f"smoothsal-computes-{token}"
 
 
-def plans(token: str) -> str:
-    """The resource of which it has many, for tasks of a command that compute nothing."""
-    return f"smoothsal-plans-{token}"
-
-
 _KNOWN_S = 2.0
-"""How long a count holds: the scheduler tells all of every worker for it."""
+"""How long a list holds: the scheduler tells all of every worker for it."""
 
 
-class WorkerCount:
-    """Counts the workers that can compute what is asked.
+class Workers:
+    """Lists the workers that can compute what is asked.
 
     Parameters
     ----------
@@ -38,13 +33,15 @@ class WorkerCount:
 
     def __init__(self, client: Client, token: str) -> None:
         self._client, self._token = client, token
-        self._counted, self._at = 0, -_KNOWN_S
+        self._known: tuple[str, ...] = ()
+        self._at = -_KNOWN_S
 
-    def __call__(self) -> int:
-        """As they are now, or were a moment ago."""
+    def __call__(self) -> tuple[str, ...]:
+        """Addresses, as they are now or were a moment ago."""
         now = time.monotonic()
-        if not self._counted or now - self._at >= _KNOWN_S:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-            self._counted = sum(computes(self._token) in worker["resources"] for worker in workers)
+        if not self._known or now - self._at >= _KNOWN_S:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            wanted = computes(self._token)
+            self._known = tuple(at for at, one in workers.items() if wanted in one["resources"])
             self._at = now
-        return self._counted
+        return self._known

@@ -40,10 +40,14 @@ class Order:
     report: Report
     stop: Callable[[], bool] | None
 
-    def units(self, most: int = 1) -> list[Unit]:
-        """What the stage still lacks in its store, in so many parts at most."""
+    def units(self, workers: int = 1) -> list[Unit]:
+        """What the stage still lacks in its store, for so many workers."""
         open_bands = {n: self.writer.open_bands(n) for n in self.stage.images}
-        return units_of(self.stage, self.writer.status(), open_bands, self.batch_size, most)
+        return units_of(self.stage, self.writer.status(), open_bands, self.batch_size, workers)
+
+    def stopped(self) -> bool:
+        """Whether whoever asked wants it stopped."""
+        return self.stop is not None and self.stop()
 
 
 class Crew(Protocol):

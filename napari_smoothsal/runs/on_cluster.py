@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import secrets
 import time
@@ -20,8 +19,10 @@ from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ComputeError, SettingError, SmoothsalError
 from napari_smoothsal.models import Model
 from napari_smoothsal.runs.at_worker import AtWork, explain_one, stop_command
-from napari_smoothsal.runs.cluster_workers import WorkerCount, computes, plans
+from napari_smoothsal.runs.cluster_workers import Workers, computes
+from napari_smoothsal.runs.handed_out import Hands
 from napari_smoothsal.runs.layout import own_attributes
+from napari_smoothsal.runs.lending import Lending
 from napari_smoothsal.runs.progress import Progress
 from napari_smoothsal.runs.run import Run
 from napari_smoothsal.runs.slide_asked import TALKING
@@ -31,8 +32,6 @@ from napari_smoothsal.runs.slide_work import SlideResult, Work, died
 from napari_smoothsal.runs.spread import Spread
 from napari_smoothsal.runs.versions import PACKAGES, own_versions
 
-UNITS_PER_WORKER = 4
-"""Of the slides that are computed by several: the last ones end at about the same time."""
 _ASK_S = 0.5
 """Between two looks at whether to stop."""
 PATIENCE_S = 60.0
@@ -79,24 +78,27 @@ def explain_on(
         cluster is gone.
     """
     with commanded(client, work, said) as token:
-        alive, count = time.monotonic(), WorkerCount(client, token)
+        alive, present = time.monotonic(), Workers(client, token)
+        lending = Lending(client, token)
         waiting, running = deque(jobs), dict[Future[Any], SlideJob]()
         left = Counter[str]()
         try:
             while waiting or running:
                 if stop is not None and stop():
                     break
-                workers = count()
+                workers = present()
                 alive = time.monotonic() if workers else alive
                 if time.monotonic() - alive > PATIENCE_S:
                     raise ComputeError(
                         f"all workers have been gone for {PATIENCE_S:g} s; {_START}: it goes on "
                         "where it stopped"
                     )
-                while waiting and len(running) < workers:
+                while waiting and len(running) < len(workers):
                     job = waiting.popleft()
-                    parts = _parts(workers, len(waiting) + len(running) + 1)
-                    running[_submit(client, token, job, parts)] = job
+                    running[_submit(client, token, job)] = job
+                lending.tell(
+                    workers, {job.store: str(future.key) for future, job in running.items()}
+                )
                 for future in _ended(client, running):
                     job = running.pop(future)
                     result = _result(future, work, job)
@@ -111,16 +113,11 @@ def explain_on(
             _end(client, token, running, told, work)
 
 
-def _parts(workers: int, slides: int) -> int:
-    """Units at most of the next slide, where so many are left."""
-    return 1 if slides >= workers else math.ceil(UNITS_PER_WORKER * workers / slides)
-
-
-def _submit(client: Client, token: str, job: SlideJob, parts: int) -> Future[Any]:
+def _submit(client: Client, token: str, job: SlideJob) -> Future[Any]:
     # The dashboard groups tasks by what stands before the first hyphen.
     key = f"slide-{job.store.removesuffix('.smoothsal.zarr')}-{token}"
-    wants = plans(token) if parts > 1 else computes(token)
-    return client.submit(explain_one, token, job, parts, key=key, resources={wants: 1}, pure=False)
+    wants = {computes(token): 1}
+    return client.submit(explain_one, token, job, key=key, resources=wants, pure=False)
 
 
 def _result(future: Future[Any], work: Work, job: SlideJob) -> SlideResult:
@@ -212,7 +209,7 @@ def commanded(client: Client, work: Work, said: Said | None = None) -> Iterator[
     client.subscribe_topic(topic, hear)
     try:
         _bring(client, plugin)
-        if not WorkerCount(client, token)():
+        if not Workers(client, token)():
             raise ComputeError("no worker can compute what is asked; their logs say why")
         yield token
     finally:
@@ -252,7 +249,7 @@ def cluster_crew(
         Of the slide, for the dashboard.
     """
     with commanded(client, Work(model, [], Path(), None, dict(settings), False)) as token:
-        yield Spread(client, token, name, None, UNITS_PER_WORKER * WorkerCount(client, token)())
+        yield Spread(Hands(client, token, name, None), Workers(client, token))
 
 
 def _sendable(work: Work) -> Work:

@@ -7,6 +7,7 @@ were cut for the stage, so that on a CPU every band has the same bits however ma
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,6 +22,9 @@ from napari_smoothsal.runs.stitch import touched
 MOST_TWICE = 0.25
 """Share of a unit's batches that its neighbour may compute as well; a cut that costs more is not
 made."""
+
+UNITS_PER_WORKER = 4
+"""At most, so that the last ones end at about the same time though their paces differ."""
 
 _AROUND = 0.25
 """So much of a unit's length to either side of equal parts, a place for a cut is looked for."""
@@ -65,9 +69,9 @@ def units_of(
     status: NDArray[np.uint8],
     open_bands: Mapping[int, NDArray[np.bool_]],
     batch_size: int,
-    most: int = 1,
+    workers: int = 1,
 ) -> list[Unit]:
-    """Cut what a stage still lacks into units of about the same number of batches.
+    """Cut what a stage still lacks into units that so many workers end soonest.
 
     Parameters
     ----------
@@ -79,14 +83,14 @@ def units_of(
         For each image of the stage (bands,) those that are not written yet.
     batch_size
         Tiles per batch, as when the run was begun.
-    most
-        Units; there are fewer where bands are high or batches few, and none where nothing is
-        lacking.
+    workers
+        Each of which takes a unit after the other. There is one unit where bands are high or
+        batches few, and none where nothing is lacking.
     """
     batches = stage.batches(batch_size)
     lacking = _of_any(batches, ~stage.finished(status))
     todo = lacking | _touching(stage, batches, open_bands)
-    cuts = [0, *_cuts(stage, batches, open_bands, np.flatnonzero(todo), most), len(batches)]
+    cuts = [0, *_cuts(stage, batches, open_bands, np.flatnonzero(todo), workers), len(batches)]
     units = []
     for start, end in pairwise(cuts):
         bands = {
@@ -125,24 +129,43 @@ def _cuts(
     batches: Sequence[NDArray[np.int64]],
     open_bands: Mapping[int, NDArray[np.bool_]],
     todo: NDArray[np.int64],
-    most: int,
+    workers: int,
 ) -> list[int]:
-    """Batches before which a stage is cut, so that its longest part is as short as it can be.
+    """Batches before which a stage is cut, so that all of it ends as soon as it can.
 
     Of many parts each is short, and cuts into such cost too much: fewer parts are tried as well.
     """
-    if most < 2 or len(todo) < 2:
+    if workers < 2 or len(todo) < 2:
         return []
     twice = _twice(stage, batches, open_bands)
     best: list[int] = []
-    shortest, parts = len(todo), min(most, len(todo))
-    while parts > 1:
-        cuts = _equal_cuts(todo, twice, parts)
-        longest = int(np.diff([0, *np.searchsorted(todo, cuts), len(todo)]).max())
-        if longest < shortest:
-            best, shortest = cuts, longest
-        parts = parts * 9 // 10
+    soonest = len(todo)
+    for parts in _numbers_of_parts(workers):
+        cuts = _equal_cuts(todo, twice, min(parts, len(todo)))
+        lengths = np.diff([0, *np.searchsorted(todo, cuts), len(todo)])
+        lengths[1:] += twice[cuts]
+        end = _end(lengths, workers)
+        if end < soonest:
+            best, soonest = cuts, end
     return best
+
+
+def _numbers_of_parts(workers: int) -> list[int]:
+    """From the most to two: each a tenth less than the one before, and so many for each worker."""
+    most = UNITS_PER_WORKER * workers
+    numbers, parts = {workers * n for n in range(1, UNITS_PER_WORKER + 1)}, most
+    while parts > 1:
+        numbers.add(parts)
+        parts = parts * 9 // 10
+    return sorted(numbers, reverse=True)
+
+
+def _end(lengths: NDArray[np.int64], workers: int) -> int:
+    """When the last part ends, where each worker takes the next one once it has ended its own."""
+    ends = [0] * workers
+    for length in lengths.tolist():
+        heapq.heapreplace(ends, ends[0] + length)
+    return max(ends)
 
 
 def _equal_cuts(todo: NDArray[np.int64], twice: NDArray[np.int64], parts: int) -> list[int]:

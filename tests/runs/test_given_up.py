@@ -4,7 +4,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
 from distributed import KilledWorker
 
 from napari_smoothsal.runs import on_cluster
@@ -17,6 +16,8 @@ JOB = SlideJob("a.svs", "a", "a.zarr")
 
 
 class Lost:
+    key = "slide-a"
+
     def result(self) -> None:
         raise KilledWorker("slide-a", SimpleNamespace(address="tcp://x"), 3)  # type: ignore[arg-type]
 
@@ -28,7 +29,7 @@ def asked_of_workers_that_die(
     tries = iter(states)
     handed = []
 
-    def submit(client, token, job, parts):
+    def submit(client, token, job):
         handed.append(job)
         left = next(tries)
         if left is not None:
@@ -37,7 +38,8 @@ def asked_of_workers_that_die(
 
     told: list[SlideResult] = []
     monkeypatch.setattr(on_cluster, "commanded", lambda *_: nullcontext("token"))
-    monkeypatch.setattr(on_cluster, "WorkerCount", lambda *_: lambda: 2)
+    monkeypatch.setattr(on_cluster, "Workers", lambda *_: lambda: ("x", "y"))
+    monkeypatch.setattr(on_cluster.Lending, "tell", lambda *_: None)
     monkeypatch.setattr(on_cluster, "_submit", submit)
     monkeypatch.setattr(on_cluster, "_ended", lambda _client, running: list(running))
     client = SimpleNamespace(status="closed")
@@ -68,10 +70,3 @@ def test_no_slide_comes_back_for_ever(monkeypatch, tmp_path: Path) -> None:
     most = on_cluster.MOST_LEFT
     (result,), handed = asked_of_workers_that_die(monkeypatch, tmp_path, [AT_WORK] * 2 * most)
     assert (result.state, handed) == ("failed", most)
-
-
-@pytest.mark.parametrize(
-    ("workers", "slides", "parts"), [(1, 1, 1), (4, 4, 1), (4, 3, 6), (8, 1, 32)]
-)
-def test_slides_are_cut_where_there_are_more_workers(workers: int, slides: int, parts: int) -> None:
-    assert on_cluster._parts(workers, slides) == parts

@@ -16,7 +16,7 @@ from napari_smoothsal.runs.durable_store import DurableStore
 from napari_smoothsal.runs.engine import carry_out
 from napari_smoothsal.runs.layout import DONE, PENDING
 from napari_smoothsal.runs.stage import Stage
-from napari_smoothsal.runs.unit import MOST_TWICE, Unit, cut_out, units_of
+from napari_smoothsal.runs.unit import MOST_TWICE, UNITS_PER_WORKER, Unit, cut_out, units_of
 from napari_smoothsal.runs.unit_writer import UnitWriter
 from napari_smoothsal.runs.writer_lock import only_writer, writer_of
 from napari_smoothsal.slides.grid import LayerWindow, TileGrid
@@ -56,9 +56,9 @@ def reaches(stage: Stage, image: int, tile: int) -> set[int]:
 
 @given(begun())
 def test_every_band_and_every_tile_is_of_one_unit_which_computes_all_of_it(case) -> None:
-    stage, status, open_bands, batch_size, most = case
-    units = units_of(stage, status, open_bands, batch_size, most)
-    assert len(units) <= most
+    stage, status, open_bands, batch_size, workers = case
+    units = units_of(stage, status, open_bands, batch_size, workers)
+    assert len(units) <= (UNITS_PER_WORKER * workers if workers > 1 else 1)
     for n, is_open in open_bands.items():
         owners = sum((unit.bands[n].astype(int) for unit in units), np.zeros(len(is_open), int))
         assert (owners == is_open).all()
@@ -77,12 +77,15 @@ def test_every_band_and_every_tile_is_of_one_unit_which_computes_all_of_it(case)
     assert all(any(unit.own[tile] for unit in units) for tile in pending)
 
 
-@pytest.mark.parametrize(("strides", "most"), [([], 8), ([4], 8), ([4, 16], 8), ([4, 16], 2)])
-def test_units_are_about_equal_and_little_is_computed_twice(strides: list[int], most: int) -> None:
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("strides", [[], [4], [4, 16]])
+def test_units_are_about_equal_and_little_is_computed_twice(
+    strides: list[int], workers: int
+) -> None:
     stage = stage_of(list(range(512)), 40, strides)
     bands = {n: np.ones(-(-512 * 64 // s // BAND), np.bool_) for n, s in enumerate(strides)}
-    units = units_of(stage, np.zeros(len(stage), np.uint8), bands, 16, most)
-    assert len(units) == most
+    units = units_of(stage, np.zeros(len(stage), np.uint8), bands, 16, workers)
+    assert workers <= len(units) <= UNITS_PER_WORKER * workers
     sizes = [len(unit) for unit in units]
     assert max(sizes) <= 1.6 * min(sizes)
     assert sum(sizes) <= (1 + MOST_TWICE / 4) * len(stage)
@@ -95,23 +98,41 @@ def test_a_cut_that_costs_more_than_it_saves_is_not_made() -> None:
     assert [len(unit) for unit in units] == [240]
 
 
-def test_where_many_parts_would_cost_too_much_there_are_as_many_as_shorten_the_longest() -> None:
+def seconds(units: list[Unit], workers: int) -> int:
+    """Of workers that take a tile a second each, and a unit after the other."""
+    ends = [0] * workers
+    for unit in units:
+        soonest = ends.index(min(ends))
+        ends[soonest] += len(unit)
+    return max(ends)
+
+
+def test_where_many_parts_would_cost_too_much_there_are_as_many_as_end_soonest() -> None:
     stage = stage_of(list(range(400)), 5, [16])
     bands = {0: np.ones(7, np.bool_)}
 
-    def longest(most: int) -> int:
-        units = units_of(stage, np.zeros(len(stage), np.uint8), bands, 16, most)
-        return max(len(unit) for unit in units)
+    def end(workers: int) -> int:
+        units = units_of(stage, np.zeros(len(stage), np.uint8), bands, 16, workers)
+        return seconds(units, workers)
 
-    asked = [2, 8, 16, 64, 4096]
-    found = [longest(most) for most in asked]
+    asked = [1, 2, 4, 16, 1024]
+    found = [end(workers) for workers in asked]
     assert found == sorted(found, reverse=True)
     assert found[-1] < len(stage) / 6
 
 
-@pytest.mark.parametrize("most", [2, 5])
+@pytest.mark.parametrize("rows", [70, 100, 130, 200, 300])
+def test_two_workers_are_nearly_twice_as_fast_as_one(rows: int) -> None:
+    # Three equal units would take two workers as long as two thirds of it.
+    stage = stage_of(list(range(rows)), 20, [4])
+    bands = {0: np.ones(-(-rows * 16 // BAND), np.bool_)}
+    units = units_of(stage, np.zeros(len(stage), np.uint8), bands, 16, 2)
+    assert seconds(units, 2) < 0.6 * len(stage)
+
+
+@pytest.mark.parametrize("workers", [2, 5])
 def test_a_store_of_several_units_is_that_of_one(
-    most: int, noisy, classifier, tmp_path: Path, monkeypatch
+    workers: int, noisy, classifier, tmp_path: Path, monkeypatch
 ) -> None:
     small_bands(monkeypatch)
     monkeypatch.setattr("napari_smoothsal.runs.unit.MOST_TWICE", 9.0)  # whatever it costs
@@ -128,7 +149,7 @@ def test_a_store_of_several_units_is_that_of_one(
 
     class InUnits:
         def carry_out(self, order) -> bool:
-            stage, sink, units = order.stage, order.writer, order.units(most)
+            stage, sink, units = order.stage, order.writer, order.units(workers)
             begun.append(len(units))
             parts = [cut_out(stage, unit) for unit in units]
             writers = [UnitWriter(sink.path, stage.images, own) for _, own in parts]
