@@ -5,10 +5,10 @@
     python benchmarks/scale.py kills --seconds 300 --every 20
 
 Parts: `slides` and `slide` (two workers of one thread against one, on several slides, and on a
-large one that is cut into units), `command` (whole commands, with all that starts), `overhead`
-(of the loop and the scheduler at ten thousand units), `kills` (a worker is killed every 20 s).
-Stores are compared bit for bit with those of one process. The report is written part by part, and
-keeps what it has of the others.
+large one that is cut into units), the same `-pinned` (each worker has one core), `command` (whole
+commands, with all that starts), `overhead` (of the loop and the scheduler at ten thousand units),
+`kills` (a worker is killed every 20 s). Stores are compared bit for bit with those of one process.
+The report is written part by part, and keeps what it has of the others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scale_speedup import slides_in, speedup, whole_command
 def main() -> None:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", help="slides slide command overhead kills")
+    parser.add_argument("parts", nargs="*", help="all where none is named")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=4, help="noise samples of a map")
     parser.add_argument("--slides", type=int, default=4, help="how many, of `--side`")
@@ -71,8 +71,10 @@ def _parts(given: argparse.Namespace, folder: Path) -> dict[str, Callable[[], di
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "slides": lambda: speedup(several, rounds, samples),
         "slide": lambda: speedup([large], rounds, samples),
+        "slides-pinned": lambda: speedup(several, rounds, samples, pinned=True),
+        "slide-pinned": lambda: speedup([large], rounds, samples, pinned=True),
         "command": lambda: whole_command(several, rounds, samples),
-        "overhead": lambda: overhead(several[0], given.units, given.workers, given.sleeps, 4),
+        "overhead": lambda: overhead(several[0], given.units, given.workers, given.sleeps),
         "kills": lambda: killed(large, given.every, given.seconds, samples),
     }
     if unknown := set(given.parts) - set(parts):

@@ -20,15 +20,19 @@ import napari_smoothsal as ss
 
 
 @contextlib.contextmanager
-def single_threaded(workers: int) -> Iterator[tuple[Client, Tasks]]:
-    """Start processes of one thread each; yields a client, and what is counted of tasks."""
+def single_threaded(workers: int, *, pinned: bool = False) -> Iterator[tuple[Client, Tasks]]:
+    """Start processes of one computing thread each; yields a client, and what is counted of tasks.
+
+    Where ``pinned``, each has one core, so that reading and writing beside computing have no other.
+    """
+    pin = [str(Path(__file__).with_name("pin_preload.py"))] if pinned else []
     cluster = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         memory_limit=0,
         dashboard_address=None,
         silence_logs=logging.ERROR,
-        preload=["napari_smoothsal.runs.at_worker"],
+        preload=["napari_smoothsal.runs.at_worker", *pin],
     )
     with cluster, Client(cluster) as client:
         client.wait_for_workers(workers, timeout=300)

@@ -8,6 +8,7 @@ unit handed back: all that is left is the loop of `Spread`, the scheduler, and w
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import statistics
 import tempfile
@@ -23,20 +24,18 @@ from scale_clusters import Tasks, load, single_threaded
 from scale_speedup import LAYER, MODEL
 
 import napari_smoothsal as ss
-from napari_smoothsal.runs import spread
-from napari_smoothsal.runs.cluster_workers import WorkerCount
+from napari_smoothsal.runs import handed_out
+from napari_smoothsal.runs.cluster_workers import Workers
 from napari_smoothsal.runs.crew import Order
 from napari_smoothsal.runs.on_cluster import cluster_crew
 from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.runs.writer_lock import only_writer
 
-CLUSTER_SIZES = (2, 16, 64, 128)
+CLUSTER_SIZES = (2, 16, 64)
 """Workers that the loop asks the scheduler about; they compute nothing."""
 
 
-def overhead(
-    path: Path, units: int, workers: int, sleeps_s: Sequence[float], most: int
-) -> dict[str, Any]:
+def overhead(path: Path, units: int, workers: int, sleeps_s: Sequence[float]) -> dict[str, Any]:
     """Seconds of the loop for each unit, over what the workers slept.
 
     Parameters
@@ -49,12 +48,10 @@ def overhead(
         Processes, of one thread each.
     sleeps_s
         How long a unit takes; 0 shows how many units a second the loop can hand out.
-    most
-        Units that the slide is cut into at first.
     """
     kept: dict[str, Any] = {"recording_s": [], "done": []}
     with single_threaded(2) as (client, tasks), tempfile.TemporaryDirectory() as temporary:
-        real = _real_units(path, client, tasks, Path(temporary), most, kept)
+        real = _real_units(path, client, tasks, Path(temporary), kept)
     found = [
         _slept(path, kept, units if sleep_s else units // 4, workers, sleep_s)
         for sleep_s in sleeps_s
@@ -63,14 +60,14 @@ def overhead(
 
 
 def _real_units(
-    path: Path, client: Client, tasks: Tasks, folder: Path, most: int, kept: dict[str, Any]
+    path: Path, client: Client, tasks: Tasks, folder: Path, kept: dict[str, Any]
 ) -> dict[str, Any]:
     """Run a slide in units, and keep what was asked for and handed back."""
     units_of, record = Order.units, StoreWriter.record
 
-    def cut(order: Order, _most: int = 1) -> Any:
+    def cut(order: Order, workers: int = 1) -> Any:
         start = time.perf_counter()
-        kept["units"] = units_of(order, most)
+        kept["units"] = units_of(order, workers)
         kept["cutting_s"] = time.perf_counter() - start
         kept["stage"] = order.stage
         return kept["units"]
@@ -137,7 +134,7 @@ def _slept(
         start, cpu = time.perf_counter(), time.process_time()
         complete = crew.carry_out(order)
         seconds, used = time.perf_counter() - start, time.process_time() - cpu
-        busy = crew._workers()
+        busy = len(crew._workers())
     assert complete and len(sizes) == units and busy == workers
     ideal = units * sleep_s / workers
     between_s = (seconds - ideal) * workers / units
@@ -175,22 +172,27 @@ def sleeping_unit(_token: str, _asked: Any) -> Any:
 @contextlib.contextmanager
 def _instead(client: Client, done: Any, sleep_s: float) -> Iterator[None]:
     client.run(_prepare, done, sleep_s)
-    with patch.object(spread, "compute_unit", sleeping_unit):
+    with patch.object(handed_out, "compute_unit", sleeping_unit):
         yield
 
 
 def _asking() -> dict[str, float]:
-    """Median seconds of asking how many workers there are, which the loop does at every turn."""
+    """Median seconds of asking which workers there are, which the loop does every two seconds."""
     found = {}
     for workers in CLUSTER_SIZES:
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
         )
         with cluster, Client(cluster) as client:
             times = []
             for _ in range(30):
                 start = time.perf_counter()
-                WorkerCount(client, "")()
+                Workers(client, "")()
                 times.append(time.perf_counter() - start)
         found[str(workers)] = round(statistics.median(times), 5)
     return found

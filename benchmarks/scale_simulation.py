@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -43,20 +44,18 @@ class Site:
         Of the file system, all workers together.
     hand_out_s, hand_out_per_worker_s
         Of the hander-out for each task, and more of it for each worker that there is.
-    units_per_worker
-        Of slides that are fewer than the workers.
     most_units
         Of one slide: bands of chunks do not allow more.
     twice
-        Share of a slide that is computed twice where it is cut.
+        Share of a slide that is computed twice where it is cut into that many, and less for fewer.
     slow_share, slow_factor
         Of the workers, and how many times longer they take.
     deaths_per_hour
         Of one worker; a task then begins anew with half of its work lost.
     largest_first
         Whether the list of slides is sorted so.
-    cut_last
-        Whether the last slides of a long list are cut, too. Runs do not do so.
+    lending
+        Whether workers that have nothing left to do are lent to slides that are still computed.
     """
 
     slides: int = 1000
@@ -69,14 +68,13 @@ class Site:
     file_mb_s: float = 1000.0
     hand_out_s: float = 0.01
     hand_out_per_worker_s: float = 0.0001
-    units_per_worker: int = 4
     most_units: int = 25
     twice: float = 0.1
     slow_share: float = 0.0
     slow_factor: float = 3.0
     deaths_per_hour: float = 0.0
-    largest_first: bool = False
-    cut_last: bool = False
+    largest_first: bool = True
+    lending: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,43 +112,52 @@ def simulate(site: Site, seed: int = 0) -> Outcome:
     chance = np.random.default_rng(seed)
     sizes = slide_tiles(site, chance)
     are_slow = chance.permutation(site.workers) < round(site.slow_share * site.workers)
-    slower = np.where(are_slow, site.slow_factor, 1.0)
-    tasks = work_of_tasks(site, sizes)
-    left = np.zeros(site.workers)  # seconds of the worker's own pace
-    demand = site.tile_mb / (site.tile_s * slower)  # MB/s of a worker that is not held up
+    pace = np.where(are_slow, 1 / site.slow_factor, 1.0)
+    whole = site.slide_s + site.tile_s * sizes
+    left = np.zeros(site.slides)  # seconds of one worker
+    speed = np.zeros(site.slides)  # of all workers at a slide together
+    members: list[list[int]] = [[] for _ in range(site.slides)]
     idle = list(range(site.workers))[::-1]
     hand_out_s = site.hand_out_s + site.hand_out_per_worker_s * site.workers
     now = free_at = 0.0
     first_idle: float | None = None
-    handed, waiting = 0, len(tasks)
+    handed = lent = 0
     while True:
-        busy = left > 0
-        flow = float(demand[busy].sum())
-        rate = (min(1.0, site.file_mb_s / flow) if flow else 1.0) / slower
-        ends = np.where(busy, left / rate, math.inf)
+        flow = site.tile_mb / site.tile_s * float(speed.sum())  # MB/s, where nothing holds it up
+        rate = speed * (min(1.0, site.file_mb_s / flow) if flow else 1.0)
+        ends = np.divide(left, rate, out=np.full(site.slides, math.inf), where=rate > 0)
         soonest = int(ends.argmin())
-        gives_at = free_at if idle and handed < waiting else math.inf
-        step = min(float(ends[soonest]), max(gives_at - now, 0.0))
+        helped = _to_help(site, left, whole, members) if handed == site.slides and idle else None
+        wanted = bool(idle) and (handed < site.slides or helped is not None)
+        gives_at = max(free_at, now) if wanted else math.inf
+        step = min(float(ends[soonest]), gives_at - now)
         if math.isinf(step):
             break
-        left[busy] -= (step * rate)[busy]
+        left -= step * rate
         now += step
         if gives_at <= now:
             worker = idle.pop()
-            lost = chance.random() < 1 - math.exp(-site.deaths_per_hour * tasks[handed] / 3600)
-            left[worker] = tasks[handed] * (1.5 if lost else 1.0)
-            handed += 1
+            if handed < site.slides:
+                at, handed = handed, handed + 1
+                dies = 1 - math.exp(-site.deaths_per_hour * whole[at] / 3600)
+                left[at] = whole[at] * (1.5 if chance.random() < dies else 1.0)
+            else:
+                assert helped is not None
+                at, lent = helped, lent + 1
+                left[at] += whole[at] * site.twice / site.most_units
+            members[at].append(worker)
+            speed[at] += pace[worker]
             free_at = now + hand_out_s
             continue
-        left[soonest] = 0.0
-        idle += np.flatnonzero(busy & (left <= 0)).tolist()  # several, where tasks are equal
-        free_at = max(free_at, now)
-        if handed == waiting and first_idle is None:
+        left[soonest] = speed[soonest] = 0.0
+        idle += members[soonest]
+        members[soonest] = []
+        if handed == site.slides and first_idle is None:
             first_idle = now
-    power = float((1 / slower).sum())
+    power = float(pace.sum())
     needed = (sizes.sum() * site.tile_s + site.slides * site.slide_s) / power
     tail = (now - first_idle) / now if first_idle is not None else 0.0
-    return Outcome(now, float(needed / now), tail, waiting)
+    return Outcome(now, float(needed / now), tail, site.slides + lent)
 
 
 def slide_tiles(site: Site, chance: np.random.Generator) -> Floats:
@@ -159,18 +166,19 @@ def slide_tiles(site: Site, chance: np.random.Generator) -> Floats:
     return np.sort(sizes)[::-1] if site.largest_first else sizes
 
 
-def work_of_tasks(site: Site, sizes: Floats) -> Floats:
-    """(tasks,) seconds of each: slides, or units of slides that are fewer than workers."""
-    whole = site.slide_s + site.tile_s * sizes
-    fewer = site.slides < site.workers
-    kept = 0 if fewer else site.slides - site.workers if site.cut_last else site.slides
-    tasks = list(whole[:kept])
-    for n in range(kept, site.slides):
-        left = site.slides if fewer else site.slides - n
-        units = min(math.ceil(site.units_per_worker * site.workers / left), site.most_units)
-        seconds = whole[n] * (1 + site.twice * (units - 1) / site.most_units)
-        tasks += [seconds / units] * units
-    return np.array(tasks)
+def _to_help(
+    site: Site, left: Floats, whole: Floats, members: Sequence[Sequence[int]]
+) -> int | None:
+    """The slide that an idle worker is lent to: it has fewest workers, and enough to do.
+
+    A worker that is lent stays, and is not held back by those that compute other units.
+    """
+    if not site.lending:
+        return None
+    counts = np.array([len(some) for some in members])
+    # Stopping costs about a unit of its work, of which two have to be left.
+    can = (counts > 0) & (counts < site.most_units) & (left >= 2 * whole / site.most_units)
+    return int(np.where(can, counts, np.iinfo(np.int64).max).argmin()) if can.any() else None
 
 
 def table(site: Site, workers: list[int]) -> str:
@@ -189,11 +197,11 @@ def all_tables(site: Site, workers: list[int]) -> str:
     """One for each thing that bends the curve; those of docs/scale.md."""
     cases = {
         "as it is": site,
-        "largest slides first": replace(site, largest_first=True),
-        "were the last slides cut": replace(site, cut_last=True),
+        "without lending": replace(site, lending=False),
+        "nor the largest slides first": replace(site, lending=False, largest_first=False),
         "a GPU's pace, 0.01 s a tile": replace(site, tile_s=0.01),
         "the same, a file system of 10 GB/s": replace(site, tile_s=0.01, file_mb_s=10_000),
-        "the same, a loop that asks for the workers once a second": replace(
+        "the same, a loop that need not know the workers": replace(
             site, tile_s=0.01, file_mb_s=10_000, hand_out_per_worker_s=0.0
         ),
         "one worker of 20 is 3 times slower": replace(site, slow_share=0.05),
@@ -207,16 +215,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[8, 64, 256, 1000])
     parser.add_argument("--table", action="store_true", help="what bends the curve, one by one")
-    parser.add_argument("--largest-first", action="store_true")
-    parser.add_argument("--cut-last", action="store_true")
-    numbers = [f for f in fields(Site) if f.name not in ("workers", "largest_first", "cut_last")]
+    parser.add_argument("--by-chance", action="store_true", help="not the largest slides first")
+    parser.add_argument("--no-lending", action="store_true")
+    numbers = [f for f in fields(Site) if f.name not in ("workers", "largest_first", "lending")]
     for field in numbers:
         name, kind = field.name.replace("_", "-"), type(field.default)
         parser.add_argument(f"--{name}", type=kind, default=field.default)
     given = parser.parse_args()
     site = Site(
-        largest_first=given.largest_first,
-        cut_last=given.cut_last,
+        largest_first=not given.by_chance,
+        lending=not given.no_lending,
         **{f.name: getattr(given, f.name) for f in numbers},
     )
     print(all_tables(site, given.workers) if given.table else table(site, given.workers))

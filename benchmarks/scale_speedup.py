@@ -37,7 +37,9 @@ def slides_in(folder: Path, count: int, side: int) -> list[Path]:
     return paths
 
 
-def speedup(slides: Sequence[Path], rounds: int, samples: int) -> dict[str, Any]:
+def speedup(
+    slides: Sequence[Path], rounds: int, samples: int, *, pinned: bool = False
+) -> dict[str, Any]:
     """Time of slides in running clusters of one and of two workers, in turn.
 
     Before each round's clusters one process does the same, whose stores the others are compared
@@ -51,6 +53,8 @@ def speedup(slides: Sequence[Path], rounds: int, samples: int) -> dict[str, Any]
         Of the three.
     samples
         Noise samples of a map.
+    pinned
+        Whether each worker has one core only.
     """
     torch.set_num_threads(1)
     spec = ss.SaliencySpec(layer=LAYER, samples=samples)
@@ -58,8 +62,8 @@ def speedup(slides: Sequence[Path], rounds: int, samples: int) -> dict[str, Any]
     arrays = 0
     with (
         tempfile.TemporaryDirectory() as temporary,
-        single_threaded(1) as one,
-        single_threaded(2) as two,
+        single_threaded(1, pinned=pinned) as one,
+        single_threaded(2, pinned=pinned) as two,
     ):
         folder = Path(temporary)
         for client, _ in (one, two):  # what is loaded at first use
@@ -80,6 +84,7 @@ def speedup(slides: Sequence[Path], rounds: int, samples: int) -> dict[str, Any]
         "slides": len(slides),
         "tiles": tiles,
         "samples": samples,
+        "pinned": pinned,
         **found,
         "one_over_two": _ratio(found["one_worker"], found["two_workers"], "seconds"),
         "process_over_two": _ratio(found["process"], found["two_workers"], "seconds"),
