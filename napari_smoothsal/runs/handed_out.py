@@ -121,6 +121,8 @@ class HandedOut:
         SmoothsalError
             What stopped a unit.
         """
+        if self._hands.client.status != "running":
+            raise UnknownWorkError(self._unknown())
         for address in [at for at, one in self._running.items() if one.future.done()]:
             self._take_back(self._running.pop(address))
         for address in self._running.keys() - set(workers):
@@ -172,32 +174,39 @@ class HandedOut:
         self._left.append((one.number, one.unit))
 
     def _take_back(self, one: _Running) -> None:
-        name = self._hands.name
         try:
             done: UnitDone | None = one.future.result()
         except KilledWorker:
             self._take_from(one)
             return
         except FutureCancelledError as error:
-            raise UnknownWorkError(
-                f"{name}: the scheduler is gone, or does not know of this work any more; the same "
-                "command goes on where it stopped"
-            ) from error
+            raise UnknownWorkError(self._unknown()) from error
         if done is None:  # its worker is being ended
             self._left.append((one.number, one.unit))
         else:
             self.record(one.unit, done)
+
+    def _unknown(self) -> str:
+        return (
+            f"{self._hands.name}: the scheduler is gone, or does not know of this work any more; "
+            "the same command goes on where it stopped"
+        )
 
     def _submitted(self, number: int, unit: Unit, address: str) -> Future[Any]:
         hands = self._hands
         asked = _asked(self._order, unit, hands, f"{number}of{self._count}")
         # The dashboard groups tasks by what stands before the first hyphen.
         doing = f"{asked.stage.name}-{asked.name}-{hands.token}-{time.time_ns():x}"
-        return hands.client.submit(
-            compute_unit, hands.token, asked,
-            key=doing, resources={computes(hands.token): 1}, workers=[address],
-            retries=RETRIES, pure=False,
-        )  # fmt: skip
+        try:
+            return hands.client.submit(
+                compute_unit, hands.token, asked,
+                key=doing, resources={computes(hands.token): 1}, workers=[address],
+                retries=RETRIES, pure=False,
+            )  # fmt: skip
+        except Exception as error:
+            if hands.client.status == "running":
+                raise
+            raise UnknownWorkError(self._unknown()) from error
 
 
 def _asked(order: Order, unit: Unit, hands: Hands, which: str) -> UnitAsked:

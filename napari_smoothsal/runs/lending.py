@@ -64,11 +64,11 @@ class Lending:
         """
         idle = self._idle(workers, slides) if len(slides) < len(workers) else ()
         lent = lent_to(list(slides), idle, self._lent)
-        before = self._lent if workers == self._workers else {}
+        anew = workers != self._workers
         changed = {
             name: lent.get(name, ())
             for name in {**self._lent, **lent}
-            if lent.get(name, ()) != before.get(name, ())
+            if lent.get(name, ()) != self._lent.get(name, ()) or (anew and lent.get(name))
         }
         self._lent, self._workers = lent, workers
         if changed:

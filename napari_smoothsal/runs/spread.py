@@ -104,9 +104,11 @@ class Shared:
         handed = HandedOut(self._hands, order, units)
 
         def stop() -> bool:
-            # Asked at each pass, so that others are not kept waiting for their next unit.
+            if order.stopped():
+                return True
+            # At each pass, so that others are not kept waiting for their next unit.
             handed.tend(self._lent())
-            return order.stopped()
+            return False
 
         try:
             while not handed.finished:

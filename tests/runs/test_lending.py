@@ -56,13 +56,14 @@ def test_what_changed_is_told_and_all_of_it_to_workers_that_are_new() -> None:
     told(lending, "abc", "ab")
     told(lending, "abc", "ab")
     told(lending, "abcd", "ab")
+    told(lending, "ab", "ab")
     told(lending, "abcd", "b")
     told(lending, "abcd", "")
     c, d, a = "at c", "at d", "at a"
     assert client.said == [
-        {"a": (c,)}, {"a": (c,), "b": (d,)}, {"a": (), "b": (d, a, c)}, {"b": ()}
+        {"a": (c,)}, {"a": (c,), "b": (d,)}, {"a": (), "b": ()}, {"b": (a, c, d)}, {"b": ()}
     ]  # fmt: skip
-    assert client.numbers == [1, 2, 3, 4]
+    assert client.numbers == [1, 2, 3, 4, 5]
 
 
 def test_a_worker_that_hears_things_late_keeps_the_newest() -> None:
