@@ -36,6 +36,8 @@ class Site:
         Standard deviation of the logarithm of a slide's tiles.
     tile_s
         Of a worker for each tile: reading, computing, stitching and writing.
+    pace_spread
+        Standard deviation of the logarithm of a slide's seconds a tile.
     slide_s
         Of a worker for each slide: opening, surveying, laying out the store.
     tile_mb
@@ -63,6 +65,7 @@ class Site:
     tiles: float = 5000.0
     tiles_spread: float = 0.6
     tile_s: float = 0.5
+    pace_spread: float = 0.1
     slide_s: float = 3.0
     tile_mb: float = 0.12
     file_mb_s: float = 1000.0
@@ -113,7 +116,8 @@ def simulate(site: Site, seed: int = 0) -> Outcome:
     sizes = slide_tiles(site, chance)
     are_slow = chance.permutation(site.workers) < round(site.slow_share * site.workers)
     pace = np.where(are_slow, 1 / site.slow_factor, 1.0)
-    whole = site.slide_s + site.tile_s * sizes
+    paces = np.exp(chance.normal(0.0, site.pace_spread, site.slides))
+    whole = site.slide_s + site.tile_s * sizes * paces
     left = np.zeros(site.slides)  # seconds of one worker
     speed = np.zeros(site.slides)  # of all workers at a slide together
     members: list[list[int]] = [[] for _ in range(site.slides)]
@@ -155,7 +159,7 @@ def simulate(site: Site, seed: int = 0) -> Outcome:
         if handed == site.slides and first_idle is None:
             first_idle = now
     power = float(pace.sum())
-    needed = (sizes.sum() * site.tile_s + site.slides * site.slide_s) / power
+    needed = whole.sum() / power
     tail = (now - first_idle) / now if first_idle is not None else 0.0
     return Outcome(now, float(needed / now), tail, site.slides + lent)
 

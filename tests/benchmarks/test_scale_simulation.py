@@ -26,6 +26,7 @@ def site(simulation):
     return simulation.Site(
         tiles=100,
         tiles_spread=0,
+        pace_spread=0,
         tile_s=1,
         slide_s=0,
         file_mb_s=1e9,

@@ -163,6 +163,23 @@ def test_two_clients_on_one_folder_share_the_slides(tmp_path: Path) -> None:
         assert_same_bits(a.run, b.run)
 
 
+def test_two_commands_that_want_each_others_workers_end_both(tmp_path: Path) -> None:
+    slides = [tissue_tiff(tmp_path / f"{name}.tif", seed, 384) for seed, name in enumerate("xy")]
+    outs = [tmp_path / "one", tmp_path / "two"]
+    with (
+        slow_workers(tmp_path / "dask", "a", "b") as (cluster, one),
+        client_of_processes(cluster, 2) as two,
+        explaining(one, slides[:1], outs[0]) as first,
+    ):
+        until(lambda: begun(outs[0]))
+        # Each is lent the worker that has the other's slide, and hands it a unit.
+        with explaining(two, slides[1:], outs[1]) as second:
+            ended = [*first(), *second()]
+    for one_alone, shared in zip(calm(slides, tmp_path / "alone"), ended, strict=True):
+        assert shared.state == "complete", shared.error
+        assert_same_bits(one_alone.run, shared.run)
+
+
 def test_a_worker_of_another_version_is_refused_and_named(tmp_path: Path) -> None:
     slides, out = tissue_tiffs(tmp_path / "s", 1, 128), tmp_path / "out"
     with dask_processes(tmp_path / "dask") as cluster:
