@@ -64,13 +64,13 @@ class Site:
     workers: int = 64
     tiles: float = 5000.0
     tiles_spread: float = 0.6
-    tile_s: float = 0.5
+    tile_s: float = 0.037
     pace_spread: float = 0.1
-    slide_s: float = 3.0
+    slide_s: float = 1.0
     tile_mb: float = 0.12
     file_mb_s: float = 1000.0
-    hand_out_s: float = 0.01
-    hand_out_per_worker_s: float = 0.0001
+    hand_out_s: float = 0.0125
+    hand_out_per_worker_s: float = 0.00002
     most_units: int = 25
     twice: float = 0.1
     slow_share: float = 0.0
@@ -203,10 +203,11 @@ def all_tables(site: Site, workers: list[int]) -> str:
         "as it is": site,
         "without lending": replace(site, lending=False),
         "nor the largest slides first": replace(site, lending=False, largest_first=False),
-        "a GPU's pace, 0.01 s a tile": replace(site, tile_s=0.01),
-        "the same, a file system of 10 GB/s": replace(site, tile_s=0.01, file_mb_s=10_000),
-        "the same, a loop that need not know the workers": replace(
-            site, tile_s=0.01, file_mb_s=10_000, hand_out_per_worker_s=0.0
+        "a model that takes 0.5 s a tile": replace(site, tile_s=0.5),
+        "a GPU's pace, 0.005 s a tile": replace(site, tile_s=0.005),
+        "the same, a file system of 10 GB/s": replace(site, tile_s=0.005, file_mb_s=10_000),
+        "the same, handed out in no time": replace(
+            site, tile_s=0.005, file_mb_s=10_000, hand_out_s=0.0, hand_out_per_worker_s=0.0
         ),
         "one worker of 20 is 3 times slower": replace(site, slow_share=0.05),
         "a worker dies once a day": replace(site, deaths_per_hour=1 / 24),

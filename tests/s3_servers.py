@@ -60,10 +60,17 @@ def pointing_to(address: str) -> Iterator[None]:
     S3FileSystem.clear_instance_cache()
 
 
-def objects() -> dict[str, bytes]:
-    """All that is in the bucket."""
-    bucket = boto3.resource("s3").Bucket(BUCKET)
-    return {one.key: one.get()["Body"].read() for one in bucket.objects.all()}
+def keys(prefix: str = "") -> list[str]:
+    """Names of what is in the bucket and begins so; a run leaves hundreds."""
+    pages = boto3.client("s3").get_paginator("list_objects_v2")
+    found = pages.paginate(Bucket=BUCKET, Prefix=prefix)
+    return [one["Key"] for page in found for one in page.get("Contents", ())]
+
+
+def objects(prefix: str) -> dict[str, bytes]:
+    """What is in the bucket and begins so."""
+    client = boto3.client("s3")
+    return {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys(prefix)}
 
 
 class Faults:

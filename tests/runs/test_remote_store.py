@@ -7,7 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from s3_servers import BUCKET, KEY, SECRET, Faults, faulty_proxy, objects, pointing_to, s3_server
+from s3_servers import (
+    BUCKET,
+    KEY,
+    SECRET,
+    Faults,
+    faulty_proxy,
+    keys,
+    objects,
+    pointing_to,
+    s3_server,
+)
 from small_runs import arrays, assert_same_bits, explained, small_bands
 
 from napari_smoothsal import open_run
@@ -66,7 +76,7 @@ def test_it_is_the_local_store_bit_for_bit(
 
 def test_nothing_of_the_server_is_in_it(folder, server, noisy, classifier) -> None:
     explained(noisy, classifier, f"{folder}/case.zarr")
-    held = {key: content for key, content in objects().items() if key.startswith(folder[12:])}
+    held = objects(folder[12:])
     assert not [key for key in held if "/case.zarr/" not in key]  # no lease, no draft is left
     for content in held.values():
         for secret in (KEY, SECRET, server, BUCKET):
@@ -168,16 +178,16 @@ def test_a_start_that_was_killed_is_no_store_and_the_next_one_sweeps_it(
     place_of(f"{url}/maps/left/over").fs.pipe_file(f"{url}/maps/left/over", b"by the killed one")
     run = explained(noisy, classifier, url)
     assert run.status == "complete"
-    assert not [key for key in objects() if "left/over" in key or ".draft" in key]
+    assert not [key for key in keys() if "left/over" in key or ".draft" in key]
 
 
 def test_what_is_not_ours_is_left_alone(folder, noisy, classifier) -> None:
     place = place_of(f"{folder}/case.zarr")
     place.fs.pipe_file(f"{place.path}/letter.txt", b"of somebody else")
-    before = objects()
+    before = objects(folder[12:])
     with pytest.raises(StoreError, match="no store of this program"):
         explained(noisy, classifier, str(place))
-    assert objects() == before
+    assert objects(folder[12:]) == before
 
 
 def test_tiles_are_chosen_on_a_url_as_in_a_folder(folder, noisy, classifier, tmp_path) -> None:
@@ -189,7 +199,7 @@ def test_tiles_are_chosen_on_a_url_as_in_a_folder(folder, noisy, classifier, tmp
 def test_shards_need_a_folder(folder, noisy, classifier) -> None:
     with pytest.raises(SettingError, match="pack needs a folder of this machine"):
         explained(noisy, classifier, f"{folder}/case.zarr", pack=True)
-    assert not [key for key in objects() if key.startswith(folder[12:])]
+    assert not keys(folder[12:])
 
 
 def test_a_bucket_that_is_not_there_is_named(server, noisy, classifier) -> None:
