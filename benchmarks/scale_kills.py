@@ -20,6 +20,7 @@ from scale_speedup import LAYER, MODEL
 import napari_smoothsal as ss
 from napari_smoothsal.runs.on_cluster import cluster_crew
 
+WORKERS = 2
 MOST_ERRORS = 5
 """Of one run, after which it is given up."""
 
@@ -47,7 +48,7 @@ def killed(path: Path, every_s: float, seconds: float, samples: int) -> dict[str
     """
     spec, model = ss.SaliencySpec(layer=LAYER, samples=samples), ss.load_model(MODEL)
     runs: list[dict[str, Any]] = []
-    with single_threaded(2) as (client, tasks), tempfile.TemporaryDirectory() as temporary:
+    with single_threaded(WORKERS) as (client, tasks), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         killer = _Killer(client, every_s, seconds)
         killer.start()
@@ -100,9 +101,9 @@ class _Killer(threading.Thread):
         while time.monotonic() + self._every_s < self._end:
             time.sleep(self._every_s)
             # Asked of this process: one that is killed at this moment would not answer.
-            if len(cluster.scheduler.workers) < len(cluster.workers):
-                continue
             nannies = list(cluster.workers.values())
+            if len(cluster.scheduler.workers) < WORKERS or len(nannies) < WORKERS:
+                continue
             os.kill(nannies[turn % len(nannies)].pid, signal.SIGKILL)
             turn += 1
             self.kills += 1
