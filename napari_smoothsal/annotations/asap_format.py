@@ -94,7 +94,7 @@ def written(annotations: Annotations) -> bytes:
 
 def _root(content: bytes, file_name: str) -> Element:
     try:
-        root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Builder()))  # noqa: S314
+        root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Builder()))
     except _NoDocumentTypeError:
         raise AnnotationError(
             f"{file_name}: it declares a document type (DOCTYPE), which files of ASAP do not and "

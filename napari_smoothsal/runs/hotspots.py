@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from napari_smoothsal.core.errors import SettingError
+from napari_smoothsal.core.hotspot import Hotspot, Ring
 from napari_smoothsal.runs.run import Run, RunMap
 from napari_smoothsal.slides.drawing import drawn
 
@@ -19,43 +20,6 @@ AROUND_UM = 25.0
 """Radius of a place that is no hotspot."""
 CORNERS = 8
 """Of a quarter of the circle around such a place."""
-
-Ring = tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class Hotspot:
-    """A region of a map.
-
-    Attributes
-    ----------
-    polygons
-        Each (outline, hole, ...), rings of (x, y) in level-0 px.
-    mean, peak
-        Of the map's values in it; the peak is the value of largest magnitude. None where nothing
-        was computed.
-    area_um2
-        Its area, without holes.
-    percentile
-        Of the magnitudes that it is above; None of a place that somebody has chosen.
-    """
-
-    polygons: tuple[tuple[Ring, ...], ...]
-    mean: float | None
-    peak: float | None
-    area_um2: float
-    percentile: float | None = None
-
-    @property
-    def geometry(self) -> shapely.MultiPolygon:
-        """In level-0 px."""
-        return shapely.MultiPolygon([(rings[0], list(rings[1:])) for rings in self.polygons])
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """(x, y, w, h) around it, in level-0 px."""
-        left, top, right, bottom = self.geometry.bounds
-        return (left, top, right - left, bottom - top)
 
 
 def hotspots(run: Run, key: str, percentile: float = PERCENTILE, most: int = 50) -> list[Hotspot]:
@@ -88,7 +52,8 @@ def hotspots(run: Run, key: str, percentile: float = PERCENTILE, most: int = 50)
     Maps of more than `MOST_PX` pixels are looked at in the level of largest magnitudes that has
     fewer. Peaks come from there; means are those of the map, whatever the level.
     """
-    return _Looked(run, key).above(percentile)[:most]
+    looked = _Looked(run, key)
+    return [looked.outlined(region) for region in looked.above(percentile)[:most]]
 
 
 def hotspot_at(
@@ -109,10 +74,9 @@ def hotspot_at(
         As for `hotspots`.
     """
     looked = _Looked(run, key)
-    point = shapely.Point(place)
-    for found in looked.above(percentile):
-        if found.geometry.intersects(point):
-            return found
+    for region in looked.above(percentile):
+        if looked.is_in(region, place):
+            return looked.outlined(region)
     y, x = np.divide(AROUND_UM, run.mpp)
     circle = shapely.Point(0, 0).buffer(1.0, quad_segs=CORNERS)
     around = shapely.transform(circle, lambda at: at * (x, y) + place)
@@ -128,6 +92,20 @@ def measured_place(run: Run, key: str, geometry: shapely.Polygon | shapely.Multi
         If there is no such map.
     """
     return _Looked(run, key).measured(geometry)
+
+
+class _Region(NamedTuple):
+    """Pixels of a level that belong together: those of one number, in a part of its labels."""
+
+    total: float
+    cut: tuple[slice, slice]
+    labels: NDArray[np.int32]
+    number: int
+    percentile: float
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        return np.asarray(self.labels[self.cut] == self.number)
 
 
 class _Looked:
@@ -146,7 +124,7 @@ class _Looked:
         first = np.divide(run_map.translate_um, run.mpp) + 0.5 - scale / 2
         self._scale, self._first = scale[::-1] * step, first[::-1]  # (x, y)
 
-    def above(self, percentile: float) -> list[Hotspot]:
+    def above(self, percentile: float) -> list[_Region]:
         """Regions above a percentile, those of most saliency first."""
         from scipy import ndimage
 
@@ -159,15 +137,35 @@ class _Looked:
         if not magnitude.any():
             return []
         limit = np.percentile(magnitude[magnitude > 0], percentile)
-        found: list[tuple[float, Hotspot]] = []
+        found: list[_Region] = []
         for sign in (1, -1):
             strong = (magnitude >= limit) & (sign * values > 0)
             labels, count = ndimage.label(strong, np.ones((3, 3), bool))
             sums = ndimage.sum_labels(magnitude, labels, np.arange(1, count + 1))
-            for number, cut in enumerate(ndimage.find_objects(labels), start=1):
-                region = self._hotspot(labels[cut] == number, cut, percentile)
-                found.append((float(sums[number - 1]), region))
-        return [region for _, region in sorted(found, key=lambda pair: -pair[0])]
+            cuts = ndimage.find_objects(labels)
+            found += [
+                _Region(float(total), cut, labels, number, percentile)
+                for number, (total, cut) in enumerate(zip(sums, cuts, strict=True), start=1)
+            ]
+        return sorted(found, key=lambda region: -region.total)
+
+    def is_in(self, region: _Region, place: tuple[float, float]) -> bool:
+        """Whether a place in level-0 px is in a region."""
+        column, row = np.floor((place - self._first) / self._scale).astype(int)
+        h, w = region.labels.shape
+        inside = 0 <= row < h and 0 <= column < w
+        return bool(inside and region.labels[row, column] == region.number)
+
+    def outlined(self, region: _Region) -> Hotspot:
+        """A region with its outline in level-0 px, and what the map says of it."""
+        cut, mask = region.cut, region.mask
+        corner = np.array((cut[1].start, cut[0].start))
+        placed = shapely.transform(
+            outline(mask), lambda at: (at + corner) * self._scale + self._first
+        )
+        parts = list(getattr(placed, "geoms", [placed]))
+        mean, peak = self._read(self._means[cut][mask], self._extremes[cut][mask])
+        return Hotspot(_rings(parts), mean, peak, self._area(parts), region.percentile)
 
     def measured(self, geometry: shapely.Polygon | shapely.MultiPolygon) -> Hotspot:
         """Mean and peak over the pixels whose centres are in a region, or over the one it is in."""
@@ -183,17 +181,6 @@ class _Looked:
                 rows, columns = np.array([row]), np.array([column])
         mean, peak = self._read(self._means[rows, columns], self._extremes[rows, columns])
         return Hotspot(_rings(parts), mean, peak, self._area(parts))
-
-    def _hotspot(
-        self, mask: NDArray[np.bool_], cut: tuple[slice, slice], percentile: float
-    ) -> Hotspot:
-        corner = np.array((cut[1].start, cut[0].start))
-        outlined = shapely.transform(
-            outline(mask), lambda at: (at + corner) * self._scale + self._first
-        )
-        parts = list(getattr(outlined, "geoms", [outlined]))
-        mean, peak = self._read(self._means[cut][mask], self._extremes[cut][mask])
-        return Hotspot(_rings(parts), mean, peak, self._area(parts), percentile)
 
     def _area(self, parts: list[shapely.Polygon]) -> float:
         return float(sum(part.area for part in parts) * self._mpp[0] * self._mpp[1])

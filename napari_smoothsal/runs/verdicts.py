@@ -23,8 +23,8 @@ from pydantic import Field
 from napari_smoothsal.annotations import Annotation, Annotations, format_of, write_annotations
 from napari_smoothsal.core.errors import AnnotationError, SettingError
 from napari_smoothsal.core.files import replaced_at_once
+from napari_smoothsal.core.hotspot import Hotspot, Ring
 from napari_smoothsal.core.settings import Settings
-from napari_smoothsal.runs.hotspots import Hotspot, Ring
 from napari_smoothsal.runs.layout import SUFFIX
 from napari_smoothsal.runs.places import Place, on_url, read_whole
 from napari_smoothsal.runs.run import Run

@@ -217,7 +217,7 @@ def test_one_format_is_written_as_the_other(tmp_path: Path) -> None:
 def test_what_asap_cannot_say_is_refused(tmp_path: Path) -> None:
     found = read_annotations(file(tmp_path, "a.geojson", QUPATH))
     for index in (0, 1):
-        with pytest.raises(AnnotationError, match="holes or several parts.*write GeoJSON"):
+        with pytest.raises(AnnotationError, match=r"holes or several parts.*write GeoJSON"):
             write_annotations(tmp_path / "b.xml", Annotations((found[index],), found.format))
     assert not (tmp_path / "b.xml").exists()
 
@@ -289,7 +289,7 @@ def test_files_that_are_missing_too_large_or_of_no_format(
     huge = tmp_path / "huge.xml"
     with huge.open("wb") as sparse:
         sparse.truncate(2**27)
-    with pytest.raises(AnnotationError, match="128 MiB .* more than the 64 MiB"):
+    with pytest.raises(AnnotationError, match=r"128 MiB .* more than the 64 MiB"):
         read_annotations(huge)
     with pytest.raises(AnnotationError, match="cannot be written"):
         write_annotations(tmp_path / "no folder" / "a.xml", Annotations(()))
