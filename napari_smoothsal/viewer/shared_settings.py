@@ -64,7 +64,8 @@ class DockSettings:
             )
         if shared.model_mpp is not None:
             slides.models.mpp.value = shared.model_mpp
-        form.restore(_values(shared))
+        computing = form.compute.values() | {"precision": shared.precision}
+        form.restore(_values(shared) | {"compute": computing})
         found = form.spec()
         if found == shared.spec:
             return ()
@@ -76,4 +77,4 @@ def _values(shared: SharedSettings) -> dict[str, Any]:
     """As a form takes them: without what is unset."""
     spec = {k: v for k, v in dict(shared.spec).items() if v is not None and k != "schema_version"}
     tiling = {k: v for k, v in dict(shared.tiling).items() if v is not None}
-    return spec | {"tiling": tiling, "compute": {"precision": shared.precision}}
+    return spec | {"tiling": tiling}
