@@ -33,21 +33,24 @@ from napari_smoothsal.viewer.slide_on_show import pixels_at
 from napari_smoothsal.viewer.told import Answer, Failed, HotspotsFound
 from napari_smoothsal.viewer.verdict_outlines import VerdictOutlines
 from napari_smoothsal.viewer.verdict_table import Place, VerdictTable
+from napari_smoothsal.viewer.verdict_words import (
+    ABOVE,
+    DRAWN,
+    EXPORT,
+    FIND,
+    NO_MAP,
+    POINT,
+    REMOVE,
+    SAID,
+    found_in_words,
+    kept_in_words,
+)
 
 if TYPE_CHECKING:
     import napari
 
     from napari_smoothsal.runs.verdicts import Said, Verdicts
 
-NO_MAP = (
-    "Open a saliency store, or explain a slide or a region: verdicts are kept beside the store of "
-    "a map."
-)
-SAID: dict[Said, str] = {
-    "agree": "The model looks at what it should look at.",
-    "artefact": "It looks at ink, a fold, a blurred place: at nothing of the tissue.",
-    "wrong": "It looks at tissue, but that says something else.",
-}
 LEAST_UM = 100.0
 """A place is shown with so much around it, however small it is."""
 
@@ -71,20 +74,16 @@ class VerdictsDock(LeavingDock):
         self.percentile.setRange(0.0, 99.99)
         self.percentile.setDecimals(2)
         self.percentile.setValue(99.0)
-        self.percentile.setToolTip(
-            "Of the map's magnitudes: a hotspot is a connected region above it, of one sign."
-        )
+        self.percentile.setToolTip(ABOVE)
         self.find = QPushButton("Find hotspots")
-        self.find.setToolTip("List the map's strongest regions that nobody has judged yet.")
+        self.find.setToolTip(FIND)
         self.cancel = QPushButton("Cancel")
         self.cancel.setEnabled(False)
         self.point = QPushButton("Point at a place")
         self.point.setCheckable(True)
-        self.point.setToolTip(
-            "The next click on the slide adds the hotspot there, or a circle of 50 um."
-        )
+        self.point.setToolTip(POINT)
         self.drawn = QPushButton("Take what is drawn")
-        self.drawn.setToolTip("Add the chosen shapes of a Shapes layer, or all of them.")
+        self.drawn.setToolTip(DRAWN)
         self.table = VerdictTable()
         self.note = QLineEdit()
         self.note.setPlaceholderText("a note on the chosen place; write no names")
@@ -93,9 +92,9 @@ class VerdictsDock(LeavingDock):
         for said, button in self.said.items():
             button.setToolTip(SAID[said])
         self.remove = QPushButton("Remove")
-        self.remove.setToolTip("Take back what was said of the chosen place.")
+        self.remove.setToolTip(REMOVE)
         self.export = QPushButton("Export ...")
-        self.export.setToolTip("All verdicts as GeoJSON (for QuPath) or as a table (CSV).")
+        self.export.setToolTip(EXPORT)
         self.status_line = QLabel(NO_MAP)
         self.status_line.setWordWrap(True)
         self.status_line.setTextFormat(Qt.TextFormat.PlainText)
@@ -262,15 +261,7 @@ class VerdictsDock(LeavingDock):
         self._found = new if all_anew else [*self._found, *new]
         count = len(self._judged())
         self._show(count + len(self._found) - 1 if new and not all_anew else -1)
-        judged = (
-            f", {len(spots) - len(new)} of them judged already" if len(new) < len(spots) else ""
-        )
-        what = "places" if len(spots) != 1 else "place"
-        self.say(
-            f"{len(spots)} {what} found{judged}. Choose one in the list, and say what it is."
-            if spots
-            else "Nothing is above that percentile: the map is empty."
-        )
+        self.say(found_in_words(len(spots), len(spots) - len(new)))
 
     def _judged(self) -> list[Place]:
         said = self._verdicts.verdicts if self._verdicts is not None else ()
@@ -317,11 +308,7 @@ class VerdictsDock(LeavingDock):
         count = len(self._verdicts.verdicts)
         self.export.setEnabled(count > 0)
         file = verdicts_path(shown.run.path).name
-        self.say(
-            f"{count} verdict{'s' * (count != 1)} kept in {file}, beside the store."
-            if count
-            else "Nobody has judged this map yet: find its hotspots, or point at a place."
-        )
+        self.say(kept_in_words(count, file))
 
     def _show(self, chosen: int) -> None:
         assert self._map is not None, "it is chosen"
