@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_smoothsal.viewer.map_layer import is_map
@@ -86,7 +86,7 @@ class KeptMaps(QComboBox):
         """
         wanted = self.currentData()
         layer = next((x for x in self._viewer.layers if str(x.unique_id) == wanted), None)
-        if layer is None:
+        if layer is None or not store_of(layer):
             return None
         run = run_of(layer)
         own = layer.metadata[METADATA]
@@ -123,7 +123,9 @@ class KeptMaps(QComboBox):
             (x for x in self._viewer.layers if str(x.unique_id) == self.currentData()), None
         )
         now = None if layer is None else (self.currentData(), store_of(layer))
-        if now != self._last:
+        if now is not None and not now[1]:  # told right after the layer is added
+            QTimer.singleShot(0, self.list_maps)
+        elif now != self._last:
             self._last = now
             self.chosen.emit()
 

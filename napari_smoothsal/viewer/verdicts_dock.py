@@ -151,6 +151,7 @@ class VerdictsDock(LeavingDock):
         """Say something of the chosen place."""
         from napari_smoothsal.runs.verdicts import add_verdict, change_verdict
 
+        self.maps.list_maps()  # a layer may show another map by now
         place, shown = self.table.place, self._map
         if place is None or shown is None:
             self.say("choose a place in the list first", problem=True)
@@ -208,9 +209,10 @@ class VerdictsDock(LeavingDock):
         layout = QVBoxLayout(content)
         layout.addWidget(self.maps)
         above = QHBoxLayout()
-        for part in (QLabel("above percentile"), self.percentile, self.find, self.cancel):
-            above.addWidget(part)
+        above.addWidget(QLabel("above percentile"))
+        above.addWidget(self.percentile)
         layout.addLayout(above)
+        layout.addLayout(row_of(self.find, self.cancel))
         layout.addLayout(row_of(self.point, self.drawn))
         layout.addWidget(self.table)
         layout.addWidget(self.note)
@@ -220,6 +222,7 @@ class VerdictsDock(LeavingDock):
         self.put_into_a_scroll_area(content)
 
     def _ask(self, saying: str, **about: Any) -> None:
+        self.maps.list_maps()  # a layer may show another map by now
         shown = self._map
         if shown is None:
             self.say(NO_MAP, problem=True)

@@ -96,7 +96,7 @@ def bring_to(viewer: Any, view: SharedView, choice: Choice | None = None) -> Ope
         notes = choice.take_over(view.settings)
     elif view.settings is not None:
         notes = (NO_DOCK,)
-    missing = _show_maps(viewer, view.maps)
+    missing = _show_maps(viewer, view.maps, (start + end) / 2)
     explainable = view.settings is not None and choice is not None and not notes
     return Opened(missing, notes, explainable)
 
@@ -161,21 +161,24 @@ def _shared_map(layer: Any) -> SharedMap:
     )
 
 
-def _show_maps(viewer: Any, wanted: tuple[SharedMap, ...]) -> tuple[str, ...]:
+def _show_maps(
+    viewer: Any, wanted: tuple[SharedMap, ...], middle: NDArray[np.float64]
+) -> tuple[str, ...]:
     """Show maps as they were shown; titles of visible ones that are not here."""
     there = [layer for layer in viewer.layers if is_map(layer)]
     missing: list[str] = []
     taken: list[Any] = []
     for one in wanted:
-        # A map of a view is of one place; those that are kept are the same in a store.
+        # A map of a view is of one place; one that is kept is the same in a store.
         alike = [
             x
             for x in there
             if x not in taken
             and x.metadata[METADATA]["map"] == one.key
             and (_part(x) == "view") == (one.part == "view")
+            and (one.part != "view" or _covers(x, middle))
         ]
-        if not alike or one.part == "view":
+        if not alike:
             missing += [one.title or one.key] if one.visible else []
             continue
         layer = alike[-1]
@@ -191,6 +194,12 @@ def _show_maps(viewer: Any, wanted: tuple[SharedMap, ...]) -> tuple[str, ...]:
 
 def _part(layer: Any) -> str:
     return str(layer.metadata[METADATA].get("key", {}).get("part", "store"))
+
+
+def _covers(layer: Any, place: NDArray[np.float64]) -> bool:
+    """Whether a place in the world is on a layer."""
+    start, end = layer.extent.world[:, -2:]
+    return bool((start <= place).all() and (place <= end).all())
 
 
 def settings_in_words(settings: SharedSettings) -> str:
