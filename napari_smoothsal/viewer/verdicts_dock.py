@@ -11,7 +11,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -71,6 +70,7 @@ class VerdictsDock(LeavingDock):
         self._found: list[Place] = []
         self.maps = KeptMaps(viewer)
         self.percentile = QDoubleSpinBox()
+        self.percentile.setPrefix("above percentile ")
         self.percentile.setRange(0.0, 99.99)
         self.percentile.setDecimals(2)
         self.percentile.setValue(99.0)
@@ -208,10 +208,7 @@ class VerdictsDock(LeavingDock):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addWidget(self.maps)
-        above = QHBoxLayout()
-        above.addWidget(QLabel("above percentile"))
-        above.addWidget(self.percentile)
-        layout.addLayout(above)
+        layout.addWidget(self.percentile)
         layout.addLayout(row_of(self.find, self.cancel))
         layout.addLayout(row_of(self.point, self.drawn))
         layout.addWidget(self.table)

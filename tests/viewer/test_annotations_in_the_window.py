@@ -96,7 +96,7 @@ def test_docks_judge_share_and_leave_nothing(
     verdicts, sharing = docks
     assert type(verdicts.viewer) is PublicOnlyProxy
     verdicts.find.click()
-    qtbot.waitUntil(lambda: not verdicts.busy, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda dock=verdicts: not dock.busy, timeout=PATIENCE_MS)
     verdicts.table.choose(0)
     before = screen(window, qtbot)
     verdicts.said["artefact"].click()
