@@ -101,15 +101,18 @@ def _annotation(feature: Any, file_name: str, which: str) -> Annotation:
     properties = feature.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     class_name, colour = class_of(properties.get("classification"))
-    name, number = properties.get("name"), feature.get("id")
     return Annotation(
         geometry,
         class_name,
         colour,
-        "" if name is None else str(name),
-        "" if number is None else str(number),
+        _text(properties.get("name")),
+        _text(feature.get("id")),
         {k: v for k, v in feature.items() if k != "type"},
     )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _geometry(node: Any, file_name: str, which: str) -> Geometry:
@@ -133,12 +136,12 @@ def _feature(one: Annotation, ours: bool) -> dict[str, Any]:
     feature: dict[str, Any] = dict(_UNUSED)
     if ours:
         feature |= copy.deepcopy(dict(one.rest))
-    if one.id and str(feature.get("id")) != one.id:
+    if one.id and _text(feature.get("id")) != one.id:
         feature["id"] = one.id
     feature["geometry"] = _node(one.geometry, feature["geometry"])
     properties = feature.get("properties")
     properties = properties if isinstance(properties, dict) else {"objectType": "annotation"}
-    if one.name != str(properties.get("name") or ""):
+    if one.name != _text(properties.get("name")):
         properties["name"] = one.name
     if (one.class_name, one.colour) != class_of(properties.get("classification")):
         properties.pop("classification", None)

@@ -28,6 +28,8 @@ ANNOTATIONS = "annotations"
 CLASS, NAME, NUMBER = "class", "name", "number"
 """Columns of a layer's features; the last is that of the annotation in its file, -1 of new ones."""
 NEW = -1
+DEFAULTS = {CLASS: "", NAME: "", NUMBER: NEW}
+"""Of what is drawn, unless something is chosen: then napari gives it the features of that."""
 UNCLASSIFIED: Colour = (60, 60, 70)
 MOST_NAMED = 100
 """Of more areas the classes are not written beside them."""
@@ -37,6 +39,8 @@ ROUNDED = 2.0**-20
 ELLIPSE_CORNERS = 72
 
 ToPixels = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Drawn = tuple[int, NDArray[np.float64], Callable[[NDArray[np.float64]], Geometry | None]]
+"""A row, its corners (y, x) in the layer, and what makes a geometry of them in level-0 px."""
 
 
 def annotation_layers(
@@ -91,6 +95,7 @@ def _areas(rows: list[tuple[int, Annotation]], _slide: Any) -> LayerData:
     options: dict[str, Any] = {
         "shape_type": kinds,
         "features": _features(rows),
+        "feature_defaults": DEFAULTS,
         "edge_color": _colours(rows),
         "face_color": "transparent",
         "edge_width": float(max(1.0, np.median(spans) / 50)),
@@ -111,6 +116,7 @@ def _points(rows: list[tuple[int, Annotation]], slide: ExplainedSlide | None) ->
     size = POINT_UM / slide.mpp[0] if slide is not None else 2 * POINT_UM
     options = {
         "features": _features(rows),
+        "feature_defaults": DEFAULTS,
         "face_color": _colours(rows),
         "border_color": "white",
         "size": size,
@@ -150,40 +156,41 @@ def _rows_of(
     features = pd.DataFrame(options.get("features", {}))
     numbers = _numbers(features, len(data), file)
     if kind == "points":
-        geometries = _gathered(np.asarray(data, float)[:, -2:], numbers, to_pixels, file)
+        drawn = _points_drawn(np.asarray(data, float)[:, -2:], numbers, file)
     else:
         shapes = options.get("shape_type", "polygon")
         shapes = [shapes] * len(data) if isinstance(shapes, str) else shapes
-        geometries = [
-            (row, _drawn(np.asarray(corners, float)[:, -2:], shape, to_pixels))
+        drawn = [
+            (row, *_corners(np.asarray(corners, float)[:, -2:], shape))
             for row, (corners, shape) in enumerate(zip(data, shapes, strict=True))
         ]
     colours = {one.class_name: one.colour for one in reversed(file.items) if one.colour}
-    found, taken = [], set()
-    for row, geometry in geometries:
-        if geometry is None:
-            continue
+    found: list[tuple[int, Annotation]] = []
+    taken: set[int] = set()
+    for row, corners, make in drawn:
         number = int(numbers[row])
         if number in taken:  # a copy: napari gives what is new the features of what was chosen
             number = NEW
         taken.add(number)
         before = file[number] if number != NEW else None
-        said = {
-            column: _said(features, column, row, getattr(before, field, ""))
-            for column, field in ((classes, "class_name"), (NAME, "name"))
-        }
-        class_name, name = said[classes], said[NAME] if number != NEW else ""
+        pixels = to_pixels(corners)
+        unmoved = before is not None and _unmoved(pixels, before.geometry)
+        geometry = before.geometry if before is not None and unmoved else make(pixels)
+        if geometry is None:
+            continue
         if before is None:
-            one = Annotation(geometry, class_name, colours.get(class_name), name)
-        else:
-            same = class_name == before.class_name
-            one = replace(
-                before,
-                geometry=before.geometry if _unmoved(geometry, before.geometry) else geometry,
-                class_name=class_name,
-                colour=before.colour if same else colours.get(class_name),
-                name=name,
-            )
+            name = _said(features, classes, row, "")
+            found.append((number, Annotation(geometry, name, colours.get(name))))
+            continue
+        class_name = _said(features, classes, row, before.class_name)
+        same = class_name == before.class_name
+        one = replace(
+            before,
+            geometry=geometry,
+            class_name=class_name,
+            colour=before.colour if same else colours.get(class_name),
+            name=_said(features, NAME, row, before.name),
+        )
         found.append((number, one))
     return found
 
@@ -195,34 +202,33 @@ def _numbers(features: pd.DataFrame, rows: int, file: Annotations) -> NDArray[np
     return np.where((given >= 0) & (given < len(file)), given, NEW)
 
 
-def _gathered(
-    places: NDArray[np.float64],
-    numbers: NDArray[np.int64],
-    to_pixels: ToPixels,
-    file: Annotations,
-) -> list[tuple[int, Geometry | None]]:
+def _points_drawn(
+    places: NDArray[np.float64], numbers: NDArray[np.int64], file: Annotations
+) -> list[Drawn]:
     """Points; those that were several of one annotation are that again."""
-    pixels = to_pixels(places) if len(places) else places
-    found: list[tuple[int, Geometry | None]] = []
+    found: list[Drawn] = []
     together: set[int] = set()
     for row, number in enumerate(numbers.tolist()):
         if number != NEW and isinstance(file[number].geometry, shapely.MultiPoint):
             if number not in together:
-                found.append((row, shapely.MultiPoint(pixels[numbers == number])))
+                found.append((row, places[numbers == number], shapely.MultiPoint))
             together.add(number)
         else:
-            found.append((row, shapely.Point(pixels[row])))
+            found.append((row, places[row : row + 1], lambda pixels: shapely.Point(pixels[0])))
     return found
 
 
-def _drawn(corners: NDArray[np.float64], shape: str, to_pixels: ToPixels) -> Geometry | None:
+def _corners(
+    corners: NDArray[np.float64], shape: str
+) -> tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], Geometry | None]]:
+    """Corners of a shape, and what makes a geometry of them once they are level-0 px."""
     if shape in ("line", "path"):
-        return shapely.LineString(to_pixels(corners))
+        return corners, shapely.LineString
     if shape == "ellipse":
         angle = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)[:, None]
         first, second = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
         corners = corners.mean(axis=0) + np.cos(angle) * first + np.sin(angle) * second
-    return area_of(to_pixels(corners))
+    return corners, area_of
 
 
 def _said(features: pd.DataFrame, column: str, row: int, otherwise: str) -> str:
@@ -232,9 +238,11 @@ def _said(features: pd.DataFrame, column: str, row: int, otherwise: str) -> str:
     return "" if pd.isna(value) else str(value)
 
 
-def _unmoved(now: Geometry, before: Geometry) -> bool:
-    """Whether only napari's rounding lies between two geometries."""
-    size = max(1.0, float(np.abs(before.bounds).max()))
-    if now.geom_type != before.geom_type:
+def _unmoved(pixels: NDArray[np.float64], before: Geometry) -> bool:
+    """Whether only napari's rounding lies between corners and those of a geometry."""
+    is_area = isinstance(before, shapely.Polygon | shapely.MultiPolygon)
+    corners = path_of(before) if is_area else shapely.get_coordinates(before)
+    if corners.shape != pixels.shape:
         return False
-    return bool(now.normalize().equals_exact(before.normalize(), size * ROUNDED))
+    allowed = ROUNDED * max(1.0, float(np.abs(corners).max()))
+    return bool(np.abs(corners - pixels).max() <= allowed)
