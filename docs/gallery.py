@@ -293,7 +293,7 @@ def verdicts(viewer: Any, dock: Any) -> None:
     """Hotspots of the slide's map, some of them judged."""
     whole_slide(viewer, dock)
     other = dock_in_front(viewer, "Verdicts")
-    click(other.find)
+    click(other.search)
     wait(lambda: not other.busy)
     notes = (("agree", "tumour nuclei"), ("artefact", "edge of the section"), ("wrong", "stroma"))
     for row, (said, note) in enumerate(notes):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import shapely
@@ -17,7 +17,7 @@ import shapely
 from napari_smoothsal.core.errors import AnnotationError
 
 Colour = tuple[int, int, int]
-Geometry = (
+Geometry: TypeAlias = (
     shapely.Polygon | shapely.MultiPolygon | shapely.Point | shapely.MultiPoint | shapely.LineString
 )
 KINDS = ("Polygon", "MultiPolygon", "Point", "MultiPoint", "LineString")

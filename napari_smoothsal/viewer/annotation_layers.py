@@ -48,7 +48,8 @@ def annotation_layers(
 ) -> list[LayerData]:
     """Layer data of annotations on a slide; without one they lie in pixels."""
     placement = {} if slide is None else level0_placement(slide)
-    areas, points = [], []
+    areas: list[tuple[int, Annotation]] = []
+    points: list[tuple[int, Annotation]] = []
     for number, one in enumerate(annotations):
         (points if isinstance(one.geometry, shapely.Point | shapely.MultiPoint) else areas).append(
             (number, one)

@@ -75,8 +75,8 @@ class VerdictsDock(LeavingDock):
         self.percentile.setDecimals(2)
         self.percentile.setValue(99.0)
         self.percentile.setToolTip(ABOVE)
-        self.find = QPushButton("Find hotspots")
-        self.find.setToolTip(FIND)
+        self.search = QPushButton("Find hotspots")
+        self.search.setToolTip(FIND)
         self.cancel = QPushButton("Cancel")
         self.cancel.setEnabled(False)
         self.point = QPushButton("Point at a place")
@@ -105,7 +105,7 @@ class VerdictsDock(LeavingDock):
         self._asking.told.connect(self._on_answer)
         self._asking.ended.connect(self._on_answer)
         self.cancel.clicked.connect(self._asking.cancel)
-        self.find.clicked.connect(self.find_hotspots)
+        self.search.clicked.connect(self.find_hotspots)
         self.point.toggled.connect(self._click.await_it)
         self.drawn.clicked.connect(self.take_drawn)
         for said, button in self.said.items():
@@ -209,7 +209,7 @@ class VerdictsDock(LeavingDock):
         layout = QVBoxLayout(content)
         layout.addWidget(self.maps)
         layout.addWidget(self.percentile)
-        layout.addLayout(row_of(self.find, self.cancel))
+        layout.addLayout(row_of(self.search, self.cancel))
         layout.addLayout(row_of(self.point, self.drawn))
         layout.addWidget(self.table)
         layout.addWidget(self.note)
@@ -278,8 +278,10 @@ class VerdictsDock(LeavingDock):
         except (SmoothsalError, OSError) as error:
             self.say(str(error), problem=True)
         there = self._map is not None
-        for part in (self.find, self.point, self.drawn, self.remove, *self.said.values()):
-            part.setEnabled(there)
+        for button in (self.search, self.point, self.drawn, self.remove):
+            button.setEnabled(there)
+        for button in self.said.values():
+            button.setEnabled(there)
         self.export.setEnabled(False)
         if there:
             self._read()
@@ -329,6 +331,7 @@ class VerdictsDock(LeavingDock):
         spare_y, spare_x = (
             max(0.0, LEAST_UM / um - size) / 2 for um, size in zip(slide.mpp, (h, w), strict=True)
         )
+        y, x = y - 0.5, x - 0.5  # the centre of pixel 0 is at 0 in napari
         start = slide.world((y - spare_y, x - spare_x))
         look_at(self.viewer, start, slide.world((y + h + spare_y, x + w + spare_x)))
 

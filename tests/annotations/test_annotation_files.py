@@ -163,7 +163,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     at=place,
     properties=st.dictionaries(word.filter(lambda k: k != "classification"), anything, max_size=4),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+from cluster_models import small_model
 from small_runs import ALL
 
 from napari_smoothsal import SaliencySpec, explain_slide
@@ -35,12 +36,10 @@ STRONG, WEAK, AGAINST = (slice(4, 8), slice(6, 12)), (20, 3), (slice(12, 14), sl
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose map is painted over: zero but for two regions that count, and one pixel."""
-    from conftest import random_classifier
-
     pixels = np.full((200, 260, 3), 180, np.uint8)
     run = explain_slide(
-        ArraySlide(pixels, mpp=(0.5, 0.5)),
-        random_classifier(),
+        ArraySlide([pixels], mpp=(0.5, 0.5)),
+        small_model(),
         [SaliencySpec(layer="layer1", samples=0)],
         tmp_path_factory.mktemp("store") / "case.smoothsal.zarr",
         tiling=ALL,

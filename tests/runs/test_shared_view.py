@@ -110,7 +110,7 @@ FIELDS = json.loads(VIEW.model_dump_json())
         (linked(json.dumps({**FIELDS, "run": "rm -rf"}).encode()), "run = "),
         (linked(json.dumps({**FIELDS, "size_um": [0, 1]}).encode()), "size_um"),
         (linked(json.dumps({**FIELDS, "centre_um": [1e999, 1]}).encode()), "centre_um"),
-        (linked(json.dumps({**FIELDS, "settings": {"model": "m"}}).encode()), "settings"),
+        (linked(json.dumps({**FIELDS, "settings": {"model": "m"}}).encode()), "spec has"),
     ],
 )
 def test_what_is_no_link_is_refused(text: str, said: str) -> None:

@@ -95,7 +95,7 @@ def test_docks_judge_share_and_leave_nothing(
     docks = [window.window.add_plugin_dock_widget("napari-smoothsal", n)[1] for n in names]
     verdicts, sharing = docks
     assert type(verdicts.viewer) is PublicOnlyProxy
-    verdicts.find.click()
+    verdicts.search.click()
     qtbot.waitUntil(lambda dock=verdicts: not dock.busy, timeout=PATIENCE_MS)
     verdicts.table.choose(0)
     before = screen(window, qtbot)

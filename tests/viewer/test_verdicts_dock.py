@@ -86,7 +86,7 @@ def test_hotspots_are_listed_flown_to_judged_and_there_again(
 ) -> None:
     run, viewer = stored[1], dock.viewer
     key = list(run.maps)[-1]  # the one on show
-    dock.find.click()
+    dock.search.click()
     wait(qtbot, lambda: not dock.busy)
     expected = hotspots(run, key)
     assert [place.hotspot for place in dock.table.places] == expected and len(expected) > 1
@@ -110,7 +110,7 @@ def test_hotspots_are_listed_flown_to_judged_and_there_again(
     ]
     assert said[0].mean == expected[0].mean and "2 verdicts kept in case." in dock.status
     # What is judged is not offered again.
-    dock.find.click()
+    dock.search.click()
     wait(qtbot, lambda: not dock.busy)
     assert len(dock.table.places) == len(expected) and "2 of them judged already" in dock.status
     # Another word, and none.
@@ -174,7 +174,7 @@ def test_verdicts_are_exported_or_it_is_said_why_not(
     dock: VerdictsDock, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not dock.export.isEnabled()
-    dock.find.click()
+    dock.search.click()
     wait(qtbot, lambda: not dock.busy)
     dock.said["agree"].click()
     assert "choose a place" in dock.status
@@ -193,7 +193,7 @@ def test_it_survives_what_goes_away(
     dock: VerdictsDock, stored: tuple[Path, Run], qtbot: Any
 ) -> None:
     viewer = dock.viewer
-    dock.find.click()
+    dock.search.click()
     wait(qtbot, lambda: not dock.busy)
     # A file that somebody has damaged is neither shown nor overwritten.
     path = verdicts_path(stored[1].path)
@@ -206,12 +206,12 @@ def test_it_survives_what_goes_away(
     engine = dock.session.engine
     wait(qtbot, lambda: engine.ready)
     os.kill(engine.process_id, signal.SIGSTOP)
-    dock.find.click()
+    dock.search.click()
     assert dock.busy
     os.kill(engine.process_id, signal.SIGKILL)
     wait(qtbot, lambda: not dock.busy)
     assert "computing process ended" in dock.status and not dock.cancel.isEnabled()
-    dock.find.click()
+    dock.search.click()
     wait(qtbot, lambda: not dock.busy and len(dock.table.places) > 1)
     # The outlines, and then everything, are closed.
     viewer.layers.remove(outlines(viewer))
@@ -219,7 +219,7 @@ def test_it_survives_what_goes_away(
     dock.said["agree"].click()
     assert outlines(viewer) is not None
     viewer.layers.clear()
-    assert not dock.table.places and not dock.find.isEnabled() and "Open a" in dock.status
+    assert not dock.table.places and not dock.search.isEnabled() and "Open a" in dock.status
     dock.judge("agree")
     dock.take_drawn()
     dock.find_hotspots()
@@ -228,7 +228,7 @@ def test_it_survives_what_goes_away(
 
 def test_an_empty_viewer_says_what_to_do(viewer: Any, qtbot: Any) -> None:
     dock = VerdictsDock(viewer)
-    assert "Open a saliency store" in dock.status and not dock.find.isEnabled()
+    assert "Open a saliency store" in dock.status and not dock.search.isEnabled()
     ended(dock)
 
 
