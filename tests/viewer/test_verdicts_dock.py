@@ -1,4 +1,4 @@
-"""The Verdicts and the Shared view dock, with a real engine."""
+"""The Verdicts dock on stores, with a real engine."""
 
 from __future__ import annotations
 
@@ -14,22 +14,17 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QCoreApplication, QEvent
-from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
-from viewer_listening import PATIENCE_MS, finish
+from viewer_listening import PATIENCE_MS
 
 from napari_smoothsal import SaliencySpec, explain_slide, load_model
 from napari_smoothsal.annotations import read_annotations
 from napari_smoothsal.runs import Run
 from napari_smoothsal.runs.hotspots import hotspots
 from napari_smoothsal.runs.verdicts import read_verdicts, verdicts_path
-from napari_smoothsal.viewer.map_layer import is_map
 from napari_smoothsal.viewer.readers import read_slides, read_stores
-from napari_smoothsal.viewer.saliency_dock import SaliencyDock
-from napari_smoothsal.viewer.shared_view_dock import SharedViewDock
 from napari_smoothsal.viewer.verdict_outlines import is_outlines
 from napari_smoothsal.viewer.verdicts_dock import VerdictsDock
-from napari_smoothsal.viewer.view_files import get_view_reader
 
 
 def wait(qtbot: Any, condition: Any) -> None:
@@ -70,7 +65,7 @@ def with_store(stored: tuple[Path, Run], *, slide: bool = True) -> Any:
 
 
 @pytest.fixture
-def dock(stored: tuple[Path, Run], qtbot: Any) -> Iterator[VerdictsDock]:
+def judging(stored: tuple[Path, Run], qtbot: Any) -> Iterator[VerdictsDock]:
     dock = VerdictsDock(with_store(stored))
     yield dock
     ended(dock)
@@ -82,8 +77,9 @@ def outlines(viewer: Any) -> Any:
 
 
 def test_hotspots_are_listed_flown_to_judged_and_there_again(
-    dock: VerdictsDock, stored: tuple[Path, Run], qtbot: Any
+    judging: VerdictsDock, stored: tuple[Path, Run], qtbot: Any
 ) -> None:
+    dock = judging
     run, viewer = stored[1], dock.viewer
     key = list(run.maps)[-1]  # the one on show
     dock.search.click()
@@ -137,8 +133,9 @@ def test_hotspots_are_listed_flown_to_judged_and_there_again(
 
 
 def test_places_are_pointed_at_or_drawn(
-    dock: VerdictsDock, stored: tuple[Path, Run], qtbot: Any
+    judging: VerdictsDock, stored: tuple[Path, Run], qtbot: Any
 ) -> None:
+    dock = judging
     run, viewer = stored[1], dock.viewer
     spot = hotspots(run, list(run.maps)[-1])[0]
     inside = spot.geometry.representative_point()
@@ -159,7 +156,7 @@ def test_places_are_pointed_at_or_drawn(
     assert press not in viewer.mouse_drag_callbacks and not dock.point.isChecked()
     # What is drawn is added to that.
     dock.drawn.click()
-    assert "draw a place first" in dock.status
+    assert "Draw a place first" in dock.status
     viewer.add_shapes([[[200, 100], [200, 140], [220, 140], [220, 100]]], units=("um", "um"))
     dock.drawn.click()
     wait(qtbot, lambda: not dock.busy)
@@ -171,13 +168,14 @@ def test_places_are_pointed_at_or_drawn(
 
 
 def test_verdicts_are_exported_or_it_is_said_why_not(
-    dock: VerdictsDock, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    judging: VerdictsDock, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    dock = judging
     assert not dock.export.isEnabled()
     dock.search.click()
     wait(qtbot, lambda: not dock.busy)
     dock.said["agree"].click()
-    assert "choose a place" in dock.status
+    assert "Choose a place" in dock.status
     dock.table.choose(0)
     dock.said["agree"].click()
     for name, kind in (("v.geojson", ""), ("v", "Table (*.csv)"), ("nowhere/v.csv", "")):
@@ -190,8 +188,9 @@ def test_verdicts_are_exported_or_it_is_said_why_not(
 
 
 def test_it_survives_what_goes_away(
-    dock: VerdictsDock, stored: tuple[Path, Run], qtbot: Any
+    judging: VerdictsDock, stored: tuple[Path, Run], qtbot: Any
 ) -> None:
+    dock = judging
     viewer = dock.viewer
     dock.search.click()
     wait(qtbot, lambda: not dock.busy)
@@ -230,125 +229,3 @@ def test_an_empty_viewer_says_what_to_do(viewer: Any, qtbot: Any) -> None:
     dock = VerdictsDock(viewer)
     assert "Open a saliency store" in dock.status and not dock.search.isEnabled()
     ended(dock)
-
-
-@pytest.fixture
-def sharing(ready: SaliencyDock, viewer: Any) -> Iterator[SharedViewDock]:
-    dock = SharedViewDock(viewer)
-    yield dock
-    ended(dock)
-
-
-def test_another_viewer_is_brought_to_the_same_place_maps_and_settings(
-    sharing: SharedViewDock, ready: SaliencyDock, viewer: Any, qtbot: Any, tmp_path: Path
-) -> None:
-    ready.explain_slide()
-    finish(ready, qtbot)
-    ready.form.controls["sigma"].value = 0.35
-    ready.colours.opacity.setValue(40)
-    ready.colours.way.setCurrentText("spotlight")
-    (one,) = [layer for layer in viewer.layers if is_map(layer)]
-    one.contrast_limits = (-0.125, 0.125)
-    viewer.scene.camera.center = (0.0, 111.0, 222.0)
-    viewer.scene.camera.zoom = 3.0
-    path = tmp_path / "a.smoothsal-view.json"
-    sharing.write(path)
-    assert (
-        sharing.status.startswith("Saved a.smoothsal-view.json")
-        and "centred hook" in sharing.status
-    )
-    sharing.copy.click()
-    link = QGuiApplication.clipboard().text()
-    text = path.read_text()
-    assert "case" not in text and str(tmp_path) not in text
-
-    def changed() -> None:
-        ready.form.restore({})
-        ready.colours.way.setCurrentText("tint")
-        one.contrast_limits, one.visible, one.opacity = (-9, 9), False, 1.0
-        viewer.scene.camera.center = (0.0, 0.0, 0.0)
-        viewer.scene.camera.zoom = 0.5
-
-    def as_shared() -> bool:
-        return bool(
-            viewer.scene.camera.center[-2:] == pytest.approx((111, 222))
-            and viewer.scene.camera.zoom == pytest.approx(3.0)
-            and tuple(one.contrast_limits) == (-0.125, 0.125)
-            and one.visible
-            and one.opacity == pytest.approx(0.4)
-            and ready.form.spec().sigma == 0.35
-            and ready.colours.way.currentText() == "spotlight"
-        )
-
-    assert as_shared()
-    changed()
-    assert not as_shared()
-    sharing.read(path)
-    assert as_shared() and sharing.status == "This is the place of the view."
-    changed()
-    sharing.link.setText(link)
-    sharing.go.click()
-    assert as_shared()
-    # In a window of half the size the same is in view.
-    viewer.canvas.size = (100, 150)
-    sharing.read(path)
-    assert viewer.scene.camera.zoom == pytest.approx(1.5)
-    # A map that is not open here is named, and what computes it.
-    viewer.layers.remove(one)
-    sharing.read(path)
-    assert "Not open here: layer" in sharing.status and "Explain view" in sharing.status
-
-
-def test_file_open_brings_the_viewer_there_or_says_why_not(
-    sharing: SharedViewDock,
-    ready: SaliencyDock,
-    viewer: Any,
-    slide: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from viewer_pictures import tissue, write_tiff
-
-    from napari_smoothsal.core.errors import AnnotationError
-
-    path = tmp_path / "a.smoothsal-view.json"
-    viewer.scene.camera.center = (0.0, 111.0, 222.0)
-    sharing.write(path)
-    viewer.scene.camera.center = (0.0, 0.0, 0.0)
-    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
-    reader = get_view_reader(str(path))
-    assert reader is not None and reader(str(path)) == [(None,)]
-    assert viewer.scene.camera.center[-2:] == pytest.approx((111, 222))
-    # Of another slide: nothing is changed.
-    viewer.layers.remove(slide)
-    with pytest.raises(AnnotationError, match="no slide is open"):
-        reader(str(path))
-    other = write_tiff(tmp_path / "other.tif", tissue(700, 900, seed=1))
-    ((data, options, _),) = read_slides(str(other))
-    viewer.add_image(data, **options)
-    viewer.scene.camera.center = (0.0, 1.0, 2.0)
-    for go in (lambda: sharing.read(path), sharing.open_link):
-        sharing.say("")
-        go()
-        assert sharing.status
-    with pytest.raises(AnnotationError, match="another slide"):
-        reader(str(path))
-    assert viewer.scene.camera.center[-2:] == (1.0, 2.0)
-    # A layer without a file cannot be found by anybody else.
-    viewer.layers.clear()
-    viewer.add_image(np.zeros((50, 60, 3), np.uint8), rgb=True, name="pasted")
-    sharing.copy_link()
-    assert "'pasted' was not opened as a slide's file" in sharing.status
-
-
-def test_settings_of_another_model_are_not_entered(
-    sharing: SharedViewDock, ready: SaliencyDock, tmp_path: Path
-) -> None:
-    path = tmp_path / "a.smoothsal-view.json"
-    ready.form.controls["sigma"].value = 0.35
-    sharing.write(path)
-    path.write_text(path.read_text().replace('"tiny"', '"huge"'))
-    ready.form.restore({})
-    sharing.read(path)
-    assert "of model 'huge', and here 'tiny' is chosen" in sharing.status
-    assert ready.form.spec().sigma != 0.35
