@@ -73,7 +73,11 @@ def test_areas_with_holes_are_outlined_on_the_tissue_and_saved(
     for place in (way.interpolate(part, True) for part in np.linspace(0, 1, 25)):
         assert area.boundary.distance(place) < 12 or not at(place.x, place.y)
     assert not at(300, 500) and not at(450, 350)
-    window.layers.save(str(tmp_path / "b.geojson"), plugin="napari-smoothsal")
+    window.layers.selection.active = layer
+    saved = window.layers.save(
+        str(tmp_path / "b.geojson"), selected=True, plugin="napari-smoothsal"
+    )
+    assert saved == [str(tmp_path / "b.geojson")]
     (back,) = read_annotations(tmp_path / "b.geojson")
     assert back.geometry.equals_exact(area, 0.0)
 
