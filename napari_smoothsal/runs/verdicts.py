@@ -36,11 +36,11 @@ MOST_NOTE = 2000
 
 Said = Literal["agree", "artefact", "wrong"]
 COLOURS: dict[Said, tuple[int, int, int]] = {
-    "agree": (0, 158, 115),
-    "artefact": (230, 159, 0),
-    "wrong": (213, 94, 0),
+    "agree": (60, 220, 60),
+    "artefact": (0, 190, 255),
+    "wrong": (225, 0, 80),
 }
-"""Okabe and Ito's, for every colour vision."""
+"""Seen on stained tissue, and none of a map's own; a verdict is always written out as well."""
 COLUMNS = (
     *("id", "verdict", "class", "note", "mean_saliency", "peak_saliency", "map", "percentile"),
     *("x_px", "y_px", "w_px", "h_px", "x_um", "y_um", "area_um2", "made"),

@@ -16,7 +16,7 @@ from napari_smoothsal.viewer.verdict_table import Place
 
 OUTLINES = "verdicts"
 UNJUDGED = (20, 20, 24)
-WIDTH_UM = 2.0
+WIDTH_UM = 2.5
 
 
 class VerdictOutlines:
@@ -51,7 +51,7 @@ class VerdictOutlines:
                 face_color="transparent",
                 edge_width=WIDTH_UM / slide.mpp[0],
                 features=numbers,
-                text={"string": "{number}", "anchor": "upper_left", "size": 11, "color": "black"},
+                text={"string": "{number}", "anchor": "upper_left", "size": 12, "color": "black"},
                 metadata={METADATA: {OUTLINES: True}},
                 **placement,
             )
