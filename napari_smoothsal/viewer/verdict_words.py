@@ -16,12 +16,15 @@ SAID: dict[Said, str] = {
     "artefact": "It looks at ink, a fold, a blurred place: at nothing of the tissue.",
     "wrong": "It looks at tissue, but that says something else.",
 }
-ABOVE = "Of the map's magnitudes: a hotspot is a connected region above it, of one sign."
-FIND = "List the map's strongest regions that nobody has judged yet."
-POINT = "The next click on the slide adds the hotspot there, or a circle of 50 um."
-DRAWN = "Add the chosen shapes of a Shapes layer, or all of them."
-REMOVE = "Take back what was said of the chosen place, or take it off the list."
-EXPORT = "All verdicts as GeoJSON (for QuPath) or as a table (CSV)."
+TOOLTIPS = {
+    "percentile": "Of the map's magnitudes: a hotspot is a connected region above it, of one sign.",
+    "search": "List the map's strongest regions that nobody has judged yet.",
+    "point": "The next click on the slide adds the hotspot there, or a circle of 50 um.",
+    "drawn": "Add the chosen shapes of a Shapes layer, or all of them.",
+    "remove": "Take back what was said of the chosen place, or take it off the list.",
+    "export": "All verdicts as GeoJSON (for QuPath) or as a table (CSV).",
+}
+"""Of the dock's controls, by name."""
 
 
 def found_in_words(found: int, judged: int) -> str:

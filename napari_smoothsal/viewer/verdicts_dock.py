@@ -33,14 +33,9 @@ from napari_smoothsal.viewer.told import Answer, Failed, HotspotsFound
 from napari_smoothsal.viewer.verdict_outlines import VerdictOutlines
 from napari_smoothsal.viewer.verdict_table import Place, VerdictTable
 from napari_smoothsal.viewer.verdict_words import (
-    ABOVE,
-    DRAWN,
-    EXPORT,
-    FIND,
     NO_MAP,
-    POINT,
-    REMOVE,
     SAID,
+    TOOLTIPS,
     found_in_words,
     kept_in_words,
 )
@@ -74,16 +69,12 @@ class VerdictsDock(LeavingDock):
         self.percentile.setRange(0.0, 99.99)
         self.percentile.setDecimals(2)
         self.percentile.setValue(99.0)
-        self.percentile.setToolTip(ABOVE)
         self.search = QPushButton("Find hotspots")
-        self.search.setToolTip(FIND)
         self.cancel = QPushButton("Cancel")
         self.cancel.setEnabled(False)
         self.point = QPushButton("Point at a place")
         self.point.setCheckable(True)
-        self.point.setToolTip(POINT)
         self.drawn = QPushButton("Take what is drawn")
-        self.drawn.setToolTip(DRAWN)
         self.table = VerdictTable()
         self.note = QLineEdit()
         self.note.setPlaceholderText("a note on the chosen place; write no names")
@@ -92,9 +83,9 @@ class VerdictsDock(LeavingDock):
         for said, button in self.said.items():
             button.setToolTip(SAID[said])
         self.remove = QPushButton("Remove")
-        self.remove.setToolTip(REMOVE)
         self.export = QPushButton("Export ...")
-        self.export.setToolTip(EXPORT)
+        for name, text in TOOLTIPS.items():
+            getattr(self, name).setToolTip(text)
         self.status_line = QLabel(NO_MAP)
         self.status_line.setWordWrap(True)
         self.status_line.setTextFormat(Qt.TextFormat.PlainText)
