@@ -20,8 +20,10 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
 import numpy as np
+import shapely
 import torch  # noqa: F401  before Qt: on Windows its libraries cannot be loaded afterwards
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 from screenshot import SIZE, draw, wait
 
@@ -259,6 +261,65 @@ def other_method(_viewer: Any, dock: Any) -> None:
     wait(lambda: dock.bar.status.startswith("Done"))
 
 
+def annotations(viewer: Any, dock: Any) -> None:
+    """Annotations of QuPath on the slide, with holes and classes, over a map."""
+    from napari_smoothsal.annotations import Annotation, Annotations, write_annotations
+
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    y, x = (2 * at for at in CENTRE)
+    round_ = (
+        shapely.Point(x + 30, y - 40)
+        .buffer(190)
+        .difference(shapely.Point(x + 80, y - 60).buffer(60))
+    )
+    other = shapely.box(x - 480, y + 40, x - 240, y + 260)
+    marked = Annotations(
+        (
+            Annotation(round_, "Tumor", (200, 0, 0)),
+            Annotation(other, "Stroma", (0, 130, 60)),
+            Annotation(
+                shapely.MultiPoint([(x - 30, y - 130), (x, y + 60)]), "Mitosis", (0, 0, 200)
+            ),
+        )
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_annotations(Path(folder) / "case.geojson", marked)
+        viewer.open(str(path), plugin="napari-smoothsal")
+    draw(0.5)
+
+
+def verdicts(viewer: Any, dock: Any) -> None:
+    """Hotspots of the slide's map, some of them judged."""
+    whole_slide(viewer, dock)
+    other = dock_in_front(viewer, "Verdicts")
+    click(other.search)
+    wait(lambda: not other.busy)
+    notes = (("agree", "tumour nuclei"), ("wrong", "stroma"), ("agree", "tumour nuclei"))
+    for row, (said, note) in enumerate(notes):
+        rows = [place.verdict is None for place in other.table.places]
+        other.table.choose(rows.index(True))
+        fill_in(other.note, note)
+        click(other.said[said])
+        wait(lambda row=row: sum(p.verdict is not None for p in other.table.places) == row + 1)
+    other.table.choose(0)
+    viewer.scene.camera.zoom *= 0.25
+    draw(0.5)
+
+
+def shared_view(viewer: Any, dock: Any) -> None:
+    """A link to this place, opened somewhere else on the slide."""
+    by_deeplift(dock)
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    other = dock_in_front(viewer, "Shared view")
+    click(other.copy)
+    link = QGuiApplication.clipboard().text()
+    viewer.reset_view()
+    fill_in(other.link, link)
+    draw(0.5)
+
+
 FILES = {"saved_figure"}
 """Scenes whose picture is no screenshot."""
 SCENES: dict[str, Callable[[Any, Any], None]] = {
@@ -280,6 +341,9 @@ SCENES: dict[str, Callable[[Any, Any], None]] = {
         predictions,
         prediction_layer,
         dropped_store,
+        annotations,
+        verdicts,
+        shared_view,
         bad_input,
         real_slide,
         saved_figure,

@@ -13,6 +13,10 @@ from napari_smoothsal.core.lazy import lazy_names
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Annotation": "annotations",
+    "Annotations": "annotations",
+    "read_annotations": "annotations",
+    "write_annotations": "annotations",
     "CalibrationCheck": "core.calibration",
     "Compute": "core.specs",
     "ModelCard": "core.card",
@@ -38,11 +42,31 @@ _HOMES = {
     "explain_slides": "runs",
     "open_run": "runs",
     "plan_tiles": "runs",
+    "Hotspot": "core.hotspot",
+    "hotspot_at": "runs.hotspots",
+    "hotspots": "runs.hotspots",
+    "measured_place": "runs.hotspots",
+    "Verdict": "runs.verdicts",
+    "Verdicts": "runs.verdicts",
+    "add_verdict": "runs.verdicts",
+    "change_verdict": "runs.verdicts",
+    "export_verdicts": "runs.verdicts",
+    "read_verdicts": "runs.verdicts",
+    "remove_verdict": "runs.verdicts",
+    "SharedView": "runs.shared_view",
+    "read_shared_view": "runs.shared_view",
+    "view_as_link": "runs.shared_view",
+    "view_of_link": "runs.shared_view",
+    "write_shared_view": "runs.shared_view",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
+    from napari_smoothsal.annotations import Annotation as Annotation
+    from napari_smoothsal.annotations import Annotations as Annotations
+    from napari_smoothsal.annotations import read_annotations as read_annotations
+    from napari_smoothsal.annotations import write_annotations as write_annotations
     from napari_smoothsal.attribution import TileMaps as TileMaps
     from napari_smoothsal.attribution import explain_tiles as explain_tiles
     from napari_smoothsal.attribution import optimise_masks as optimise_masks
@@ -50,6 +74,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.core.card import ModelCard as ModelCard
     from napari_smoothsal.core.checks import TrustCheck as TrustCheck
     from napari_smoothsal.core.errors import SmoothsalError as SmoothsalError
+    from napari_smoothsal.core.hotspot import Hotspot as Hotspot
     from napari_smoothsal.core.perturbation import Perturbation as Perturbation
     from napari_smoothsal.core.specs import Compute as Compute
     from napari_smoothsal.core.specs import SaliencySpec as SaliencySpec
@@ -67,6 +92,21 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs import explain_slides as explain_slides
     from napari_smoothsal.runs import open_run as open_run
     from napari_smoothsal.runs import plan_tiles as plan_tiles
+    from napari_smoothsal.runs.hotspots import hotspot_at as hotspot_at
+    from napari_smoothsal.runs.hotspots import hotspots as hotspots
+    from napari_smoothsal.runs.hotspots import measured_place as measured_place
+    from napari_smoothsal.runs.shared_view import SharedView as SharedView
+    from napari_smoothsal.runs.shared_view import read_shared_view as read_shared_view
+    from napari_smoothsal.runs.shared_view import view_as_link as view_as_link
+    from napari_smoothsal.runs.shared_view import view_of_link as view_of_link
+    from napari_smoothsal.runs.shared_view import write_shared_view as write_shared_view
+    from napari_smoothsal.runs.verdicts import Verdict as Verdict
+    from napari_smoothsal.runs.verdicts import Verdicts as Verdicts
+    from napari_smoothsal.runs.verdicts import add_verdict as add_verdict
+    from napari_smoothsal.runs.verdicts import change_verdict as change_verdict
+    from napari_smoothsal.runs.verdicts import export_verdicts as export_verdicts
+    from napari_smoothsal.runs.verdicts import read_verdicts as read_verdicts
+    from napari_smoothsal.runs.verdicts import remove_verdict as remove_verdict
     from napari_smoothsal.slides import open_slide as open_slide
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -47,6 +47,10 @@ class TileReadError(SlideError):
     """One region of an otherwise readable slide cannot be decoded."""
 
 
+class AnnotationError(SmoothsalError):
+    """A file of annotations, verdicts or a shared view that cannot be read, used or written."""
+
+
 class ModelError(SmoothsalError):
     """A model that cannot be loaded, listed or explained."""
 

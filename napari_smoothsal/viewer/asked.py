@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from napari_smoothsal.core.hotspot import Ring
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
 from napari_smoothsal.render.limits import LimitOf
 from napari_smoothsal.viewer.message import Message, Pair
@@ -176,6 +177,30 @@ class Save(Message):
     calibrated: bool = True
 
 
+class FindHotspots(Message):
+    """Where is a stored map strong, or what does it say of these places? Ends an earlier such one.
+
+    Attributes
+    ----------
+    store, key
+        The map.
+    percentile
+        Of the magnitudes that a hotspot is above.
+    at
+        (x, y) in level-0 px: the hotspot there; None: all, or those drawn.
+    drawn
+        Places, each of polygons of rings in level-0 px, of which the map is to be read.
+    """
+
+    ask: Literal["hotspots"] = "hotspots"
+    id: int
+    store: str
+    key: str
+    percentile: float
+    at: Pair | None = None
+    drawn: tuple[tuple[tuple[Ring, ...], ...], ...] = ()
+
+
 class Cancel(Message):
     """End every request up to this one, resumable."""
 
@@ -184,5 +209,14 @@ class Cancel(Message):
 
 
 Request = (
-    Describe | DescribeModel | Explain | Estimate | Measure | Predict | ShowInput | Save | Cancel
+    Describe
+    | DescribeModel
+    | Explain
+    | Estimate
+    | Measure
+    | Predict
+    | ShowInput
+    | Save
+    | FindHotspots
+    | Cancel
 )

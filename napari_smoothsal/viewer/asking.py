@@ -18,6 +18,7 @@ from napari_smoothsal.viewer.told import (
     Estimated,
     Failed,
     Finished,
+    HotspotsFound,
     InputShown,
     Measured,
     Predicted,
@@ -243,7 +244,7 @@ def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
     if isinstance(answer, Measured | Predicted):
         return answer.complete
-    return isinstance(answer, Finished | InputShown | Failed | Stopped)
+    return isinstance(answer, Finished | InputShown | HotspotsFound | Failed | Stopped)
 
 
 def _is_unfinished(answer: Answer) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
@@ -13,6 +13,12 @@ from napari_smoothsal.viewer.offered import ModelDescribed
 from napari_smoothsal.viewer.requests import ExplainedSlide, NotExplainableError
 from napari_smoothsal.viewer.told import TileRow
 from napari_smoothsal.viewer.which_tiles import WhichTiles
+
+if TYPE_CHECKING:
+    from napari_smoothsal.runs.shared_view import SharedSettings
+    from napari_smoothsal.viewer.shared_settings import DockSettings
+
+NO_DOCK = "open the Saliency dock, then the view again, to take over its settings"
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Choice(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._make: Callable[[], Chosen] | None = None
+        self._settings: DockSettings | None = None
         self.last_explained: tuple[ExplainedSlide, tuple[TileRow, ...]] | None = None
 
     def tell_explained(self, slide: ExplainedSlide, rows: tuple[TileRow, ...]) -> None:
@@ -72,6 +79,20 @@ class Choice(QObject):
         """Whoever knows it no more."""
         if self._make == make:
             self._make = None
+
+    def settings_of(self, settings: DockSettings | None) -> None:
+        """Whoever can be set to what a shared view says; None: nobody any more."""
+        self._settings = settings
+
+    def shared(self) -> SharedSettings | None:
+        """What is chosen, as a shared view says it; None where nothing could be computed."""
+        return None if self._settings is None else self._settings.told()
+
+    def take_over(self, shared: SharedSettings) -> tuple[str, ...]:
+        """Choose what a shared view says; what could not be chosen, in words."""
+        if self._settings is None:
+            return (NO_DOCK,)
+        return self._settings.take_over(shared)
 
     def key(self, viewer: Any) -> object:
         """Changes where what is chosen, or the part of it that is in view, does.

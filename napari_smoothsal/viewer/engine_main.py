@@ -24,6 +24,7 @@ from napari_smoothsal.viewer.asked import (
     DescribeModel,
     Estimate,
     Explain,
+    FindHotspots,
     Measure,
     Predict,
     Request,
@@ -43,6 +44,7 @@ CHANNELS: dict[type[BaseModel], str] = {
     Measure: "measure",
     Predict: "predict",
     ShowInput: "explain",
+    FindHotspots: "hotspots",
 }
 """What a newer request of the same channel ends."""
 
@@ -140,6 +142,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.show_input(request)
     elif isinstance(request, Save):
         engine.save(request)
+    elif isinstance(request, FindHotspots):
+        engine.find_hotspots(request)
 
 
 def _failed(request: Request, error: Exception, *, expected: bool) -> Failed:

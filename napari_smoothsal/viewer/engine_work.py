@@ -33,6 +33,7 @@ from napari_smoothsal.viewer.asked import (
     DescribeModel,
     Estimate,
     Explain,
+    FindHotspots,
     Measure,
     Predict,
     Save,
@@ -40,6 +41,7 @@ from napari_smoothsal.viewer.asked import (
     SlideFile,
 )
 from napari_smoothsal.viewer.engine_describing import described, model_described
+from napari_smoothsal.viewer.engine_hotspots import hotspots_found
 from napari_smoothsal.viewer.engine_input import model_input
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
 from napari_smoothsal.viewer.engine_reading import reading_of
@@ -204,6 +206,10 @@ class Engine:
         """Keep what was explained."""
         with self._quietly(request.explain) as slide:
             self._send(saved(request, slide))
+
+    def find_hotspots(self, request: FindHotspots) -> None:
+        """Tell where a stored map is strong, or what it says of places."""
+        self._send(hotspots_found(request))
 
     def _model_of(self, request: Explain) -> Model:
         return self._model(request.model, request.model_mpp)

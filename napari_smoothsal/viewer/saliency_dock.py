@@ -32,6 +32,7 @@ from napari_smoothsal.viewer.requests import (
 )
 from napari_smoothsal.viewer.run_bar import RunBar
 from napari_smoothsal.viewer.saving import Saving
+from napari_smoothsal.viewer.shared_settings import DockSettings
 from napari_smoothsal.viewer.slide_form import SlideForm
 from napari_smoothsal.viewer.spec_form import SpecForm
 from napari_smoothsal.viewer.tissue_layer import hide_tissue
@@ -103,6 +104,7 @@ class SaliencyDock(LeavingDock):
         self._moving = MovingView(viewer, self)
         choice = self.session.choice
         choice.made_by(self._chosen)
+        choice.settings_of(DockSettings(self))
         self._moving.rested.connect(choice.settled)
         self._moving.rested.connect(self._on_rest)
         self.form.changed.connect(self._moving.change)
@@ -133,6 +135,7 @@ class SaliencyDock(LeavingDock):
         viewer.bind_key(HIDE, lambda _viewer: self.colours.hide_or_show(), overwrite=True)
         self.at_end(partial(viewer.bind_key, HIDE, None, overwrite=True))
         self.at_end(lambda: choice.left_by(self._chosen))
+        self.at_end(lambda: choice.settings_of(None))
         self._awaited.begin()
 
     @property
@@ -142,6 +145,11 @@ class SaliencyDock(LeavingDock):
         if self._awaited.waited_for:
             return True
         return job is not None and not job.waiting and not job.paused
+
+    @property
+    def model_name(self) -> str:
+        """What the chosen model's card calls it; empty while there is none."""
+        return "" if self._awaited.model is None else self._awaited.model.name
 
     def explain_view(self) -> None:
         """Explain what is in view."""

@@ -105,6 +105,11 @@ def session_of(viewer: Any) -> Session:
     return _SESSIONS[viewer]
 
 
+def open_session_of(viewer: Any) -> Session | None:
+    """The session of a viewer, where a dock has asked for one."""
+    return _SESSIONS.get(getattr(viewer, "__wrapped__", viewer))
+
+
 def _make_ready(answer: Answer) -> None:
     """Import what the first map will need, before it would hold the window."""
     if isinstance(answer, Ready):

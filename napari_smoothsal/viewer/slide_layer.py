@@ -67,6 +67,10 @@ def open_slide_layer(path: str | Path, name: str | None = None) -> LayerData:
     wanted = profile is not None and display_colours.wanted()
     correct = display_colours.correction(profile) if wanted else None
     source = SlideSource(
-        Path(path).absolute(), slide.mpp, (slide.height, slide.width), correct is not None
+        Path(path).absolute(),
+        slide.mpp,
+        (slide.height, slide.width),
+        correct is not None,
+        slide.fingerprint,
     )
     return slide_layer_data(slide, source, name or slide.name, correct)

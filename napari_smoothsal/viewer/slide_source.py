@@ -29,12 +29,15 @@ class SlideSource:
     corrected
         Whether the layer's colours are others than the file's, for the screen; the engine reads
         the file.
+    fingerprint
+        Of its pixels; empty where it was not asked for.
     """
 
     path: Path = field(repr=False)
     mpp: tuple[float, float] | None
     size: tuple[int, int]
     corrected: bool = False
+    fingerprint: str = ""
 
 
 def source_of(layer: Any) -> SlideSource | None:

@@ -42,6 +42,11 @@ class StoredPixels:
         self._coarsest = self._shown()
 
     @property
+    def store(self) -> str:
+        """Where the store is that they are in."""
+        return self._store
+
+    @property
     def blanked(self) -> bool:
         """Whether only what exceeds a map's limits is there."""
         return self._null is not None and self._null.used

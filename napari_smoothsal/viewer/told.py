@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Base64Bytes
 
+from napari_smoothsal.core.hotspot import Hotspot
 from napari_smoothsal.render.words import Counted
 from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.message import Message, Pair
@@ -296,6 +297,14 @@ class Saved(Message):
     names: tuple[str, ...]
 
 
+class HotspotsFound(Message):
+    """Answer to `FindHotspots`, those of most saliency first, or as they were drawn."""
+
+    say: Literal["hotspots"] = "hotspots"
+    id: int
+    hotspots: tuple[Hotspot, ...]
+
+
 class Stopped(Message):
     """A request was ended before there was anything to keep."""
 
@@ -336,6 +345,7 @@ Answer = (
     | Finished
     | InputShown
     | Saved
+    | HotspotsFound
     | Stopped
     | Failed
 )

@@ -76,6 +76,9 @@ import sys
 import napari_smoothsal.viewer.readers, napari_smoothsal.viewer.slide_layer
 import napari_smoothsal.viewer.samples, napari_smoothsal.viewer.saliency_dock
 import napari_smoothsal.viewer.map_layer, napari_smoothsal.viewer.overlay
+import napari_smoothsal.viewer.verdicts_dock, napari_smoothsal.viewer.shared_view_dock
+import napari_smoothsal.viewer.annotation_files, napari_smoothsal.viewer.annotation_layers
+import napari_smoothsal.runs.verdicts, napari_smoothsal.runs.shared_view
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
