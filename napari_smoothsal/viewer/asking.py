@@ -15,6 +15,7 @@ from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.session import Session
 from napari_smoothsal.viewer.told import (
     Answer,
+    Compared,
     Estimated,
     Failed,
     Finished,
@@ -241,7 +242,7 @@ class Asking(QObject):
 
 def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
-    if isinstance(answer, Measured | Predicted):
+    if isinstance(answer, Measured | Predicted | Compared):
         return answer.complete
     return isinstance(answer, Finished | InputShown | Failed | Stopped)
 
