@@ -161,10 +161,8 @@ class ColumnsWindow(QWidget):
             return
         x, y, w, h = self._region
         # A pixel reaches half a pixel around its centre.
-        ends = [
-            self.slide.world(place) for place in ((y - 0.5, x - 0.5), (y + h - 0.5, x + w - 0.5))
-        ]
-        self._links.look_at(np.asarray(ends[0]), np.asarray(ends[1]))
+        start = self.slide.world((y - 0.5, x - 0.5))
+        self._links.look_at(start, self.slide.world((y + h - 0.5, x + w - 0.5)))
 
     def _show_one(self, number: int | None) -> None:
         """One map takes the first column's place, so that nothing but the map changes."""
