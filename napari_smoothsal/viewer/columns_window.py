@@ -50,6 +50,7 @@ class ColumnsWindow(QWidget):
         super().__init__(parent, Qt.WindowType.Window)
         self.slide = slide
         self._told: Compared | None = None
+        self._marked: dict[str, None] = {}
         self._region: Region | None = None
         self._ended = False
         self.bar = ColumnsBar()
@@ -100,9 +101,10 @@ class ColumnsWindow(QWidget):
 
     def show_columns(self, told: Compared) -> None:
         """Show the columns as far as they are."""
-        self._told = told
+        self._told, self._marked = told, {}
         for number, (column, one) in enumerate(zip(self.columns, told.columns, strict=False)):
             column.put(number, one.picture, complete=told.complete)
+            self._mark(column, number, one)
             column.foot.setText(figures_in_words(one))
         for column in self.columns[len(told.columns) :]:
             column.foot.setText("" if told.complete else COMPUTING)
@@ -189,8 +191,14 @@ class ColumnsWindow(QWidget):
         assert self._told is not None, "there are maps"
         lent = self.columns[0].maps.get(number)
         if lent is None or lent.data is not source.data:
-            self.columns[0].put_pixels(number, source.data, self._told.columns[number].picture)
+            one = self._told.columns[number]
+            self.columns[0].put_pixels(number, source.data, one.picture)
+            self._mark(self.columns[0], number, one)
             self._apply_scale()
+
+    def _mark(self, column: MapColumn, number: int, one: Column) -> None:
+        states = None if one.states is None else one.states.unpacked()
+        self._marked |= dict.fromkeys(column.mark(number, one.picture, states))
 
     def _write_heads(self, first: int) -> None:
         told = [] if self._told is None else list(self._told.columns)
@@ -219,7 +227,7 @@ class ColumnsWindow(QWidget):
         ends = first.legend if alike else ("+ (see above each map)", "\u2212 (see above each map)")
         factor = self.bar.factor
         times = "" if factor == 1 else f", times {factor:.2g}"
-        self.legend.show_legend(ends, first.palette, TINT, scale + times)
+        self.legend.show_legend(ends, first.palette, TINT, scale + times, *self._marked)
 
 
 def figures_in_words(one: Column) -> str:

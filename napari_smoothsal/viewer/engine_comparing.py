@@ -13,9 +13,11 @@ from napari_smoothsal.models import Model
 from napari_smoothsal.render.columns_figure import columns_figure
 from napari_smoothsal.render.columns_scale import columns_scale
 from napari_smoothsal.runs import ComparedMap, Comparison, RunPlan, compare, open_run
+from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import Slide
 from napari_smoothsal.viewer.asked import Compare, SaveColumns
 from napari_smoothsal.viewer.map_picture import pictures_of
+from napari_smoothsal.viewer.packed_states import packed
 from napari_smoothsal.viewer.told import Answer, Column, Compared, Saved
 from napari_smoothsal.viewer.view_size import check_view
 
@@ -78,7 +80,7 @@ def compared(
     if found is None:
         return False
     messages = [str(w.message) for w in warned if issubclass(w.category, UserWarning)]
-    last = _answer(request.id, found, tuple(_columns(found)), 1.0, tiles)
+    last = _answer(request.id, found, tuple(_columns(found, with_states=True)), 1.0, tiles)
     ended = {"complete": True, "warnings": tuple(dict.fromkeys(messages))}
     send(last.model_copy(update=ended))
     return True
@@ -106,7 +108,7 @@ def columns_saved(request: SaveColumns, slide: Slide) -> Saved:
     return Saved(id=request.id, names=(path.name,))
 
 
-def _columns(comparison: Comparison) -> list[Column]:
+def _columns(comparison: Comparison, *, with_states: bool = False) -> list[Column]:
     """As they are told: each map with its own limit, cut only if all are."""
     scale = columns_scale(comparison)
     found = []
@@ -120,6 +122,7 @@ def _columns(comparison: Comparison) -> list[Column]:
                 picture=picture.model_copy(update=changes),
                 total_variation=column.total_variation,
                 standard_error=column.standard_error,
+                states=packed(tile_states(column.run, column.map)) if with_states else None,
             )
         )
     return found

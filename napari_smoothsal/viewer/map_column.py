@@ -15,8 +15,11 @@ from napari.qt import QtViewer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_smoothsal.runs.tile_states import TileStates
 from napari_smoothsal.viewer.map_layer import map_layer_options
 from napari_smoothsal.viewer.map_picture import MapPicture
+from napari_smoothsal.viewer.mark_layers import MarkLayers
+from napari_smoothsal.viewer.marked_tiles import marks_of
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tile_loader import load_beside
@@ -42,6 +45,7 @@ class MapColumn(QWidget):
         super().__init__(parent)
         self._slide = slide
         self._maps: dict[int, Any] = {}
+        self._marks: dict[int, MarkLayers] = {}
         self.model = ViewerModel()
         load_beside(self.model)
         data, options, kind = slide.layer.as_layer_data_tuple()
@@ -49,7 +53,7 @@ class MapColumn(QWidget):
         self.model.add_layer(Layer.create(data, options, kind))
         self._canvas = QtViewer(self.model)
         # Keys are the window's: they choose between columns.
-        for widget in (self._canvas, self._canvas.canvas.native):
+        for widget in (self._canvas, self.canvas):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             widget.setAcceptDrops(False)
         self.name, self.foot = QLabel(), QLabel()
@@ -65,6 +69,11 @@ class MapColumn(QWidget):
         layout.addWidget(self._canvas, 1)
         layout.addWidget(self.foot)
         self.setMinimumWidth(NARROWEST_PX)
+
+    @property
+    def canvas(self) -> Any:
+        """The Qt widget that is drawn on."""
+        return self._canvas.canvas.native
 
     @property
     def maps(self) -> dict[int, Any]:
@@ -101,6 +110,31 @@ class MapColumn(QWidget):
             setattr(layer, name, value)
         layer.colormap = map_layer_options(picture, picture.title, False)["colormap"]
 
+    def mark(self, number: int, picture: MapPicture, states: TileStates | None) -> list[str]:
+        """Hatch the tiles that the model predicts as another class; what a legend says of that.
+
+        Parameters
+        ----------
+        number, picture
+            Of which map.
+        states
+            What became of its tiles; None: mark none.
+        """
+        layer = self._maps.get(number)
+        if layer is None:
+            return []
+        if states is None:
+            if number in self._marks:
+                self._marks[number].hide()
+            return []
+        found = marks_of(states, self._slide.mpp, picture)
+        if found:
+            marks = self._marks.setdefault(number, MarkLayers(self.model, layer))
+            marks.show([(marked, self._slide.placement(marked)) for marked in found])
+        elif number in self._marks:
+            self._marks[number].hide()
+        return [marked.in_words for marked in found]
+
     def show_map(self, number: int) -> None:
         """Show one map, and no other."""
         for other, layer in self._maps.items():
@@ -120,4 +154,5 @@ class MapColumn(QWidget):
     def end(self) -> None:
         """Give its canvas back."""
         self._maps.clear()
+        self._marks.clear()
         self._canvas.close()

@@ -247,11 +247,14 @@ class Column(Message):
         Of the raw map, mean over tiles; None without tiles.
     standard_error
         Relative, of the mean over noise samples; None where nothing is drawn.
+    states
+        What became of each tile; None before the column is complete.
     """
 
     picture: MapPicture
     total_variation: float | None
     standard_error: float | None
+    states: PackedStates | None = None
 
 
 class Compared(Message):
