@@ -15,7 +15,6 @@ from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.session import Session
 from napari_smoothsal.viewer.told import (
     Answer,
-    Compared,
     Estimated,
     Failed,
     Finished,
@@ -25,6 +24,7 @@ from napari_smoothsal.viewer.told import (
     Ready,
     Stopped,
 )
+from napari_smoothsal.viewer.told_columns import Compared
 
 WAITING = "Waiting until what is being computed is done ..."
 

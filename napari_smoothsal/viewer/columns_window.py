@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from napari.qt import get_current_stylesheet
 from qtpy.QtCore import QEvent, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
@@ -15,7 +16,7 @@ from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.linked_views import LinkedViews
 from napari_smoothsal.viewer.map_column import MapColumn
 from napari_smoothsal.viewer.requests import ExplainedSlide
-from napari_smoothsal.viewer.told import Column, Compared
+from napari_smoothsal.viewer.told_columns import Column, Compared
 from napari_smoothsal.viewer.ways import TINT
 
 COLUMN_PX, HEIGHT_PX = 460, 640
@@ -31,8 +32,6 @@ class ColumnsWindow(QWidget):
         What lies under the maps.
     names
         Of the columns.
-    parent
-        The dock, with which it is closed.
 
     Signals
     -------
@@ -44,10 +43,10 @@ class ColumnsWindow(QWidget):
 
     names: list[str]
 
-    def __init__(
-        self, slide: ExplainedSlide, names: Sequence[str], parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent, Qt.WindowType.Window)
+    def __init__(self, slide: ExplainedSlide, names: Sequence[str]) -> None:
+        # No child of the dock's: Qt would have taken its canvases away before the dock ends.
+        super().__init__(None, Qt.WindowType.Window)
+        self.setStyleSheet(get_current_stylesheet())
         self.slide = slide
         self._told: Compared | None = None
         self._marked: dict[str, None] = {}
@@ -75,7 +74,8 @@ class ColumnsWindow(QWidget):
 
     def fits(self, slide: ExplainedSlide, count: int) -> bool:
         """Whether so many columns of a slide can be shown here."""
-        same = self.slide.layer is slide.layer and self.slide.mpp == slide.mpp
+        ids = self.slide.layer.unique_id, slide.layer.unique_id
+        same = ids[0] == ids[1] and self.slide.mpp == slide.mpp
         return same and count == len(self.columns) and not self._ended
 
     def begin(self, names: Sequence[str], region: Region | None = None) -> None:

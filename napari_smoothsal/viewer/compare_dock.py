@@ -26,7 +26,8 @@ from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.columns_window import ColumnsWindow
 from napari_smoothsal.viewer.explain_job import explain_request
 from napari_smoothsal.viewer.measuring_dock import MeasuringDock, row_of
-from napari_smoothsal.viewer.told import Answer, Compared, Failed, Saved, Stopped
+from napari_smoothsal.viewer.told import Answer, Failed, Saved, Stopped
+from napari_smoothsal.viewer.told_columns import Compared
 from napari_smoothsal.viewer.varied_form import VariedForm, values_of
 
 if TYPE_CHECKING:
@@ -135,11 +136,11 @@ class CompareDock(MeasuringDock):
 
     def show_answer(self, job: Job, answer: Answer) -> None:  # noqa: ARG002 - of one question
         """Show the columns as far as they are."""
-        if not isinstance(answer, Compared):
+        if not isinstance(answer, Compared) or self._window is None:
             return
         self._found = answer
         self._show_progress(answer.share)
-        if answer.columns and self._window is not None:
+        if answer.columns:
             self._window.show_columns(answer)
             self._list(self._names, answer)
         if answer.complete:
@@ -180,7 +181,7 @@ class CompareDock(MeasuringDock):
         window = self._window
         if window is None or not window.fits(chosen.slide, len(names)):
             self._close_window()
-            window = self._window = ColumnsWindow(chosen.slide, names, self)
+            window = self._window = ColumnsWindow(chosen.slide, names)
             window.closed.connect(self._on_closed)
             window.show()
         return window
@@ -198,6 +199,7 @@ class CompareDock(MeasuringDock):
         if window is not None:
             window.deleteLater()
         self.live.setChecked(False)
+        self.progress.hide()
         if self.busy:
             self._asking.cancel()
         self._forget()

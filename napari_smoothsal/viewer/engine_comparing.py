@@ -18,7 +18,8 @@ from napari_smoothsal.slides import Slide
 from napari_smoothsal.viewer.asked import Compare, SaveColumns
 from napari_smoothsal.viewer.map_picture import pictures_of
 from napari_smoothsal.viewer.packed_states import packed
-from napari_smoothsal.viewer.told import Answer, Column, Compared, Saved
+from napari_smoothsal.viewer.told import Answer, Saved
+from napari_smoothsal.viewer.told_columns import Column, Compared
 from napari_smoothsal.viewer.view_size import check_view
 
 

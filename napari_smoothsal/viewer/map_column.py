@@ -15,11 +15,13 @@ from napari.qt import QtViewer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_smoothsal.core.errors import StoreError
 from napari_smoothsal.runs.tile_states import TileStates
 from napari_smoothsal.viewer.map_layer import map_layer_options
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.mark_layers import MarkLayers
 from napari_smoothsal.viewer.marked_tiles import marks_of
+from napari_smoothsal.viewer.placement import Pair
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tile_loader import load_beside
@@ -46,6 +48,7 @@ class MapColumn(QWidget):
         self._slide = slide
         self._maps: dict[int, Any] = {}
         self._marks: dict[int, MarkLayers] = {}
+        self._lie: dict[int, tuple[Pair, Pair]] = {}
         self.model = ViewerModel()
         load_beside(self.model)
         data, options, kind = slide.layer.as_layer_data_tuple()
@@ -92,23 +95,24 @@ class MapColumn(QWidget):
         complete
             Whether it is the last round; an earlier one may be gone by now.
         """
-        suppressed: tuple[type[Exception], ...] = () if complete else (FileNotFoundError,)
-        with contextlib.suppress(*suppressed):
+        gone: tuple[type[Exception], ...] = () if complete else (FileNotFoundError, StoreError)
+        with contextlib.suppress(*gone):
             pixels = StoredPixels(picture, whole=True)
             self.put_pixels(number, pixels.data, picture)
 
     def put_pixels(self, number: int, pixels: Any, picture: MapPicture) -> None:
         """The same with pixels (h, w) that are there already."""
-        placement = self._slide.placement(picture)
-        layer = self._maps.get(number)
+        layer, lies = self._maps.get(number), (picture.scale_um, picture.translate_um)
         if layer is None:
-            options = map_layer_options(picture, picture.title, False) | placement
+            options = map_layer_options(picture, picture.title, False)
+            options |= self._slide.placement(picture)
             self._maps[number] = self.model.add_image(pixels, **options)
-            return
-        layer.data = pixels
-        for name, value in placement.items():
-            setattr(layer, name, value)
-        layer.colormap = map_layer_options(picture, picture.title, False)["colormap"]
+        else:
+            layer.data = pixels
+            if self._lie.get(number) != lies:
+                for name, value in self._slide.placement(picture).items():
+                    setattr(layer, name, value)
+        self._lie[number] = lies
 
     def mark(self, number: int, picture: MapPicture, states: TileStates | None) -> list[str]:
         """Hatch the tiles that the model predicts as another class; what a legend says of that.
