@@ -90,7 +90,9 @@ class ColumnsBar(QWidget):
         return float(FURTHEST ** (-self.strength.value() / STEPS))
 
     def name(self, names: Sequence[str]) -> None:
-        """One button for each column."""
+        """One button for each column; the same ones as before leave what is shown."""
+        if [button.text() for button in self._ones] == list(names):
+            return
         for button in self._ones:
             self._group.removeButton(button)
             button.deleteLater()

@@ -93,7 +93,7 @@ class ColumnsWindow(QWidget):
         self.bar.name(names)
         for column, name in zip(self.columns, names, strict=True):
             column.forget_maps()
-            column.name.setText(_headed(name, ""))
+            column.head(name, "")
             column.foot.setText(COMPUTING)
         if region is not None and region != self._region:
             self._region = region
@@ -205,7 +205,7 @@ class ColumnsWindow(QWidget):
         for place, column in enumerate(self.columns):
             number = first if place == 0 else place
             title = told[number].picture.title if number < len(told) else ""
-            column.name.setText(_headed(self.names[number], title))
+            column.head(self.names[number], title)
             if number < len(told):
                 column.foot.setText(figures_in_words(told[number]))
 
@@ -238,7 +238,3 @@ def figures_in_words(one: Column) -> str:
     if one.standard_error is not None:
         said += f", standard error {100 * one.standard_error:.0f} %"
     return said
-
-
-def _headed(name: str, title: str) -> str:
-    return f"<b>{name}</b>" + (f"<br><small>{title}</small>" if title else "")

@@ -7,6 +7,7 @@ the pixels are those of the window's layer, read once for all columns.
 from __future__ import annotations
 
 import contextlib
+from html import escape
 from typing import Any
 
 from napari.components import ViewerModel
@@ -27,6 +28,7 @@ from napari_smoothsal.viewer.stored_pixels import StoredPixels
 from napari_smoothsal.viewer.tile_loader import load_beside
 
 NARROWEST_PX = 160
+NAME_LINES = 3
 
 
 class MapColumn(QWidget):
@@ -62,7 +64,9 @@ class MapColumn(QWidget):
         self.name, self.foot = QLabel(), QLabel()
         self.name.setWordWrap(True)
         self.foot.setWordWrap(True)
-        for label in (self.name, self.foot):
+        # As high whatever they say: the canvases stand level, and no switch moves what is seen.
+        for label, lines in ((self.name, NAME_LINES), (self.foot, 1)):
+            label.setFixedHeight(lines * label.fontMetrics().lineSpacing() + 4)
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
@@ -82,6 +86,12 @@ class MapColumn(QWidget):
     def maps(self) -> dict[int, Any]:
         """The layer of each map that it has, by the number of its column."""
         return dict(self._maps)
+
+    def head(self, name: str, title: str) -> None:
+        """Say which column it is, and what its map is."""
+        small = f"<br><small>{escape(title)}</small>" if title else ""
+        self.name.setText(f"<b>{escape(name)}</b>{small}")
+        self.name.setToolTip(title)
 
     def put(self, number: int, picture: MapPicture, *, complete: bool) -> None:
         """Show a map, or bring it up to date.
