@@ -144,7 +144,7 @@ class CompareDock(MeasuringDock):
             self._window.show_columns(answer)
             self._list(self._names, answer)
         if answer.complete:
-            self._end(answer)
+            self._conclude(answer)
         elif not answer.columns:
             self.say(f"Computing {answer.tiles} tiles in {len(self._names)} ways ...")
         self._enable()
@@ -249,7 +249,7 @@ class CompareDock(MeasuringDock):
             self._window.stop()
         self._enable()
 
-    def _end(self, answer: Compared) -> None:
+    def _conclude(self, answer: Compared) -> None:
         self.progress.hide()
         if not answer.tiles:
             self.say("No tissue found here: nothing to compare.")

@@ -115,7 +115,7 @@ def _columns(comparison: Comparison, *, with_states: bool = False) -> list[Colum
     found = []
     for column, limit in zip(comparison.columns, scale.limits, strict=True):
         (picture,) = (p for p in pictures_of(column.run) if p.key == column.key)
-        changes = {"limit": limit.value, "limit_of": limit.of}
+        changes: dict[str, object] = {"limit": limit.value, "limit_of": limit.of}
         if not scale.calibrated:
             changes["calibration"] = None
         found.append(

@@ -55,6 +55,7 @@ def values_of(
         return {}
     if field == "denoising":
         offered = [d.name for d in described.denoisings if model.surrogate or not d.surrogate]
+        offered.sort(key=lambda name: name != "original")  # what the others are compared with
     else:
         # Those of the image alone have no hidden layer to share with the others.
         image = {m.name: m.input_only for m in described.methods}

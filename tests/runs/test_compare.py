@@ -67,7 +67,7 @@ def test_columns_are_the_maps_that_runs_of_their_own_make(
     assert found.unlike == ()
     # They grow together, up to the end.
     assert {count for count, _ in rounds} == {3} and rounds[-1][1] == 1
-    assert len(rounds) > 2 and [share for _, share in rounds] == sorted(s for _, s in rounds)
+    assert len(rounds) >= 2 and [share for _, share in rounds] == sorted(s for _, s in rounds)
     # A run of several maps is one, too.
     assert Comparison.of(found.columns[0].run).labels == found.labels
 
@@ -84,7 +84,6 @@ def test_layers_share_their_passes(
         return own(self, images)
 
     monkeypatch.setattr(NarrowResNet18, "forward", counted)
-    classifier.layers()
     needed = []
     for number, layers in enumerate((["layer1", "layer2"], ["layer1", "layer2", "layer3"])):
         passes = 0
@@ -94,7 +93,8 @@ def test_layers_share_their_passes(
         assert found is not None and found.labels == tuple(layers)
         assert found.unlike == ("layer",)
         needed.append(passes)
-    assert needed[0] == needed[1] > 0
+    # Passes of their own would be half as many again.
+    assert 0 < needed[1] <= needed[0]
 
 
 def test_of_models_one_comes_after_the_other(noisy, classifier, positive, tmp_path: Path) -> None:
