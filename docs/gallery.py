@@ -218,16 +218,18 @@ def compared(viewer: Any, dock: Any) -> None:
     grab(other.window_of_columns, "compared")
 
 
-def compare_dock(viewer: Any, _dock: Any) -> None:
+def compare_dock(viewer: Any, dock: Any) -> None:
     """The dock with what it measured of three layers."""
+    fill_in(dock.form.controls["samples"].native, "4")
     other = dock_in_front(viewer, "Compare")
     pick(other.form.varied, "layer")
     compare_by(other, "layer1", "layer2", "layer3")
     grab(other.window_of_columns, "compared_layers")
 
 
-def compare_view(viewer: Any, _dock: Any, *values: str) -> Any:
+def compare_view(viewer: Any, dock: Any, *values: str) -> Any:
     """The Compare dock in front, with some denoisings compared."""
+    fill_in(dock.form.controls["samples"].native, "4")
     other = dock_in_front(viewer, "Compare")
     compare_by(other, *values)
     return other
