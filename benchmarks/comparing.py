@@ -36,7 +36,7 @@ def main() -> None:
     report = {"machine": machine(), **{name: version(name) for name in packages}}
     with window() as (viewer, _), slide_path() as path:
         saliency = ready(viewer, path)
-        saliency.form.controls["samples"].value = 4
+        saliency.form.controls["samples"].value = 0
         look_at_view(viewer)
         _, dock = viewer.window.add_plugin_dock_widget("napari-smoothsal", "Compare")
         draw(1.0)
