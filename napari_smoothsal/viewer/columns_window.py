@@ -111,6 +111,8 @@ class ColumnsWindow(QWidget):
         self.bar.compare_scales(told.comparable, told.own_scales)
         self._apply_scale()
         self._show_one(self.bar.at)
+        if told.complete:
+            QTimer.singleShot(0, self._lend_all)
 
     def stop(self) -> None:
         """Nothing more is computed."""
@@ -195,6 +197,16 @@ class ColumnsWindow(QWidget):
             self.columns[0].put_pixels(number, source.data, one.picture)
             self._mark(self.columns[0], number, one)
             self._apply_scale()
+
+    def _lend_all(self) -> None:
+        """Beforehand: napari takes longer to add a layer than to show one."""
+        if self._ended or self._told is None:
+            return
+        for number in range(1, len(self._told.columns)):
+            source = self.columns[number].maps.get(number)
+            if source is not None:
+                self._lend(number, source)
+        self._show_one(self.bar.at)
 
     def _mark(self, column: MapColumn, number: int, one: Column) -> None:
         states = None if one.states is None else one.states.unpacked()
