@@ -214,6 +214,42 @@ def predictions(viewer: Any, dock: Any) -> None:
     wait(lambda: not other.busy)
 
 
+def compared(viewer: Any, dock: Any) -> None:
+    """A view in three ways beside each other: a window of its own."""
+    other = compare_view(viewer, dock, "original", "backward_hook", "centred_hook")
+    grab(other.window_of_columns, "compared")
+
+
+def compare_dock(viewer: Any, dock: Any) -> None:
+    """The dock with what it measured of three layers."""
+    fill_in(dock.form.controls["samples"].native, "4")
+    other = dock_in_front(viewer, "Compare")
+    pick(other.form.varied, "layer")
+    compare_by(other, "layer1", "layer2", "layer3")
+    grab(other.window_of_columns, "compared_layers")
+
+
+def compare_view(viewer: Any, dock: Any, *values: str) -> Any:
+    """The Compare dock in front, with some denoisings compared."""
+    fill_in(dock.form.controls["samples"].native, "4")
+    other = dock_in_front(viewer, "Compare")
+    compare_by(other, *values)
+    return other
+
+
+def compare_by(dock: Any, *values: str) -> None:
+    """Check values and nothing else, click, and wait."""
+    dock.form.check(*values)
+    click(dock.compare)
+    wait(lambda: not dock.busy)
+    draw(2.0)
+
+
+def grab(window: Any, name: str) -> None:
+    """The picture of another window."""
+    window.grab().save(str(FOLDER / f"{name}.png"))
+
+
 def prediction_layer(viewer: Any, dock: Any) -> None:
     """What is predicted, in place of the map."""
     whole_slide(viewer, dock)
@@ -320,7 +356,7 @@ def shared_view(viewer: Any, dock: Any) -> None:
     draw(0.5)
 
 
-FILES = {"saved_figure"}
+FILES = {"saved_figure", "compared"}
 """Scenes whose picture is no screenshot."""
 SCENES: dict[str, Callable[[Any, Any], None]] = {
     f.__name__: f
@@ -340,6 +376,8 @@ SCENES: dict[str, Callable[[Any, Any], None]] = {
         other_method,
         predictions,
         prediction_layer,
+        compared,
+        compare_dock,
         dropped_store,
         annotations,
         verdicts,

@@ -18,6 +18,7 @@ _HOMES = {
     "read_annotations": "annotations",
     "write_annotations": "annotations",
     "CalibrationCheck": "core.calibration",
+    "Comparison": "runs",
     "Compute": "core.specs",
     "ModelCard": "core.card",
     "SaliencySpec": "core.specs",
@@ -38,6 +39,9 @@ _HOMES = {
     "TrustCard": "evaluation",
     "trust_card": "evaluation",
     "Run": "runs",
+    "columns_figure": "render.columns_figure",
+    "compare": "runs",
+    "variants": "core.variants",
     "explain_slide": "runs",
     "explain_slides": "runs",
     "open_run": "runs",
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.core.specs import Compute as Compute
     from napari_smoothsal.core.specs import SaliencySpec as SaliencySpec
     from napari_smoothsal.core.specs import Tiling as Tiling
+    from napari_smoothsal.core.variants import variants as variants
     from napari_smoothsal.evaluation import TrustCard as TrustCard
     from napari_smoothsal.evaluation import calibrate as calibrate
     from napari_smoothsal.evaluation import localisation as localisation
@@ -87,7 +92,10 @@ if TYPE_CHECKING:
     from napari_smoothsal.models import LayerInfo as LayerInfo
     from napari_smoothsal.models import Model as Model
     from napari_smoothsal.models import load_model as load_model
+    from napari_smoothsal.render.columns_figure import columns_figure as columns_figure
+    from napari_smoothsal.runs import Comparison as Comparison
     from napari_smoothsal.runs import Run as Run
+    from napari_smoothsal.runs import compare as compare
     from napari_smoothsal.runs import explain_slide as explain_slide
     from napari_smoothsal.runs import explain_slides as explain_slides
     from napari_smoothsal.runs import open_run as open_run

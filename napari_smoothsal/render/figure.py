@@ -77,8 +77,8 @@ def comparison_figure(
         Show only what exceeds the maps' limits, if all of them have useful ones: a map that is cut
         off beside one that is not would look the cleaner for it.
     """
-    picture, damaged = _picture(slide, region)
-    paled = np.where(damaged[..., None], picture, _paled(picture))
+    picture, damaged = region_picture(slide, region)
+    paled = np.where(damaged[..., None], picture, paled_picture(picture))
     palette = standing_out(run.overview[0])
     maps = {key: run.maps[key] for keys in rows for key in keys}
     first = next(iter(maps.values()))
@@ -98,7 +98,7 @@ def comparison_figure(
     columns = 1 + max(len(row) for row in rows)
     cut = calibrated and any(map(is_calibrated, maps.values())) and not every
     calibrated &= every
-    centres = _centres(region, picture.shape[:2])
+    centres = pixel_centres(region, picture.shape[:2])
     failed = (run.tiles["status"] == "failed").to_numpy()
     marks = {key: marks_on(tile_states(run, m), *centres, failed) for key, m in maps.items()}
     more = [LIMITS_UNUSED] if cut else []
@@ -106,7 +106,7 @@ def comparison_figure(
     more += dict.fromkeys(line for one in marks.values() for line in one.in_words)
     said = _said(words, run, columns, *more, *_where(run, region))
     title_lines = max(title.count("\n") + 1 for title in titles.values())
-    figure, axes = _panels(len(rows), columns, title_lines, len(said) + 1)
+    figure, axes = panels(len(rows), columns, title_lines, len(said) + 1)
     for row, keys in zip(axes, rows, strict=True):
         row[0].imshow(picture)
         row[0].set_title("slide", fontsize=10)
@@ -126,7 +126,7 @@ def comparison_figure(
     zero = BELOW if calibrated else at_zero(first) if alike else "zero"
     ends = legend(first) if alike else (f"+ {SEE_TITLES}", f"\u2212 {SEE_TITLES}")
     said.append(RESEARCH_ONLY)
-    _add_legend(figure, ends, palette, said, zero)
+    add_legend(figure, ends, palette, said, zero)
     targets = list(dict.fromkeys(target_in_words(run, m) for m in maps.values()))
     title = f"Model {run.provenance['model']['name']}, maps of {' and '.join(targets)}"
     lines = wrap(title, int(HEADING_LETTERS_PER_IN * columns * PANEL_IN))
@@ -168,7 +168,7 @@ def sampled(
     """
     level = run_map.levels[0]
     indices = []
-    for axis, pixels in enumerate(_centres(region, shape)):
+    for axis, pixels in enumerate(pixel_centres(region, shape)):
         place = (pixels * mpp[axis] - run_map.translate_um[axis]) / run_map.scale_um[axis]
         indices.append(np.rint(place).astype(int))
     inside = [(i >= 0) & (i < n) for i, n in zip(indices, level.shape, strict=True)]
@@ -182,7 +182,7 @@ def sampled(
     return values
 
 
-def _centres(
+def pixel_centres(
     region: Region, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(h,) and (w,) level-0 px at which the pixels of a picture of a region are centred."""
@@ -193,8 +193,8 @@ def _centres(
     return y, x
 
 
-def _picture(slide: Slide, region: Region) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Pixels (h, w, 3), and (h, w) which of them cannot be read."""
+def region_picture(slide: Slide, region: Region) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Pixels (h, w, 3) of a region of `PANEL_PX` at most, and (h, w) which cannot be read."""
     x, y, w, h = region
     scale = min(1.0, PANEL_PX / max(w, h))
     width, height = max(1, round(w * scale)), max(1, round(h * scale))
@@ -207,7 +207,8 @@ def _picture(slide: Slide, region: Region) -> tuple[NDArray[np.uint8], NDArray[n
     return read_around_damage(read, (height, width), DARK_GREY)
 
 
-def _paled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def paled_picture(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture (h, w, 3) that does not compete with the colours of a map over it."""
     grey = picture.mean(-1, keepdims=True)
     return np.asarray(255 - (255 - (0.5 * grey + 0.5 * picture)) * 0.6, dtype=np.uint8)
 
@@ -277,7 +278,7 @@ def _said(words: dict[str, list[str]], run: Run, columns: int, *more: str) -> li
     return [part for line in lines for part in wrap(line, letters)]
 
 
-def _panels(
+def panels(
     rows: int, columns: int, title_lines: int, legend_lines: int
 ) -> tuple[Figure, NDArray[Any]]:
     """A figure of square panels with room for titles, the suptitle and the legend."""
@@ -295,9 +296,10 @@ def _panels(
     return figure, axes
 
 
-def _add_legend(
+def add_legend(
     figure: Figure, ends: tuple[str, str], palette: Palette, said: list[str], zero: str
 ) -> None:
+    """Draw the colour bar with the captions of its ends and of zero, and what is said below."""
     height = figure.get_figheight()
     above = 0.4 + LINE_IN * len(said)
     place = figure.add_axes((0.1, above / height, 0.8, 0.14 / height))

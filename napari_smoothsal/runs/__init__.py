@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from napari_smoothsal.core.lazy import lazy_names
 
 _HOMES = {
+    "ComparedMap": "comparison",
+    "Comparison": "comparison",
     "Progress": "progress",
     "RunEstimate": "estimate",
+    "compare": "columns",
     "estimate_run": "estimate",
     "Run": "run",
     "RunMap": "run",
@@ -29,6 +32,9 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from napari_smoothsal.runs.batch import SlideResult as SlideResult
     from napari_smoothsal.runs.batch import explain_slides as explain_slides
+    from napari_smoothsal.runs.columns import compare as compare
+    from napari_smoothsal.runs.comparison import ComparedMap as ComparedMap
+    from napari_smoothsal.runs.comparison import Comparison as Comparison
     from napari_smoothsal.runs.estimate import RunEstimate as RunEstimate
     from napari_smoothsal.runs.estimate import estimate_run as estimate_run
     from napari_smoothsal.runs.explain import explain_slide as explain_slide

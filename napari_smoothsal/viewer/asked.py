@@ -8,6 +8,7 @@ from pydantic import Field
 
 from napari_smoothsal.core.hotspot import Ring
 from napari_smoothsal.core.specs import Compute, SaliencySpec, Tiling
+from napari_smoothsal.core.variants import Varied
 from napari_smoothsal.render.limits import LimitOf
 from napari_smoothsal.viewer.message import Message, Pair
 
@@ -125,6 +126,55 @@ class Measure(Message):
     most_tiles: int
 
 
+class Compare(Message):
+    """Compute the maps of a view in several ways; ends an earlier such request.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, region, and the spec of which one thing is varied; ``out`` takes the stores.
+    varied, values
+        What is: ``model``, or as of `core.variants`; and how.
+    """
+
+    ask: Literal["compare"] = "compare"
+    id: int
+    explain: Explain
+    varied: Varied | Literal["model"]
+    values: tuple[str, ...]
+
+    @property
+    def sources(self) -> list[tuple[str, float | None]]:
+        """The model of each column, with the resolution that was given for it."""
+        own = self.explain.model, self.explain.model_mpp
+        names = self.values if self.varied == "model" else [own[0]] * len(self.values)
+        return [own if name == own[0] else (name, None) for name in names]
+
+
+class SaveColumns(Message):
+    """Write a figure of a comparison.
+
+    Attributes
+    ----------
+    explain
+        The slide.
+    stores, keys
+        Of each column.
+    path
+        The file.
+    one_scale
+        Whether full colour is one value, where it can be.
+    """
+
+    ask: Literal["save_columns"] = "save_columns"
+    id: int
+    explain: Explain
+    stores: tuple[str, ...]
+    keys: tuple[str, ...]
+    path: str
+    one_scale: bool
+
+
 class Predict(Message):
     """What does the model predict, and what where it is denoised? Ends an earlier such request."""
 
@@ -218,5 +268,7 @@ Request = (
     | ShowInput
     | Save
     | FindHotspots
+    | Compare
+    | SaveColumns
     | Cancel
 )

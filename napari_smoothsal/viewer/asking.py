@@ -25,6 +25,7 @@ from napari_smoothsal.viewer.told import (
     Ready,
     Stopped,
 )
+from napari_smoothsal.viewer.told_columns import Compared
 
 WAITING = "Waiting until what is being computed is done ..."
 
@@ -242,7 +243,7 @@ class Asking(QObject):
 
 def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
-    if isinstance(answer, Measured | Predicted):
+    if isinstance(answer, Measured | Predicted | Compared):
         return answer.complete
     return isinstance(answer, Finished | InputShown | HotspotsFound | Failed | Stopped)
 

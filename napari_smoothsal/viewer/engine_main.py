@@ -20,6 +20,7 @@ from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.viewer.asked import (
     Cancel,
+    Compare,
     Describe,
     DescribeModel,
     Estimate,
@@ -29,6 +30,7 @@ from napari_smoothsal.viewer.asked import (
     Predict,
     Request,
     Save,
+    SaveColumns,
     ShowInput,
 )
 from napari_smoothsal.viewer.messages import line_of, request_of
@@ -42,6 +44,7 @@ CHANNELS: dict[type[BaseModel], str] = {
     Explain: "explain",
     Estimate: "explain",
     Measure: "measure",
+    Compare: "compare",
     Predict: "predict",
     ShowInput: "explain",
     FindHotspots: "hotspots",
@@ -136,6 +139,10 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.estimate(request)
     elif isinstance(request, Measure):
         engine.measure(request)
+    elif isinstance(request, Compare):
+        engine.compare(request)
+    elif isinstance(request, SaveColumns):
+        engine.save_columns(request)
     elif isinstance(request, Predict):
         engine.predict(request)
     elif isinstance(request, ShowInput):

@@ -13,7 +13,6 @@ from functools import lru_cache, partial
 from PIL import Image
 
 from napari_smoothsal.attribution import Networks
-from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.models import Model, load_model
 from napari_smoothsal.runs import (
     Progress,
@@ -29,6 +28,7 @@ from napari_smoothsal.runs.slide_check import check_slide
 from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.asked import (
+    Compare,
     Describe,
     DescribeModel,
     Estimate,
@@ -37,9 +37,11 @@ from napari_smoothsal.viewer.asked import (
     Measure,
     Predict,
     Save,
+    SaveColumns,
     ShowInput,
     SlideFile,
 )
+from napari_smoothsal.viewer.engine_comparing import columns_saved, compared
 from napari_smoothsal.viewer.engine_describing import described, model_described
 from napari_smoothsal.viewer.engine_hotspots import hotspots_found
 from napari_smoothsal.viewer.engine_input import model_input
@@ -59,6 +61,7 @@ from napari_smoothsal.viewer.told import (
     Stopped,
     TissueFound,
 )
+from napari_smoothsal.viewer.view_size import check_view
 from napari_smoothsal.viewer.window_array import slide_of_pixels
 
 Send = Callable[[Answer], None]
@@ -66,12 +69,10 @@ Send = Callable[[Answer], None]
 GROWN_EVERY_S = 1.0
 LONG_S = 5.0
 """A view that takes longer says how long it will."""
+MOST_MODELS = 4
+"""That are kept: as many as are compared."""
 MOST_NETWORKS = 4
 """That are kept from one view to the next: each layer has one or two, by number format."""
-
-
-class ViewTooLargeError(SmoothsalError):
-    """A view has more tiles than one waits for."""
 
 
 class Engine:
@@ -88,7 +89,7 @@ class Engine:
     def __init__(self, send: Send, stopped: Callable[[int], bool]) -> None:
         self._send = send
         self._stopped = stopped
-        self._model = lru_cache(maxsize=2)(_loaded)
+        self._model = lru_cache(maxsize=MOST_MODELS)(_loaded)
         self._networks: tuple[Model, Networks] | None = None
         self._slide: tuple[SlideFile, Slide] | None = None
         self._limits = FirstLimits()
@@ -189,6 +190,19 @@ class Engine:
             for found in measured(request, slide, model, lambda: self._stopped(request.id)):
                 self._send(Stopped(id=request.id) if found is None else found)
 
+    def compare(self, request: Compare) -> None:
+        """Tell the maps of a view in several ways, round by round."""
+        with self._quietly(request.explain) as slide:
+            stop = partial(self._stopped, request.id)
+            models = [self._model(*source) for source in request.sources]
+            if not compared(request, slide, models, stop, self._send, self._networks_of):
+                self._send(Stopped(id=request.id))
+
+    def save_columns(self, request: SaveColumns) -> None:
+        """Write a figure of a comparison."""
+        with self._quietly(request.explain) as slide:
+            self._send(columns_saved(request, slide))
+
     def predict(self, request: Predict) -> None:
         """Tell what is predicted."""
         with self._quietly(request.explain) as slide:
@@ -257,12 +271,8 @@ class Engine:
 
         def planned(plan: RunPlan) -> None:
             nonlocal tiles
-            tiles, limit = len(plan), request.max_tiles
-            if limit is not None and tiles > limit:
-                raise ViewTooLargeError(
-                    f"this view has {tiles} tiles; at most {limit} are explained as a view. "
-                    "Zoom in, or use Explain slide"
-                )
+            tiles = len(plan)
+            check_view(tiles, request.max_tiles)
             progressed(0.0)
 
         def grown(run: Run, done: float) -> None:

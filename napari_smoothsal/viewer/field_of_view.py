@@ -52,12 +52,14 @@ SHARE = 0.6
 """Of the canvas that is filled by what is looked at."""
 
 
-def look_at(viewer: Any, start: NDArray[np.float64], end: NDArray[np.float64]) -> None:
+def look_at(
+    viewer: Any, start: NDArray[np.float64], end: NDArray[np.float64], share: float = SHARE
+) -> None:
     """Move and zoom until a box, given by two corners in the world, fills most of the canvas."""
     spans = np.abs(end - start)
     camera, canvas = viewer.scene.camera, viewer.canvas.size
     camera.center = (0.0, *((start + end) / 2))
-    camera.zoom = SHARE * min(
+    camera.zoom = share * min(
         size / max(span, 1e-9) for size, span in zip(canvas, spans, strict=True)
     )
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari_smoothsal.viewer.choice import Choice
 from napari_smoothsal.viewer.engine import EngineProcess
+from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.told import Answer, Ready
 
 
@@ -27,11 +28,16 @@ class Session:
         What the docks share.
     computing
         Each dock's `Asking`: the engine does one thing at a time.
+    described, models
+        What the engine has told of what can be chosen, and of each model that was.
     """
 
     def __init__(self) -> None:
         self.engine = EngineProcess()
         self.engine.answered.connect(_make_ready)
+        self.engine.answered.connect(self._keep)
+        self.described: Described | None = None
+        self.models: dict[str, ModelDescribed] = {}
         self.choice = Choice()
         self.computing: WeakSet[Any] = WeakSet()
         self._folder = tempfile.TemporaryDirectory(
@@ -43,6 +49,12 @@ class Session:
         self._doomed: set[Path | None] = set()
         # Where no dock says good-bye, e.g. in a script that ends without closing its viewer.
         atexit.register(self.close)
+
+    def _keep(self, answer: Answer) -> None:
+        if isinstance(answer, Described):
+            self.described = answer
+        elif isinstance(answer, ModelDescribed):
+            self.models[answer.model] = answer
 
     @property
     def folder(self) -> Path:

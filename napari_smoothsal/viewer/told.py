@@ -12,6 +12,7 @@ from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.message import Message, Pair
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.packed_states import PackedStates
+from napari_smoothsal.viewer.told_columns import Compared
 
 MOST_ROWS = 20_000
 """Tiles in a message, at most."""
@@ -341,6 +342,7 @@ Answer = (
     | Progressed
     | Grown
     | Measured
+    | Compared
     | Predicted
     | Finished
     | InputShown

@@ -12,12 +12,12 @@ from napari_smoothsal.models import Model
 from napari_smoothsal.render.colour_bar import draw_colour_bar
 from napari_smoothsal.render.colours import AMBER_TEAL, NOT_COMPUTED, coloured, over
 from napari_smoothsal.render.figure import (
-    _add_legend,
-    _panels,
     _said,
     _title,
     _uncertain,
+    add_legend,
     comparison_figure,
+    panels,
     sampled,
 )
 from napari_smoothsal.render.tables import total_variation_table
@@ -93,8 +93,8 @@ def test_a_figure_has_room_for_all_its_words(tmp_path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     for name, lines in (("short", 1), ("long", 9)):
-        figure, _ = _panels(1, 2, 2, lines)
-        _add_legend(figure, ("supports", "against"), AMBER_TEAL, ["words " * 15] * lines, "zero")
+        figure, _ = panels(1, 2, 2, lines)
+        add_legend(figure, ("supports", "against"), AMBER_TEAL, ["words " * 15] * lines, "zero")
         FigureCanvasAgg(figure)
         figure.savefig(tmp_path / f"{name}.png")
     short, long = (
