@@ -33,6 +33,8 @@ _HOMES = {
     "total_variation": "evaluation",
     "TrustCard": "evaluation",
     "trust_card": "evaluation",
+    "calibrate_on_region": "runs",
+    "trust_of_region": "runs",
     "Run": "runs",
     "explain_slide": "runs",
     "explain_slides": "runs",
@@ -63,10 +65,12 @@ if TYPE_CHECKING:
     from napari_smoothsal.models import Model as Model
     from napari_smoothsal.models import load_model as load_model
     from napari_smoothsal.runs import Run as Run
+    from napari_smoothsal.runs import calibrate_on_region as calibrate_on_region
     from napari_smoothsal.runs import explain_slide as explain_slide
     from napari_smoothsal.runs import explain_slides as explain_slides
     from napari_smoothsal.runs import open_run as open_run
     from napari_smoothsal.runs import plan_tiles as plan_tiles
+    from napari_smoothsal.runs import trust_of_region as trust_of_region
     from napari_smoothsal.slides import open_slide as open_slide
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -11,7 +11,7 @@ target is predicted nowhere; there the limit is of tiles' strongest places.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import Explainer
+from napari_smoothsal.attribution import Explainer, Stopped
 from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import checked_images
 from napari_smoothsal.core.calibration import (
@@ -60,6 +60,9 @@ def calibrate(
     how: CalibrationCheck | None = None,
     compute: Compute | None = None,
     told: Told = lambda *_: None,
+    *,
+    tissue: str | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> list[Calibration]:
     """Measure above which limits maps show something.
 
@@ -80,6 +83,10 @@ def calibrate(
         The settings; ``precision="auto"`` is fp32.
     told
         Called as it goes on.
+    tissue
+        What the images are of, for the legend, where it is worth a word.
+    stop
+        Asked before every pass.
 
     Returns
     -------
@@ -88,6 +95,8 @@ def calibrate(
 
     Raises
     ------
+    Stopped
+        Once ``stop`` answers True.
     SettingError
         If there are too few tiles or copies for the error rate, a target is no class, or the model
         itself says that the tissue is not normal.
@@ -109,14 +118,14 @@ def calibrate(
                 f"without; give one of {', '.join(model.card.class_names)}, or a difference a-b"
             )
     dense = model.readout.dense
-    predicted = _predicted_as_target(explainer, tiles)
+    predicted = _predicted_as_target(explainer, tiles, stop)
     variants = list(_stains(tiles, how.stain))
     total = len(variants) + how.copies
     normal, copies = [], []
     for done, variant in enumerate(variants):
         told("calibration: normal tissue", done, total)
         mapped = variant if dense else variant[spread(len(variant), how.map_tiles)]
-        normal.append(_Seen(_decisions(explainer, variant), _magnitudes(explainer, mapped)))
+        normal.append(_seen(explainer, variant, mapped, stop))
     rng = np.random.default_rng(how.seed)
     for copy in range(how.copies):
         told("calibration: randomised copies", len(variants) + copy, total)
@@ -126,15 +135,17 @@ def calibrate(
         copied = Explainer(
             forgotten, explainer.specs if dense else [], compute, "slide", warn=False
         )
-        copies.append(_Seen(_decisions(copied, shown), _magnitudes(copied, shown)))
+        copies.append(_seen(copied, shown, shown, stop))
     measured = [
-        _calibration(explainer, index, normal, copies, predicted[index], tiles, how)
+        _calibration(explainer, index, normal, copies, predicted[index], tiles, how).model_copy(
+            update={"tissue": tissue}
+        )
         for index in range(len(explainer.specs))
     ]
     if of_target is None:
         return measured
     there = checked_images(model, of_target)
-    seen = _Seen(_decisions(explainer, there), _magnitudes(explainer, there))
+    seen = _seen(explainer, there, there, stop)
     return [
         one.model_copy(update={"shown": _shown(one, seen, index, target)})
         for index, (one, target) in enumerate(zip(measured, explainer.targets, strict=True))
@@ -165,6 +176,16 @@ class _Seen(NamedTuple):
         return np.asarray(self.magnitudes[index].max(1), np.float64)
 
 
+def _seen(
+    explainer: Explainer,
+    decided: torch.Tensor,
+    mapped: torch.Tensor,
+    stop: Callable[[], bool] | None,
+) -> _Seen:
+    """Decisions of some tiles, and maps of others or the same."""
+    return _Seen(_decisions(explainer, decided, stop), _magnitudes(explainer, mapped, stop))
+
+
 def target_probability(probabilities: torch.Tensor, classes: tuple[int, ...]) -> torch.Tensor:
     """(n,) of a class; of a difference, of the one against the other alone.
 
@@ -179,16 +200,22 @@ def target_probability(probabilities: torch.Tensor, classes: tuple[int, ...]) ->
     return chosen[:, 0] / chosen.sum(1) if len(classes) == 2 else chosen[:, 0]
 
 
-def _decided(explainer: Explainer, images: torch.Tensor) -> Iterator[Decision]:
+def _decided(
+    explainer: Explainer, images: torch.Tensor, stop: Callable[[], bool] | None
+) -> Iterator[Decision]:
     """Of one batch after another, without any maps."""
     asked = Explainer(explainer.model, [], explainer.compute, "slide", networks=explainer.networks)
     for part in images.split(asked.batch_size(max(images.shape[2:]))):
+        if stop is not None and stop():
+            raise Stopped
         yield asked.explain(part, [(i,) for i in range(len(part))]).decision
 
 
-def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
+def _decisions(
+    explainer: Explainer, images: torch.Tensor, stop: Callable[[], bool] | None
+) -> Decision:
     """Of whole tiles."""
-    found = [decision.without_pixels() for decision in _decided(explainer, images)]
+    found = [decision.without_pixels() for decision in _decided(explainer, images, stop)]
     return Decision(
         logits=torch.cat([one.logits for one in found]),
         probabilities=torch.cat([one.probabilities for one in found]),
@@ -198,7 +225,9 @@ def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
     )
 
 
-def _magnitudes(explainer: Explainer, images: torch.Tensor) -> list[NDArray[np.float32]]:
+def _magnitudes(
+    explainer: Explainer, images: torch.Tensor, stop: Callable[[], bool] | None
+) -> list[NDArray[np.float32]]:
     """For each spec (n, pixels); the noise of a tile is by its number."""
     if not explainer.specs:
         return []
@@ -206,7 +235,7 @@ def _magnitudes(explainer: Explainer, images: torch.Tensor) -> list[NDArray[np.f
     found: list[list[NDArray[np.float32]]] = [[] for _ in explainer.specs]
     for start in range(0, len(images), size):
         part = images[start : start + size]
-        result = explainer.explain(part, [(start + i,) for i in range(len(part))])
+        result = explainer.explain(part, [(start + i,) for i in range(len(part))], stop)
         for parts, spec, own in zip(found, explainer.specs, result.specs, strict=True):
             parts.append(reduce_channels(own.maps, spec.reduction).abs().flatten(1).numpy())
     return [np.concatenate(parts) for parts in found]
@@ -265,12 +294,14 @@ def _shown(one: Calibration, seen: _Seen, index: int, target: Target) -> float |
     return float(shown[of_target].mean()) if of_target.any() else None
 
 
-def _predicted_as_target(explainer: Explainer, images: torch.Tensor) -> list[float]:
+def _predicted_as_target(
+    explainer: Explainer, images: torch.Tensor, stop: Callable[[], bool] | None
+) -> list[float]:
     """For each spec, the share of tiles, or of pixels where a model decides on each, that are
     predicted as its target; refused if large."""
     model = explainer.model
     counts = torch.zeros(len(model.readout.outcomes))
-    for decision in _decided(explainer, images):
+    for decision in _decided(explainer, images, stop):
         counts += decision.labels.flatten().long().bincount(minlength=len(counts))
     pixels = "pixels of the " if model.readout.dense else ""
     shares = []

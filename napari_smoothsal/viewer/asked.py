@@ -132,6 +132,37 @@ class Predict(Message):
     explain: Explain
 
 
+class Trust(Message):
+    """How far can maps of the view be trusted? Ends an earlier such request, or a calibration.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, region and spec.
+    """
+
+    ask: Literal["trust"] = "trust"
+    id: int
+    explain: Explain
+
+
+class Calibrate(Message):
+    """Measure the limits of maps on normal tissue, and keep them. Ends an earlier such request.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, spec, and the region of normal tissue.
+    error_rate
+        Share of normal tiles that may show anything.
+    """
+
+    ask: Literal["calibrate"] = "calibrate"
+    id: int
+    explain: Explain
+    error_rate: float
+
+
 class ShowInput(Message):
     """What does the model get of the tile in the middle? Ends an earlier explanation.
 
@@ -184,5 +215,15 @@ class Cancel(Message):
 
 
 Request = (
-    Describe | DescribeModel | Explain | Estimate | Measure | Predict | ShowInput | Save | Cancel
+    Describe
+    | DescribeModel
+    | Explain
+    | Estimate
+    | Measure
+    | Predict
+    | Trust
+    | Calibrate
+    | ShowInput
+    | Save
+    | Cancel
 )

@@ -24,6 +24,7 @@ from napari_smoothsal.viewer.told import (
     Ready,
     Stopped,
 )
+from napari_smoothsal.viewer.told_trust import Calibrated, TrustTold
 
 WAITING = "Waiting until what is being computed is done ..."
 
@@ -241,9 +242,9 @@ class Asking(QObject):
 
 def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
-    if isinstance(answer, Measured | Predicted):
+    if isinstance(answer, Measured | Predicted | TrustTold):
         return answer.complete
-    return isinstance(answer, Finished | InputShown | Failed | Stopped)
+    return isinstance(answer, Finished | InputShown | Calibrated | Failed | Stopped)
 
 
 def _is_unfinished(answer: Answer) -> bool:

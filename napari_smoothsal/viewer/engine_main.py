@@ -19,6 +19,7 @@ from napari_smoothsal.core.available_cores import available_cores
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.viewer.asked import (
+    Calibrate,
     Cancel,
     Describe,
     DescribeModel,
@@ -29,6 +30,7 @@ from napari_smoothsal.viewer.asked import (
     Request,
     Save,
     ShowInput,
+    Trust,
 )
 from napari_smoothsal.viewer.messages import line_of, request_of
 from napari_smoothsal.viewer.told import Answer, Failed, Ready, Stopped
@@ -42,6 +44,8 @@ CHANNELS: dict[type[BaseModel], str] = {
     Estimate: "explain",
     Measure: "measure",
     Predict: "predict",
+    Trust: "trust",
+    Calibrate: "trust",
     ShowInput: "explain",
 }
 """What a newer request of the same channel ends."""
@@ -136,6 +140,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.measure(request)
     elif isinstance(request, Predict):
         engine.predict(request)
+    elif isinstance(request, Trust | Calibrate):
+        engine.judge(request)
     elif isinstance(request, ShowInput):
         engine.show_input(request)
     elif isinstance(request, Save):

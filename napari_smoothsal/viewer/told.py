@@ -11,6 +11,7 @@ from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.message import Message, Pair
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.packed_states import PackedStates
+from napari_smoothsal.viewer.told_trust import Calibrated, TrustTold
 
 MOST_ROWS = 20_000
 """Tiles in a message, at most."""
@@ -333,6 +334,8 @@ Answer = (
     | Grown
     | Measured
     | Predicted
+    | TrustTold
+    | Calibrated
     | Finished
     | InputShown
     | Saved
