@@ -138,7 +138,7 @@ class TrustDock(MeasuringDock):
         if isinstance(answer, Progressed):
             self._show_progress(answer)
         elif isinstance(answer, TrustTold):
-            self._show_card(answer)
+            self._show_card(job.what, answer)
         elif isinstance(answer, Calibrated):
             found = answer.calibration
             self.limits.list_kept()
@@ -176,11 +176,12 @@ class TrustDock(MeasuringDock):
             left = f", about {time_in_words(news.seconds_left)} left"
         self.say(f"{news.stage}{left}")
 
-    def _show_card(self, told: TrustTold) -> None:
+    def _show_card(self, what: str, told: TrustTold) -> None:
         self._told = told
         if told.complete:
-            done = "Stopped. " if told.stopped else "Done. "
-            self.say(done + ("What is known is below." if told.boxes else told.verdict))
+            done = "Stopped." if told.stopped else "Done."
+            known = f"What is known of this {what} is below." if told.boxes else told.verdict
+            self.say(f"{done} {known}")
         self.shown.setVisible(bool(told.boxes))
         first, _, rest = escape(told.verdict).partition(". ")
         self.verdict.setText(f"<b>{first}.</b> {rest}" if rest else f"<b>{first}</b>")
