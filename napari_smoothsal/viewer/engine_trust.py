@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Stopped as StoppedAtWork
@@ -154,7 +156,9 @@ def _row(test: TestedTogether) -> ResultRow:
     )
 
 
-def _curve(parts: tuple[TrustPart, ...], which: str) -> DrawnCurve | None:
+def _curve(
+    parts: tuple[TrustPart, ...], which: Literal["deletion", "insertion"]
+) -> DrawnCurve | None:
     found = drawn_curves(parts, which)
     if found is None:
         return None
@@ -166,5 +170,5 @@ def _curve(parts: tuple[TrustPart, ...], which: str) -> DrawnCurve | None:
     )
 
 
-def _listed(values: NDArray) -> tuple[float, ...]:
+def _listed(values: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(round(float(value), 5) for value in values)
