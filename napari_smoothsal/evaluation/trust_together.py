@@ -63,7 +63,7 @@ MEANS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class TestedTogether:
+class JoinedTest:
     """One test of the maps of several tiles.
 
     Attributes
@@ -119,7 +119,7 @@ class DrawnCurves(NamedTuple):
     high: NDArray[np.float64]
 
 
-def tested_together(parts: Sequence[TrustPart]) -> tuple[TestedTogether, ...]:
+def joined_tests(parts: Sequence[TrustPart]) -> tuple[JoinedTest, ...]:
     """Every test that is decided on one tile or more."""
     found = []
     for name in ORDER:
@@ -130,7 +130,7 @@ def tested_together(parts: Sequence[TrustPart]) -> tuple[TestedTogether, ...]:
             if test.name == name
         ]
         if of_tiles:
-            found.append(TestedTogether(tuple(of_tiles)))
+            found.append(JoinedTest(tuple(of_tiles)))
     return tuple(found)
 
 
@@ -156,7 +156,7 @@ def drawn_curves(
     return DrawnCurves(tiles, np.mean(tiles, axis=0), low, high)
 
 
-def verdict_of(tests: Sequence[TestedTogether], parts: Sequence[TrustPart], whole: int) -> str:
+def verdict_of(tests: Sequence[JoinedTest], parts: Sequence[TrustPart], whole: int) -> str:
     """What came of it, in plain words.
 
     Parameters
@@ -187,7 +187,7 @@ def verdict_of(tests: Sequence[TestedTogether], parts: Sequence[TrustPart], whol
     return " ".join(said)
 
 
-def _of(test: TestedTogether, found: Sequence[Tested]) -> str:
+def _of(test: JoinedTest, found: Sequence[Tested]) -> str:
     if len(test.tests) == 1:
         return f"{test.name} ({found[0].found}; asked for: {found[0].threshold})"
     return f"{test.name} on {len(found)} of {len(test.tests)} tiles ({found[0].found})"

@@ -25,8 +25,8 @@ from napari_smoothsal.evaluation.trust import TrustCard, trust_card
 from napari_smoothsal.evaluation.trust_measuring import TrustPart
 from napari_smoothsal.evaluation.trust_question import explained_outcome
 from napari_smoothsal.evaluation.trust_together import (
-    TestedTogether,
-    tested_together,
+    JoinedTest,
+    joined_tests,
     verdict_of,
 )
 from napari_smoothsal.models import Model
@@ -105,9 +105,9 @@ class RegionTrust:
         return self.whole == self.chosen
 
     @property
-    def tests(self) -> tuple[TestedTogether, ...]:
+    def tests(self) -> tuple[JoinedTest, ...]:
         """Test by test."""
-        return tested_together(self.parts)
+        return joined_tests(self.parts)
 
     @property
     def verdict(self) -> str:
@@ -118,7 +118,7 @@ class RegionTrust:
             return "Not one tile is tested yet."
         done = [one.part for one in self.tiles if one.card is not None]
         so_far = "" if self.complete else "So far: "
-        return so_far + verdict_of(tested_together(done), done, self.whole)
+        return so_far + verdict_of(joined_tests(done), done, self.whole)
 
     @property
     def in_words(self) -> str:
@@ -194,15 +194,13 @@ def trust_of_region(
     told("the model's predictions", 0, 1)
     decision = asked.decision(images)
     outcome = explained_outcome(model, target, decision)
-    predicted = range(len(numbers))
+    predicted = list(range(len(numbers)))
     if target.classes is not None:
         predicted = np.flatnonzero(decision.predicted.numpy() == outcome).tolist()
         spec = spec.model_copy(update={"target": model.readout.score_of(outcome)[0]})
-    candidates = list(predicted) or list(range(len(numbers)))
+    candidates = predicted or list(range(len(numbers)))
     chosen = [candidates[k] for k in spread(len(candidates), tiles)]
-    found = replace(
-        empty, chosen=len(chosen), looked_at=len(numbers), predicted=len(list(predicted))
-    )
+    found = replace(empty, chosen=len(chosen), looked_at=len(numbers), predicted=len(predicted))
     for done, k in enumerate(chosen):
         box = plan.grid.box(numbers[k])
 
@@ -210,6 +208,10 @@ def trust_of_region(
             nonlocal found
             found = replace(before, tiles=(*before.tiles, TileTrust(box, part)))
             on_part(found)
+
+        def going(what: str, part: int, of: int, done: int = done) -> None:
+            whole = len(chosen) * of
+            told(f"tile {done + 1} of {len(chosen)}: {what}", done * of + part, whole)
 
         before = found
         try:
@@ -221,9 +223,7 @@ def trust_of_region(
                 how=how,
                 perturbation=perturbation,
                 compute=compute,
-                told=lambda what, part, of, done=done: told(
-                    f"tile {done + 1} of {len(chosen)}: {what}", done * of + part, len(chosen) * of
-                ),
+                told=going,
                 on_part=known,
                 stop=stop,
             )

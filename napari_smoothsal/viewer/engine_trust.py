@@ -14,7 +14,7 @@ from napari_smoothsal.attribution import Stopped as StoppedAtWork
 from napari_smoothsal.core.calibration import Calibration, CalibrationCheck
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.trust_measuring import TrustPart
-from napari_smoothsal.evaluation.trust_together import TestedTogether, drawn_curves
+from napari_smoothsal.evaluation.trust_together import JoinedTest, drawn_curves
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.calibration_file import kept_file, kept_of, save_calibrations
 from napari_smoothsal.runs import RegionTrust, calibrate_on_region, trust_of_region
@@ -136,7 +136,7 @@ def _told(number: int, found: RegionTrust, *, complete: bool, stopped: bool) -> 
     )
 
 
-def _row(test: TestedTogether) -> ResultRow:
+def _row(test: JoinedTest) -> ResultRow:
     cells = (
         ResultCell(
             tile=tile,

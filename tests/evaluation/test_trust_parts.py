@@ -17,7 +17,7 @@ from napari_smoothsal.evaluation.trust_together import (
     MEANS,
     ORDER,
     drawn_curves,
-    tested_together,
+    joined_tests,
     verdict_of,
 )
 from napari_smoothsal.render.trust_figure import trust_markdown
@@ -121,7 +121,7 @@ def test_a_test_is_passed_where_it_is_passed_on_every_tile() -> None:
         part_with(deletion=FAILED, insertion=UNTESTED, other_stain=UNTESTED),
         part_with(deletion=PASSED),
     ]
-    tests = tested_together(parts)
+    tests = joined_tests(parts)
     assert [(test.name, test.result) for test in tests] == [
         ("deletion", FAILED),
         ("insertion", PASSED),

@@ -32,7 +32,7 @@ def test_it_is_the_calibration_of_the_regions_tiles() -> None:
     found = calibrated()
     with dark_slide() as slide:
         tiles = [
-            slide.read_region((LEFT + x * SIDE, y * SIDE), (SIDE, SIDE))
+            slide.read_region(LEFT + x * SIDE, y * SIDE, SIDE, SIDE)
             for y in range(ROWS)
             for x in range(PINK)
         ]

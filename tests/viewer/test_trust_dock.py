@@ -132,7 +132,7 @@ def class_that_is_not_there(model_folder: Path, tiff_slide: Path) -> str:
     """What a random model does not take the slide for."""
     model = load_model(model_folder)
     with open_slide(tiff_slide) as slide:
-        tile = slide.read_region((100, 100), (64, 64))
+        tile = slide.read_region(100, 100, 64, 64)
     image = torch.from_numpy(np.moveaxis(tile, -1, 0).copy())[None].float() / 255
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (model.card.mean, model.card.std))
     logits = model.module((image - mean) / std)
