@@ -30,7 +30,7 @@ from napari_smoothsal.slides.sample import sample_slide_path
 
 FOLDER = Path(__file__).with_name("gallery")
 CENTRE, WIDTH_UM = (1270.0, 1290.0), 560.0
-NORMAL, NORMAL_UM = (600.0, 1900.0), 700.0
+NORMAL, NORMAL_UM = (1285.0, 560.0), (640.0, 690.0)
 
 
 def click(button: Any) -> None:
@@ -234,13 +234,15 @@ def trust(viewer: Any, dock: Any) -> None:
 
 def own_limits(viewer: Any, dock: Any) -> None:
     """A view under limits that were measured on a drawn region of normal tissue."""
-    y, x = NORMAL
-    half = NORMAL_UM / 2
-    corners = [(-half, -half), (-half, half), (half, half), (half, -half)]
+    viewer.scene.camera.center = (0.0, CENTRE[0], 920.0)
+    viewer.scene.camera.zoom = viewer.canvas.size[1] / 1500
+    fill_in(dock.form.controls["samples"].native, "4")
+    down, right = np.divide(NORMAL_UM, 2)
+    corners = np.array([(-down, -right), (-down, right), (down, right), (down, -right)])
     viewer.add_shapes(
-        [np.add(corners, (y, x))],
+        [corners + NORMAL],
         shape_type="polygon",
-        edge_width=half / 25,
+        edge_width=10,
         edge_color="#00e5ff",
         face_color="transparent",
         units=("um", "um"),

@@ -179,7 +179,7 @@ def verdict_of(tests: Sequence[JoinedTest], parts: Sequence[TrustPart], whole: i
     left = [test for test in tests if test.result == UNTESTED]
     if left:
         said.append(f"Not tested: {'; '.join(f'{t.name} ({t.means})' for t in left)}.")
-    if cautions := _counted(flag for part in parts for flag in part.flags):
+    if cautions := _counted([flag for part in parts for flag in part.flags], len(parts)):
         said.append(f"Caution: {'; '.join(cautions)}.")
     said.append(
         "This is of how the map stands to the model here, not of whether the model is right."
@@ -193,7 +193,7 @@ def _of(test: JoinedTest, found: Sequence[Tested]) -> str:
     return f"{test.name} on {len(found)} of {len(test.tests)} tiles ({found[0].found})"
 
 
-def _counted(flags: Iterable[str]) -> list[str]:
-    return [
-        flag if count == 1 else f"{flag} ({count} tiles)" for flag, count in Counter(flags).items()
-    ]
+def _counted(flags: Iterable[str], tiles: int) -> list[str]:
+    """With on how many tiles, where there are several."""
+    where = "" if tiles == 1 else " (on {} of {} tiles)"
+    return [flag + where.format(count, tiles) for flag, count in Counter(flags).items()]

@@ -17,8 +17,8 @@ LEFT, RIGHT, TOP, BELOW = 48, 10, 24, 38
 """Room for the axes' words, in px."""
 TICKS = (0.0, 0.5, 1.0)
 WORDS = {
-    "deletion": "share taken away, most important first",
-    "insertion": "share put back, most important first",
+    "deletion": "share taken away",
+    "insertion": "share put back",
 }
 LONGEST = 18
 
@@ -76,10 +76,7 @@ class CurvePlot(QWidget):
         painter.drawLine(box.bottomLeft(), box.topLeft())
         middle = Qt.AlignmentFlag.AlignCenter.value
         words = QRectF(0, box.bottom() + 18, self.width(), 16)
-        said = WORDS[self._which]
-        if painter.fontMetrics().horizontalAdvance(said) > words.width():
-            said = said.partition(",")[0]
-        painter.drawText(words, middle, said)
+        painter.drawText(words, middle, WORDS[self._which])
         painter.save()
         painter.translate(9, box.center().y())
         painter.rotate(-90)
@@ -146,9 +143,12 @@ class TrustCurves(QWidget):
         grey = f'<span style="color:{GREY}">&#9632;</span>&nbsp;'
         tiles = len(curve.tiles)
         mean = "by the map" if tiles == 1 else f"by the maps, mean of {tiles} tiles (dashed: each)"
-        random = f"{told.orders} random orders" if curve.low else "random orders follow"
+        random = f"in {told.orders} random orders" if curve.low else "random orders follow"
+        if curve.low and tiles > 1:
+            random += ", mean of the same tiles"
         self._legend.setText(
-            f"{blue}{mean} &nbsp; {grey}{random}. Good: deletion below the grey, insertion above."
+            f"{blue}most important first, {mean} &nbsp; {grey}{random}. Good: deletion below the "
+            "grey, insertion above."
         )
 
 

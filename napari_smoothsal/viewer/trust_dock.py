@@ -180,7 +180,7 @@ class TrustDock(MeasuringDock):
         self._told = told
         if told.complete:
             done = "Stopped." if told.stopped else "Done."
-            known = f"What is known of this {what} is below." if told.boxes else told.verdict
+            known = f"A click on a tile of this {what} flies there." if told.boxes else told.verdict
             self.say(f"{done} {known}")
         self.shown.setVisible(bool(told.boxes))
         first, _, rest = escape(told.verdict).partition(". ")

@@ -100,7 +100,8 @@ class TrustTable(QTableWidget):
         self._fit()
 
     def _put_cell(self, row: int, cell: ResultCell) -> None:
-        value = "" if cell.value is None else f" {cell.value:.2f}"
+        # Without a sign before a zero.
+        value = "" if cell.value is None else f" {round(cell.value, 2) + 0.0:.2f}"
         about = f"{cell.result}: {cell.found}; asked for: {cell.threshold}"
         item = self._put(row, 1 + cell.tile, MARKS[cell.result] + value, about)
         item.setForeground(QColor(COLOURS[cell.result]))

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,7 @@ def test_a_test_is_passed_where_it_is_passed_on_every_tile() -> None:
         part_with(deletion=FAILED, insertion=UNTESTED, other_stain=UNTESTED),
         part_with(deletion=PASSED),
     ]
+    parts[1] = replace(parts[1], flags=("so it is",))
     tests = joined_tests(parts)
     assert [(test.name, test.result) for test in tests] == [
         ("deletion", FAILED),
@@ -131,6 +133,7 @@ def test_a_test_is_passed_where_it_is_passed_on_every_tile() -> None:
     said = verdict_of(tests, parts, 3)
     assert said.startswith("The map passed 1 of 2 tests on 3 tiles. ")
     assert "Not passed: deletion on 1 of 3 tiles (not passed here)." in said
+    assert "Caution: so it is (on 1 of 3 tiles)." in said
     assert "Not tested: other stain" in said and "not of whether the model is right" in said
     assert verdict_of((), [], 1).startswith("None of the tests could be made.")
 
