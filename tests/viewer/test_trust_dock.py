@@ -21,7 +21,6 @@ from napari_smoothsal import load_model, open_slide
 from napari_smoothsal.evaluation.trust_together import ORDER
 from napari_smoothsal.viewer.field_of_view import field_of_view
 from napari_smoothsal.viewer.map_layer import is_map
-from napari_smoothsal.viewer.roughness_plot import BACKGROUND
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.told_trust import DrawnCurve
@@ -120,8 +119,7 @@ def test_curves_are_drawn_where_they_are(tmp_path: Path, qtbot: Any) -> None:
         return np.argwhere((np.abs(picture.astype(int) - blue) < 30).all(-1))
 
     empty = drawn()
-    dark = tuple(int(BACKGROUND[k : k + 2], 16) for k in (1, 3, 5))
-    assert len(line(empty)) == 0 and dark in colours(empty) and len(colours(empty)) > 10
+    assert len(line(empty)) == 0 and len(colours(empty)) > 5  # axes and their words
     high = DrawnCurve(tiles=((0.9, 0.9),), mean=(0.9, 0.9), low=(), high=())
     low = DrawnCurve(tiles=((0.1, 0.1),), mean=(0.1, 0.1), low=(0.0, 0.4), high=(0.2, 0.6))
     plot.show_curve(high, "tumour")
