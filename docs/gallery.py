@@ -17,7 +17,7 @@ from typing import Any
 
 # What the docks remember of this is nobody's.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
-os.environ["SMOOTHSAL_CALIBRATIONS"] = tempfile.mkdtemp()
+os.environ["HOME"] = tempfile.mkdtemp()
 
 import napari
 import numpy as np
@@ -234,8 +234,8 @@ def trust(viewer: Any, dock: Any) -> None:
 
 def own_limits(viewer: Any, dock: Any) -> None:
     """A view under limits that were measured on a drawn region of normal tissue."""
-    viewer.scene.camera.center = (0.0, CENTRE[0], 920.0)
-    viewer.scene.camera.zoom = viewer.canvas.size[1] / 1500
+    viewer.scene.camera.center = (0.0, 1150.0, 880.0)
+    viewer.scene.camera.zoom = viewer.canvas.size[1] / 1650
     fill_in(dock.form.controls["samples"].native, "4")
     down, right = np.divide(NORMAL_UM, 2)
     corners = np.array([(-down, -right), (-down, right), (down, right), (down, -right)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
@@ -147,7 +148,7 @@ class CalibrationPanel(QWidget):
             part.setVisible(shown)
         rows = min(MOST_ROWS, len(self._kept))
         self.list.setFixedHeight(8 + 36 * rows)
-        where = f"in {calibrations_folder()}"
+        where = f"in {_from_home(calibrations_folder())}"
         self.place.setText(f"Kept {where}" if shown else f"What you measure is kept {where}")
         self.remove.setEnabled(False)
 
@@ -170,6 +171,12 @@ class CalibrationPanel(QWidget):
             return active
         maps = [layer for layer in reversed(self._viewer.layers) if is_map(layer)]
         return next((layer for layer in maps if layer.visible), maps[0] if maps else None)
+
+
+def _from_home(folder: Path) -> str:
+    """As one says it of one's own folders."""
+    home = Path.home()
+    return str(Path("~") / folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)
 
 
 def _said(limits: Calibration, own: dict[str, Any]) -> str:
