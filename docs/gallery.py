@@ -17,6 +17,7 @@ from typing import Any
 
 # What the docks remember of this is nobody's.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+os.environ["HOME"] = tempfile.mkdtemp()
 
 import napari
 import numpy as np
@@ -31,6 +32,7 @@ from napari_smoothsal.slides.sample import sample_slide_path
 
 FOLDER = Path(__file__).with_name("gallery")
 CENTRE, WIDTH_UM = (1270.0, 1290.0), 560.0
+NORMAL, NORMAL_UM = (1285.0, 560.0), (640.0, 690.0)
 
 
 def click(button: Any) -> None:
@@ -258,6 +260,40 @@ def prediction_layer(viewer: Any, dock: Any) -> None:
     draw(0.5)
 
 
+def trust(viewer: Any, dock: Any) -> None:
+    """The trust card of a view, beside its map."""
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    other = dock_in_front(viewer, "Trust")
+    click(other.test)
+    wait(lambda: not other.busy)
+    draw(1.0)
+
+
+def own_limits(viewer: Any, dock: Any) -> None:
+    """A view under limits that were measured on a drawn region of normal tissue."""
+    viewer.scene.camera.center = (0.0, 1150.0, 880.0)
+    viewer.scene.camera.zoom = viewer.canvas.size[1] / 1650
+    fill_in(dock.form.controls["samples"].native, "4")
+    down, right = np.divide(NORMAL_UM, 2)
+    corners = np.array([(-down, -right), (-down, right), (down, right), (down, -right)])
+    viewer.add_shapes(
+        [corners + NORMAL],
+        shape_type="polygon",
+        edge_width=10,
+        edge_color="#00e5ff",
+        face_color="transparent",
+        units=("um", "um"),
+        name="normal tissue",
+    )
+    other = dock_in_front(viewer, "Trust")
+    click(other.limits.calibrate)
+    wait(lambda: not other.busy)
+    click(dock.bar.explain_view)
+    wait(lambda: dock.bar.status.startswith("Done"))
+    draw(1.0)
+
+
 def stretched(_viewer: Any, dock: Any) -> None:
     """A view whose full colour is of its own largest values."""
     click(dock.bar.explain_view)
@@ -371,6 +407,8 @@ SCENES: dict[str, Callable[[Any, Any], None]] = {
         whole_slide,
         where_tumour,
         total_variation,
+        trust,
+        own_limits,
         paused,
         stretched,
         other_method,

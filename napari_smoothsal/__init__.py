@@ -38,6 +38,8 @@ _HOMES = {
     "total_variation": "evaluation",
     "TrustCard": "evaluation",
     "trust_card": "evaluation",
+    "calibrate_on_region": "runs",
+    "trust_of_region": "runs",
     "Run": "runs",
     "columns_figure": "render.columns_figure",
     "compare": "runs",
@@ -95,11 +97,13 @@ if TYPE_CHECKING:
     from napari_smoothsal.render.columns_figure import columns_figure as columns_figure
     from napari_smoothsal.runs import Comparison as Comparison
     from napari_smoothsal.runs import Run as Run
+    from napari_smoothsal.runs import calibrate_on_region as calibrate_on_region
     from napari_smoothsal.runs import compare as compare
     from napari_smoothsal.runs import explain_slide as explain_slide
     from napari_smoothsal.runs import explain_slides as explain_slides
     from napari_smoothsal.runs import open_run as open_run
     from napari_smoothsal.runs import plan_tiles as plan_tiles
+    from napari_smoothsal.runs import trust_of_region as trust_of_region
     from napari_smoothsal.runs.hotspots import hotspot_at as hotspot_at
     from napari_smoothsal.runs.hotspots import hotspots as hotspots
     from napari_smoothsal.runs.hotspots import measured_place as measured_place

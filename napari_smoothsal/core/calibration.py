@@ -78,6 +78,9 @@ class Calibration(Settings):
         None, ge=0, description="Of the normal tiles it was measured on, those above the limit."
     )
     tiles: int = Field(ge=1, description="Normal tiles it was measured on.")
+    tissue: str | None = Field(
+        None, description="What those are of, in words; None where nothing is to be said of them."
+    )
     tile_px: int = Field(ge=1, description="Their side.")
     copies: int = Field(ge=1, description="Randomised copies it was measured on.")
     stain: float = Field(ge=0)
@@ -142,10 +145,12 @@ class Calibration(Settings):
             normal = f"at most {rate} of normal tiles"
             normal += interval if self.decided_by else ""
             normal += f", measured on {self.tiles}"
+        other = "tissue of other laboratories was not measured"
+        if self.tissue is not None:
+            other = f"normal tissue is {self.tissue}, and no other was measured"
         return (
             f"calibrated: shown only {where}. So something shows in {normal}, and in at most "
-            f"{rate} of tiles with {self.copies} random copies of the model; tissue of other "
-            "laboratories was not measured"
+            f"{rate} of tiles with {self.copies} random copies of the model; {other}"
         )
 
 

@@ -109,6 +109,12 @@ class TrustCheck(Settings):
     draws: int = Field(
         20, ge=2, description="Noise maps, as smooth as the map, that say what chance reaches."
     )
+    by_block: bool = Field(
+        True,
+        description="Randomise from the output down block by block, to see where the map lets go. "
+        "Else at once, which decides: faster.",
+    )
+    road: bool = Field(True, description="Measure ROAD, which is told without a threshold.")
     least_correlation: float = Field(
         0.5,
         ge=0,

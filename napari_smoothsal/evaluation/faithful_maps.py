@@ -212,7 +212,7 @@ class FaithfulMaps:
         measured = {}
         for index, tile in self._followed.items():
             self._told("random orders", index, len(self._followed))
-            taken = tile.random_curves(self._checks.random_orders, index)
+            taken = list(tile.random_curves(self._checks.random_orders, index))
             measured[index] = {
                 "tile": self._tiles.name(index),
                 **_FLOOR,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -89,12 +90,13 @@ class FollowedTile:
         pixels = self._pooled(reduced, places, self._image.shape[-1])
         return road(self._predict, self._image, pixels, seed)
 
-    def random_curves(self, orders: int, seed: int) -> list[Curves]:
-        """Insertion and deletion in random orders: the floor."""
+    def random_curves(self, orders: int, seed: int) -> Iterator[Curves]:
+        """Insertion and deletion in one random order after another: the floor."""
         generator = torch.Generator().manual_seed(seed)
         shape = (self._how.cells, self._how.cells)
-        drawn = [torch.rand(shape, generator=generator) for _ in range(orders)]
-        return [curves(self._predict, self._pieces, order, self._how) for order in drawn]
+        for _ in range(orders):
+            order = torch.rand(shape, generator=generator)
+            yield curves(self._predict, self._pieces, order, self._how)
 
     def random_road(self, orders: int, seed: int) -> list[float]:
         """ROAD of random cells."""

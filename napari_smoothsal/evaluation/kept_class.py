@@ -6,7 +6,7 @@ and its map would then be of another class.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -88,12 +88,20 @@ def reduced_maps(
     indices: Sequence[int],
     compute: Compute,
     outcome: int,
+    stop: Callable[[], bool] | None = None,
 ) -> list[list[NDArray[np.float32]]]:
-    """Maps (h, w) of tiles (n, C, H, W), channels combined, by spec; noise is by index."""
+    """Maps (h, w) of tiles (n, C, H, W), channels combined, by spec; noise is by index.
+
+    Raises
+    ------
+    Stopped
+        Once ``stop`` answers True.
+    """
     explainer = Explainer(model, list(specs), compute, "tiles", warn=False)
     found: list[list[NDArray[np.float32]]] = [[] for _ in specs]
     for part in chunks(len(images), explainer.batch_size(max(images.shape[2:]))):
-        result = explainer.explain(images[list(part)], [(indices[i],) for i in part])
+        places = [(indices[i],) for i in part]
+        result = explainer.explain(images[list(part)], places, stop)
         for maps, spec, own in zip(found, explainer.specs, result.specs, strict=True):
             speaking = maps_for(model, spec, own.maps, outcome)
             maps += list(reduce_channels(speaking, spec.reduction).numpy())

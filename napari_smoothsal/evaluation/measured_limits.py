@@ -11,16 +11,14 @@ target is predicted nowhere; there the limit is of tiles' strongest places.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.attribution.reduction import reduce_channels
 from napari_smoothsal.attribution.tiles import checked_images
 from napari_smoothsal.core.calibration import (
     Calibration,
@@ -41,10 +39,9 @@ from napari_smoothsal.evaluation.conformal import (
 from napari_smoothsal.evaluation.kept_class import one_precision
 from napari_smoothsal.evaluation.paper import Told
 from napari_smoothsal.evaluation.randomisation import randomised
+from napari_smoothsal.evaluation.seen_tiles import Going, Seen, decided, passes_of, seen
 from napari_smoothsal.evaluation.stain_jitter import stained
-from napari_smoothsal.models import Decision, Model, Target
-
-Floats = NDArray[np.float64]
+from napari_smoothsal.models import Model, Target
 
 MOST_PREDICTED = 0.1
 """Of normal tissue, predicted as the target: of its tiles, or of its pixels."""
@@ -60,6 +57,9 @@ def calibrate(
     how: CalibrationCheck | None = None,
     compute: Compute | None = None,
     told: Told = lambda *_: None,
+    *,
+    tissue: str | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> list[Calibration]:
     """Measure above which limits maps show something.
 
@@ -80,6 +80,10 @@ def calibrate(
         The settings; ``precision="auto"`` is fp32.
     told
         Called as it goes on.
+    tissue
+        What the images are of, for the legend, where it is worth a word.
+    stop
+        Asked before every pass.
 
     Returns
     -------
@@ -88,6 +92,8 @@ def calibrate(
 
     Raises
     ------
+    Stopped
+        Once ``stop`` answers True.
     SettingError
         If there are too few tiles or copies for the error rate, a target is no class, or the model
         itself says that the tissue is not normal.
@@ -109,114 +115,47 @@ def calibrate(
                 f"without; give one of {', '.join(model.card.class_names)}, or a difference a-b"
             )
     dense = model.readout.dense
-    predicted = _predicted_as_target(explainer, tiles)
     variants = list(_stains(tiles, how.stain))
-    total = len(variants) + how.copies
+    going = Going(_passes(explainer, len(tiles), len(variants), how), told, stop)
+    going.begin("calibration: normal tissue")
+    predicted = _predicted_as_target(explainer, tiles, going)
     normal, copies = [], []
-    for done, variant in enumerate(variants):
-        told("calibration: normal tissue", done, total)
+    for variant in variants:
         mapped = variant if dense else variant[spread(len(variant), how.map_tiles)]
-        normal.append(_Seen(_decisions(explainer, variant), _magnitudes(explainer, mapped)))
+        normal.append(seen(explainer, variant, mapped, going))
     rng = np.random.default_rng(how.seed)
+    going.begin("calibration: randomised copies")
     for copy in range(how.copies):
-        told("calibration: randomised copies", len(variants) + copy, total)
         random = Randomisation(seed=(how.seed + copy) % 2**31)
         forgotten = randomised(model, blocks_of(model), random, tiles[:_FITTED_TO])
         shown = tiles[rng.choice(len(tiles), min(how.copy_tiles, len(tiles)), replace=False)]
         copied = Explainer(
             forgotten, explainer.specs if dense else [], compute, "slide", warn=False
         )
-        copies.append(_Seen(_decisions(copied, shown), _magnitudes(copied, shown)))
+        copies.append(seen(copied, shown, shown, going))
+        going.went(min(_FITTED_TO, len(tiles)))
     measured = [
-        _calibration(explainer, index, normal, copies, predicted[index], tiles, how)
+        _calibration(explainer, index, normal, copies, predicted[index], tiles, how).model_copy(
+            update={"tissue": tissue}
+        )
         for index in range(len(explainer.specs))
     ]
     if of_target is None:
         return measured
     there = checked_images(model, of_target)
-    seen = _Seen(_decisions(explainer, there), _magnitudes(explainer, there))
+    going.begin("calibration: tissue with the target")
+    with_it = seen(explainer, there, there, going)
     return [
-        one.model_copy(update={"shown": _shown(one, seen, index, target)})
+        one.model_copy(update={"shown": _shown(one, with_it, index, target)})
         for index, (one, target) in enumerate(zip(measured, explainer.targets, strict=True))
     ]
-
-
-class _Seen(NamedTuple):
-    """What is looked at of some tiles.
-
-    Attributes
-    ----------
-    decision
-        Of all of them.
-    magnitudes
-        For each spec (n, pixels), of the maps of as many as have some.
-    """
-
-    decision: Decision
-    magnitudes: list[NDArray[np.float32]]
-
-    def probability(self, target: Target) -> Floats:
-        """(n,) of a target."""
-        found = target_probability(self.decision.probabilities, target.classes or ())
-        return np.asarray(found.numpy(), np.float64)
-
-    def largest(self, index: int) -> Floats:
-        """(n,) magnitude of one spec's maps."""
-        return np.asarray(self.magnitudes[index].max(1), np.float64)
-
-
-def target_probability(probabilities: torch.Tensor, classes: tuple[int, ...]) -> torch.Tensor:
-    """(n,) of a class; of a difference, of the one against the other alone.
-
-    Parameters
-    ----------
-    probabilities
-        (n, classes) of a decision.
-    classes
-        Of a `Target`.
-    """
-    chosen = probabilities[:, list(classes)].double()
-    return chosen[:, 0] / chosen.sum(1) if len(classes) == 2 else chosen[:, 0]
-
-
-def _decided(explainer: Explainer, images: torch.Tensor) -> Iterator[Decision]:
-    """Of one batch after another, without any maps."""
-    asked = Explainer(explainer.model, [], explainer.compute, "slide", networks=explainer.networks)
-    for part in images.split(asked.batch_size(max(images.shape[2:]))):
-        yield asked.explain(part, [(i,) for i in range(len(part))]).decision
-
-
-def _decisions(explainer: Explainer, images: torch.Tensor) -> Decision:
-    """Of whole tiles."""
-    found = [decision.without_pixels() for decision in _decided(explainer, images)]
-    return Decision(
-        logits=torch.cat([one.logits for one in found]),
-        probabilities=torch.cat([one.probabilities for one in found]),
-        predicted=torch.cat([one.predicted for one in found]),
-        labels=torch.cat([one.labels for one in found]),
-        dense_probabilities=None,
-    )
-
-
-def _magnitudes(explainer: Explainer, images: torch.Tensor) -> list[NDArray[np.float32]]:
-    """For each spec (n, pixels); the noise of a tile is by its number."""
-    if not explainer.specs:
-        return []
-    size = explainer.batch_size(max(images.shape[2:]))
-    found: list[list[NDArray[np.float32]]] = [[] for _ in explainer.specs]
-    for start in range(0, len(images), size):
-        part = images[start : start + size]
-        result = explainer.explain(part, [(start + i,) for i in range(len(part))])
-        for parts, spec, own in zip(found, explainer.specs, result.specs, strict=True):
-            parts.append(reduce_channels(own.maps, spec.reduction).abs().flatten(1).numpy())
-    return [np.concatenate(parts) for parts in found]
 
 
 def _calibration(
     explainer: Explainer,
     index: int,
-    normal: Sequence[_Seen],
-    copies: Sequence[_Seen],
+    normal: Sequence[Seen],
+    copies: Sequence[Seen],
     predicted: float,
     tiles: torch.Tensor,
     how: CalibrationCheck,
@@ -257,7 +196,7 @@ def _calibration(
     )
 
 
-def _shown(one: Calibration, seen: _Seen, index: int, target: Target) -> float | None:
+def _shown(one: Calibration, seen: Seen, index: int, target: Target) -> float | None:
     """Share of tiles in which something is shown, of those predicted as the target."""
     probability, largest = seen.probability(target), seen.largest(index)
     of_target = largest > 0 if one.probability is None else probability > 0.5
@@ -265,12 +204,21 @@ def _shown(one: Calibration, seen: _Seen, index: int, target: Target) -> float |
     return float(shown[of_target].mean()) if of_target.any() else None
 
 
-def _predicted_as_target(explainer: Explainer, images: torch.Tensor) -> list[float]:
+def _passes(explainer: Explainer, tiles: int, variants: int, how: CalibrationCheck) -> int:
+    """How many forward passes of a tile all of it takes, about."""
+    dense, each = explainer.model.readout.dense, sum(map(passes_of, explainer.specs))
+    shown = min(how.copy_tiles, tiles)
+    of_a_copy = shown * (1 + dense * each) + min(_FITTED_TO, tiles)
+    mapped = tiles if dense else min(how.map_tiles, tiles)
+    return tiles + variants * (tiles + mapped * each) + how.copies * of_a_copy
+
+
+def _predicted_as_target(explainer: Explainer, images: torch.Tensor, going: Going) -> list[float]:
     """For each spec, the share of tiles, or of pixels where a model decides on each, that are
     predicted as its target; refused if large."""
     model = explainer.model
     counts = torch.zeros(len(model.readout.outcomes))
-    for decision in _decided(explainer, images):
+    for decision in decided(explainer, images, going):
         counts += decision.labels.flatten().long().bincount(minlength=len(counts))
     pixels = "pixels of the " if model.readout.dense else ""
     shares = []

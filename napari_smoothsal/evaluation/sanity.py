@@ -9,7 +9,7 @@ activations that are explained would be others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -70,6 +70,7 @@ def sanity(
     how: SanityCheck,
     compute: Compute,
     told: Told = lambda *_: None,
+    stop: Callable[[], bool] | None = None,
 ) -> Found:
     """Compare maps of a model with those of randomised copies.
 
@@ -89,9 +90,13 @@ def sanity(
         On what; ``precision="auto"`` is fp32, so that all copies have the same.
     told
         Called as it goes on.
+    stop
+        Asked before every pass.
 
     Raises
     ------
+    Stopped
+        Once ``stop`` answers True.
     SettingError
         If nothing lies above a layer.
     UnknownNameError
@@ -110,7 +115,7 @@ def sanity(
         names = [tiles.name(index) for index in indices]
         asked = [kept_target(model, spec, label) for spec in specs]
         told("sanity checks", done, total)
-        trained = looks_of(model, asked, images, indices, compute, label)
+        trained = looks_of(model, asked, images, indices, compute, label, stop)
         for number, looks in enumerate(trained):
             told("sanity checks: chance level", done, total)
             chance += chance_rows(specs[number], names, indices, looks, how.draws)
@@ -121,7 +126,7 @@ def sanity(
             chosen = [n for n in range(len(specs)) if step.depth <= steps.deepest[n]]
             copied = randomised(model, step.randomised, step.how, known)
             explained = [asked[n] for n in chosen]
-            forgotten = looks_of(copied, explained, images, indices, compute, label)
+            forgotten = looks_of(copied, explained, images, indices, compute, label, stop)
             for number, looks in zip(chosen, forgotten, strict=True):
                 whole = len(step.randomised) == steps.deepest[number]
                 about = {"order": step.order, "block": step.block, "depth": step.depth}
@@ -199,9 +204,10 @@ def looks_of(
     indices: Sequence[int],
     compute: Compute,
     outcome: int,
+    stop: Callable[[], bool] | None = None,
 ) -> list[list[Looks]]:
     """What is compared of the maps of an outcome, of tiles (n, C, H, W), by spec."""
-    maps = reduced_maps(model, specs, images, indices, compute, outcome)
+    maps = reduced_maps(model, specs, images, indices, compute, outcome, stop)
     return [[Looks(values) for values in of_spec] for of_spec in maps]
 
 

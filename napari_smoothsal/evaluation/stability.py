@@ -7,7 +7,7 @@ few px beside. Maps of shifted tiles are shifted back; what the border hides of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ def stability(
     how: StabilityCheck,
     compute: Compute,
     told: Told = lambda *_: None,
+    stop: Callable[[], bool] | None = None,
 ) -> pd.DataFrame:
     """Compare maps of tiles with those of the same tiles, stained and cut a little otherwise.
 
@@ -56,6 +57,8 @@ def stability(
         On what; ``precision="auto"`` is fp32.
     told
         Called as it goes on.
+    stop
+        Asked before every pass.
 
     Returns
     -------
@@ -63,19 +66,28 @@ def stability(
         One row per tile, map and change: ``tile``, ``layer``, ``method``, ``denoising``,
         ``change`` (`STAIN` or `SHIFT`), ``by`` (the factors of both dyes, or px down and right),
         and the measures of `Similarity`.
+
+    Raises
+    ------
+    Stopped
+        Once ``stop`` answers True.
     """
     compute = one_precision(compute)
     specs = Explainer(model, list(specs), compute, "tiles", warn=False).specs
     rows: list[dict[str, object]] = []
-    done = 0
-    for label, indices in parts_by_class(model, tiles, compute):
+    parts = list(parts_by_class(model, tiles, compute))
+    done, total = 0, sum(1 + len(list(_changes(model, specs, how))) for _ in parts)
+    for label, indices in parts:
         images = tiles.images(indices)
         asked = [kept_target(model, spec, label) for spec in specs]
-        told("stability", done, len(tiles))
-        own = reduced_maps(model, asked, images, indices, compute, label)
+        told("stability", done, total)
+        own = reduced_maps(model, asked, images, indices, compute, label, stop)
+        done += 1
         for change in _changes(model, asked, how):
+            told("stability", done, total)
             chosen = [asked[n] for n in change.specs]
-            found = reduced_maps(model, chosen, change.of(images), indices, compute, label)
+            found = reduced_maps(model, chosen, change.of(images), indices, compute, label, stop)
+            done += 1
             about = {"change": change.kind, "by": change.by}
             for number, maps in zip(change.specs, found, strict=True):
                 for index, one, other in zip(indices, own[number], maps, strict=True):
@@ -83,7 +95,6 @@ def stability(
                     rows.append(
                         {"tile": tiles.name(index)} | named(specs[number]) | about | compared
                     )
-        done += len(indices)
     return pd.DataFrame(rows)
 
 

@@ -8,7 +8,7 @@ where more is left than chance, but less than half of the way from there to equa
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,43 +17,20 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from napari_smoothsal.attribution import Explainer
-from napari_smoothsal.attribution.reduction import reduce_channels
-from napari_smoothsal.attribution.tiles import checked_images
-from napari_smoothsal.core.checks import SanityCheck, StabilityCheck, TrustCheck
-from napari_smoothsal.core.errors import SettingError, TooFewTilesError
+from napari_smoothsal.core.checks import TrustCheck
 from napari_smoothsal.core.perturbation import Perturbation
 from napari_smoothsal.core.specs import Compute, SaliencySpec
 from napari_smoothsal.core.total_variation import total_variation
-from napari_smoothsal.evaluation.followed_tile import (
-    FollowedTile,
-    Places,
-    asked_of,
-    places_of,
-)
+from napari_smoothsal.evaluation.followed_tile import Places
 from napari_smoothsal.evaluation.insertion_deletion import Curves
-from napari_smoothsal.evaluation.kept_class import kept_target, maps_for, one_precision
+from napari_smoothsal.evaluation.kept_class import one_precision
 from napari_smoothsal.evaluation.paper import Told
-from napari_smoothsal.evaluation.sanity import Found, sanity
+from napari_smoothsal.evaluation.sanity import Found
 from napari_smoothsal.evaluation.sanity_verdict import sanity_verdicts
-from napari_smoothsal.evaluation.some_tiles import InMemory
-from napari_smoothsal.evaluation.stability import stability
-from napari_smoothsal.evaluation.trust_tests import (
-    FAILED,
-    PARTLY,
-    PASSED,
-    UNTESTED,
-    Tested,
-    beyond_random,
-    flags,
-    precise,
-    randomised,
-    stable,
-)
-from napari_smoothsal.models import Decision, Model
-from napari_smoothsal.models.targets import Target
-
-_RANDOM_ROADS = 3
+from napari_smoothsal.evaluation.trust_measuring import TrustMeasuring, TrustPart
+from napari_smoothsal.evaluation.trust_question import TrustQuestion
+from napari_smoothsal.evaluation.trust_tests import FAILED, PARTLY, PASSED, UNTESTED, Tested
+from napari_smoothsal.models import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +171,8 @@ def trust_card(
     known_scale: bool = True,
     caveats: Sequence[str] = (),
     told: Told = lambda *_: None,
+    on_part: Callable[[TrustPart], None] = lambda _: None,
+    stop: Callable[[], bool] | None = None,
 ) -> TrustCard:
     """Test one map of one tile.
 
@@ -220,126 +199,52 @@ def trust_card(
     caveats
         What is to be known of the tile, in words: of the card's flags the first.
     told
-        Called as it goes on.
+        Called with what is measured, how much is done, and of how much.
+    on_part
+        Called with what is known so far: the standard error and the curves first.
+    stop
+        Asked before every pass.
 
     Raises
     ------
+    Stopped
+        Once ``stop`` answers True; what was known is what ``on_part`` heard.
     SmoothsalError
         If a layer, method, class or option does not exist, nothing lies above the layer, the model
         decides per pixel, the target is not one class, or the image does not fit.
     """
     how, compute = how or TrustCheck(), one_precision(compute or Compute())
-    pixels = _one_image(model, image)
-    # A slide that is stained otherwise meets the normalisation, too; covered pixels come behind it.
-    whole, unstained = model, InMemory([name], pixels)
-    pixels, model = model.stain_normalised(pixels).images, model.behind_stain
-    truth = _outcome(model, label)
-    asked = asked_of(model, compute)
-    explainer = Explainer(model, [spec], compute, "tiles")
-    target = explainer.targets[0]
-    decision = asked.decision(pixels)
-    outcome = _explained(model, target, decision)
-    kept = kept_target(model, explainer.specs[0], outcome)
-    told("the map", 0, 5)
-    explainer = Explainer(model, [kept], compute, "tiles", warn=False, networks=explainer.networks)
-    (maps,) = explainer.explain(pixels, [(0,)]).specs
-    speaking = maps_for(model, kept, maps.maps, outcome)
-    reduced, places = reduce_channels(speaking, kept.reduction)[0], places_of(explainer)
-    tiles = InMemory([name], pixels)
-    told("randomised copies", 1, 5)
-    check = SanityCheck(copies=how.copies, draws=how.draws)
-    found, refitted = _randomisation(model, tiles, kept, check, compute)
-    told("changed tiles", 2, 5)
-    changed = stability(whole, unstained, [kept], StabilityCheck(), compute)
-    told("insertion and deletion", 3, 5)
-    followed = FollowedTile(asked, pixels[0], outcome, perturbation or Perturbation())
-    curves = followed.curves(reduced, places)
-    random = tuple(followed.random_curves(how.random_orders, seed=0))
-    told("ROAD", 4, 5)
-    given = _probability(model, decision, outcome)
+    asked = TrustQuestion.of(model, image, spec, label, name, compute)
+    apart = perturbation or Perturbation()
+    going = TrustMeasuring(asked, how, apart, compute, tuple(caveats), told, on_part, stop)
+    maps, reduced, places = going.map()
+    curves, random = going.curves(reduced, places)
+    changed = going.changed()
+    found = going.randomised()
+    road, random_road = going.road(reduced, places)
     return TrustCard(
         model=model.card.name,
         tile=name,
-        spec=explainer.specs[0],
+        spec=asked.explainer.specs[0],
         um_per_px=model.card.input_mpp if known_scale else None,
-        target=model.readout.outcomes[outcome],
-        probability=given,
-        predicted=model.readout.outcomes[int(decision.predicted[0])],
-        label=None if truth is None else model.readout.outcomes[truth],
+        target=asked.target,
+        probability=asked.probability,
+        predicted=asked.predicted,
+        label=asked.label,
         how=how,
-        tests=(
-            *beyond_random(curves, random, how),
-            randomised(found, refitted=refitted),
-            *stable(changed, how),
-            precise(float(maps.standard_error[0]), how),
-        ),
-        flags=(*caveats, *flags(model, kept, decision, outcome, truth, given, how)),
-        tv=float(total_variation(maps.maps)[0]),
-        road=followed.road(reduced, places, seed=0),
-        random_road=float(np.mean(followed.random_road(_RANDOM_ROADS, seed=0))),
+        tests=going.tests,
+        flags=going.flags,
+        tv=float(total_variation(maps)[0]),
+        road=road,
+        random_road=random_road,
         curves=curves,
         random_curves=random,
         randomisation=found,
         stability=changed,
-        image=pixels[0].numpy(),
+        image=asked.image.numpy(),
         values=reduced.numpy(),
         places=places,
     )
-
-
-def _randomisation(
-    model: Model, tiles: InMemory, spec: SaliencySpec, check: SanityCheck, compute: Compute
-) -> tuple[Found, bool]:
-    """And whether running statistics were refitted: after a global pooling one tile has but one
-    value per channel, and no variance."""
-    try:
-        return sanity(model, tiles, [spec], check, compute), True
-    except TooFewTilesError:
-        kept = check.model_copy(update={"statistics": "kept"})
-        return sanity(model, tiles, [spec], kept, compute), False
-
-
-def _one_image(model: Model, image: torch.Tensor | NDArray[np.generic]) -> torch.Tensor:
-    """(1, C, H, W) uint8: what is looked at and changed has whole colours."""
-    given = torch.as_tensor(image)
-    batch = checked_images(model, given[None] if given.ndim == 3 else given)
-    if len(batch) != 1 or batch.shape[2] != batch.shape[3]:
-        raise SettingError(
-            f"image has shape {tuple(given.shape)}; a trust card is of one square tile: give "
-            "(channels, side, side)"
-        )
-    if batch.is_floating_point():
-        batch = (255 * batch.clamp(0, 1)).round().to(torch.uint8)
-    return batch.cpu().contiguous()
-
-
-def _outcome(model: Model, label: int | str | None) -> int | None:
-    if label is None:
-        return None
-    outcomes = model.readout.outcomes
-    if isinstance(label, int) and 0 <= label < len(outcomes):
-        return label
-    if label in outcomes:
-        return outcomes.index(str(label))
-    raise SettingError(
-        f"label = {label!r} is no class of model {model.card.name!r}; there are: "
-        f"{', '.join(outcomes)}"
-    )
-
-
-def _explained(model: Model, target: Target, decision: Decision) -> int:
-    if target.unit is not None or len(target.classes or ()) == 2:
-        raise SettingError(
-            f"target = {target.label!r}: a trust card follows the probability of one class; "
-            f"choose one of {', '.join(model.readout.outcomes)}"
-        )
-    return int(decision.predicted[0]) if target.classes is None else target.classes[0]
-
-
-def _probability(model: Model, decision: Decision, outcome: int) -> float:
-    index, sign = model.readout.score_of(outcome)
-    value = float(decision.probabilities[0, index])
-    return value if sign > 0 else 1 - value
 
 
 def _listed(curve: torch.Tensor) -> list[float]:

@@ -12,6 +12,7 @@ from napari_smoothsal.core.calibration import Calibration
 from napari_smoothsal.core.caller_warning import warn_caller
 from napari_smoothsal.core.errors import ModelError, SettingError
 from napari_smoothsal.core.files import replaced_at_once
+from napari_smoothsal.core.kept_calibrations import calibrations_file
 from napari_smoothsal.models.card_file import json_object
 
 if TYPE_CHECKING:
@@ -69,6 +70,25 @@ def calibrations_beside(folder: Path, model: Model) -> tuple[Calibration, ...]:
         return load_calibrations(folder, model)
     except ModelError as error:
         warn_caller(f"{error}. Until then maps are shown without limits")
+        return ()
+
+
+def kept_file(model: Model) -> Path:
+    """Where a user's own calibrations of a model are kept; see `kept_calibrations`."""
+    return calibrations_file(model.card.name, model.parameters_sha256, model.card.input_mpp)
+
+
+def kept_of(model: Model) -> tuple[Calibration, ...]:
+    """Those; none, and a warning, where the file cannot be used."""
+    path = kept_file(model)
+    if not path.is_file():
+        return ()
+    try:
+        return load_calibrations(path, model)
+    except ModelError as error:
+        warn_caller(
+            f"{error}. Until then maps are shown with the model's own limits, if it has any"
+        )
         return ()
 
 

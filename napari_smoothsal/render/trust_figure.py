@@ -100,6 +100,9 @@ def trust_markdown(card: TrustCard, picture: str | None = None) -> str:
         for t in card.tests
     ]
     label = "" if card.label is None else f" The tile is {card.label!r}."
+    road = ""
+    if card.how.road:
+        road = f", ROAD {card.road:.3f} (a random order: {card.random_road:.3f}; more is better)"
     parts = [
         f"# Trust card: {plain(card.model)}, {card.tile}",
         f"Map of {card.target!r} at {spec.layer_label}, {plain(spec.method_label)}, "
@@ -107,8 +110,7 @@ def trust_markdown(card: TrustCard, picture: str | None = None) -> str:
         f"{card.predicted!r} and gives {card.target!r} {card.probability:.3f}.{label}",
         card.verdict,
         "\n".join(["| test | question | found | asked for | result |", "|" + " --- |" * 5, *rows]),
-        f"Without a threshold: total variation {card.tv:.2f} (white noise has 2.8), ROAD "
-        f"{card.road:.3f} (a random order: {card.random_road:.3f}; more is better).",
+        f"Without a threshold: total variation {card.tv:.2f} (white noise has 2.8){road}.",
     ]
     if picture is not None:
         parts.append(f"![Trust card]({picture})")

@@ -25,6 +25,9 @@ _HOMES = {
     "open_run": "run",
     "plan_tiles": "plan",
     "refine_region": "refine",
+    "RegionTrust": "region_trust",
+    "calibrate_on_region": "region_calibration",
+    "trust_of_region": "region_trust",
 }
 
 __all__ = sorted(_HOMES)
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs.plan import plan_tiles as plan_tiles
     from napari_smoothsal.runs.progress import Progress as Progress
     from napari_smoothsal.runs.refine import refine_region as refine_region
+    from napari_smoothsal.runs.region_calibration import calibrate_on_region as calibrate_on_region
+    from napari_smoothsal.runs.region_trust import RegionTrust as RegionTrust
+    from napari_smoothsal.runs.region_trust import trust_of_region as trust_of_region
     from napari_smoothsal.runs.run import Run as Run
     from napari_smoothsal.runs.run import RunMap as RunMap
     from napari_smoothsal.runs.run import open_run as open_run

@@ -183,6 +183,37 @@ class Predict(Message):
     explain: Explain
 
 
+class Trust(Message):
+    """How far can maps of the view be trusted? Ends an earlier such request, or a calibration.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, region and spec.
+    """
+
+    ask: Literal["trust"] = "trust"
+    id: int
+    explain: Explain
+
+
+class Calibrate(Message):
+    """Measure the limits of maps on normal tissue, and keep them. Ends an earlier such request.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, spec, and the region of normal tissue.
+    error_rate
+        Share of normal tiles that may show anything.
+    """
+
+    ask: Literal["calibrate"] = "calibrate"
+    id: int
+    explain: Explain
+    error_rate: float
+
+
 class ShowInput(Message):
     """What does the model get of the tile in the middle? Ends an earlier explanation.
 
@@ -270,5 +301,7 @@ Request = (
     | FindHotspots
     | Compare
     | SaveColumns
+    | Trust
+    | Calibrate
     | Cancel
 )

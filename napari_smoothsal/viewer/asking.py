@@ -26,6 +26,7 @@ from napari_smoothsal.viewer.told import (
     Stopped,
 )
 from napari_smoothsal.viewer.told_columns import Compared
+from napari_smoothsal.viewer.told_trust import Calibrated, TrustTold
 
 WAITING = "Waiting until what is being computed is done ..."
 
@@ -243,9 +244,9 @@ class Asking(QObject):
 
 def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
-    if isinstance(answer, Measured | Predicted | Compared):
+    if isinstance(answer, Measured | Predicted | Compared | TrustTold):
         return answer.complete
-    return isinstance(answer, Finished | InputShown | HotspotsFound | Failed | Stopped)
+    return isinstance(answer, Finished | InputShown | HotspotsFound | Calibrated | Failed | Stopped)
 
 
 def _is_unfinished(answer: Answer) -> bool:

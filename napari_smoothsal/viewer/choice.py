@@ -31,6 +31,8 @@ class Chosen:
         As the dock is set; the model's resolution is known.
     which
         Of the tiles, where not a view is explained.
+    limits
+        Tells the limits that the user measured of the model from those before; empty: none.
     """
 
     slide: ExplainedSlide
@@ -39,11 +41,13 @@ class Chosen:
     tiling: Tiling
     compute: Compute
     which: WhichTiles
+    limits: str = ""
 
     @property
     def settings(self) -> object:
         """What makes one map another than the next, but for the place."""
-        return (self.spec, self.tiling, self.compute.precision, self.model.source, self.slide.mpp)
+        rest = (self.compute.precision, self.model.source, self.slide.mpp, self.limits)
+        return (self.spec, self.tiling, *rest)
 
 
 class Choice(QObject):
@@ -55,9 +59,12 @@ class Choice(QObject):
         What is chosen, or what is in view, has changed and come to rest.
     explained(object, object)
         An `ExplainedSlide`, and the `TileRow` of each of its tiles that was explained.
+    limits_changed()
+        Maps are shown by other limits from now on.
     """
 
     settled = Signal()
+    limits_changed = Signal()
     explained = Signal(object, object)
 
     def __init__(self) -> None:
@@ -105,7 +112,8 @@ class Choice(QObject):
         chosen = self.now()
         slide, settings = chosen.slide, (chosen.spec, chosen.tiling, chosen.compute)
         view = slide.view(viewer)
-        return (str(slide.layer.unique_id), slide.mpp, view, settings, chosen.model.source)
+        about = (str(slide.layer.unique_id), slide.mpp, chosen.model.source, chosen.limits)
+        return (*about, view, settings)
 
     def now(self) -> Chosen:
         """What is chosen.

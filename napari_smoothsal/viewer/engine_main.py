@@ -19,6 +19,7 @@ from napari_smoothsal.core.available_cores import available_cores
 from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.viewer.asked import (
+    Calibrate,
     Cancel,
     Compare,
     Describe,
@@ -32,6 +33,7 @@ from napari_smoothsal.viewer.asked import (
     Save,
     SaveColumns,
     ShowInput,
+    Trust,
 )
 from napari_smoothsal.viewer.messages import line_of, request_of
 from napari_smoothsal.viewer.told import Answer, Failed, Ready, Stopped
@@ -46,6 +48,8 @@ CHANNELS: dict[type[BaseModel], str] = {
     Measure: "measure",
     Compare: "compare",
     Predict: "predict",
+    Trust: "trust",
+    Calibrate: "trust",
     ShowInput: "explain",
     FindHotspots: "hotspots",
 }
@@ -145,6 +149,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.save_columns(request)
     elif isinstance(request, Predict):
         engine.predict(request)
+    elif isinstance(request, Trust | Calibrate):
+        engine.judge(request)
     elif isinstance(request, ShowInput):
         engine.show_input(request)
     elif isinstance(request, Save):

@@ -28,6 +28,7 @@ from napari_smoothsal.runs.slide_check import check_slide
 from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.asked import (
+    Calibrate,
     Compare,
     Describe,
     DescribeModel,
@@ -40,6 +41,7 @@ from napari_smoothsal.viewer.asked import (
     SaveColumns,
     ShowInput,
     SlideFile,
+    Trust,
 )
 from napari_smoothsal.viewer.engine_comparing import columns_saved, compared
 from napari_smoothsal.viewer.engine_describing import described, model_described
@@ -48,6 +50,7 @@ from napari_smoothsal.viewer.engine_input import model_input
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
 from napari_smoothsal.viewer.engine_reading import reading_of
 from napari_smoothsal.viewer.engine_saving import saved
+from napari_smoothsal.viewer.engine_trust import OwnLimits, calibrated, tell_trust
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
 from napari_smoothsal.viewer.packed_states import packed
@@ -93,6 +96,7 @@ class Engine:
         self._networks: tuple[Model, Networks] | None = None
         self._slide: tuple[SlideFile, Slide] | None = None
         self._limits = FirstLimits()
+        self._own_limits = OwnLimits()
 
     def describe(self, request: Describe) -> None:
         """Tell the models, denoisings and methods."""
@@ -210,6 +214,16 @@ class Engine:
             found = predicted(request, slide, model, lambda: self._stopped(request.id))
             self._send(Stopped(id=request.id) if found is None else found)
 
+    def judge(self, request: Trust | Calibrate) -> None:
+        """Tell what a trust card says, part by part; or measure limits, and keep them."""
+        with self._quietly(request.explain) as slide:
+            about = (slide, self._model_of(request.explain), self._send)
+            stop = partial(self._stopped, request.id)
+            if isinstance(request, Trust):
+                tell_trust(request, *about, stop)
+            else:
+                calibrated(request, *about, stop)
+
     def show_input(self, request: ShowInput) -> None:
         """Tell what the model gets of a tile."""
         with self._quietly(request.explain) as slide:
@@ -226,7 +240,7 @@ class Engine:
         self._send(hotspots_found(request))
 
     def _model_of(self, request: Explain) -> Model:
-        return self._model(request.model, request.model_mpp)
+        return self._own_limits.given_to(self._model(request.model, request.model_mpp))
 
     @contextlib.contextmanager
     def _quietly(self, request: Explain) -> Iterator[Slide]:

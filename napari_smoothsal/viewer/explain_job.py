@@ -59,6 +59,8 @@ def explain_job(
             settings += (chosen.model.given_mpp,)
         if not chosen.which.all:
             settings += (chosen.which,)
+        if chosen.limits:  # which a store keeps
+            settings += (chosen.limits,)
         out = store_path(slide, folder, chosen.model.name, chosen.spec, drawn, settings)
     sent, steps = slide.handed_over(region, chosen.model.tile_um, scratch)
 

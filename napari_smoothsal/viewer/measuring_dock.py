@@ -12,6 +12,7 @@ from napari_smoothsal.core.errors import SmoothsalError
 from napari_smoothsal.viewer.asked import Explain, Request
 from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.choice import Chosen
+from napari_smoothsal.viewer.drawn_region import drawn_region
 from napari_smoothsal.viewer.explain_job import explain_request
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.run_bar import PROBLEM, sentence
@@ -81,8 +82,15 @@ class MeasuringDock(LeavingDock):
         """Show an answer that is no failure."""
         raise NotImplementedError
 
-    def ask(self, make: Callable[[Chosen], Made], saying: str, *, view: bool = True) -> None:
-        """Ask about the view or the slide.
+    def ask(
+        self,
+        make: Callable[[Chosen], Made],
+        saying: str,
+        *,
+        view: bool = True,
+        drawn: bool = False,
+    ) -> None:
+        """Ask about the view, the slide, or what is drawn on it.
 
         Parameters
         ----------
@@ -92,13 +100,18 @@ class MeasuringDock(LeavingDock):
             What is said while it is computed.
         view
             Whether it is about the view.
+        drawn
+            Whether it is about what is drawn in a Shapes layer.
         """
         scratch = self.session.new_folder()
         try:
             chosen = self.session.choice.now()
             slide, model = chosen.slide, chosen.model
             what, question = make(chosen)
-            region = slide.view(self.viewer) if view else None
+            region, tiling = slide.view(self.viewer) if view else None, chosen.tiling
+            if drawn:
+                shapes = drawn_region(self.viewer, slide)
+                region, tiling = shapes.region, shapes.within(tiling, scratch)
             sent, steps = slide.handed_over(region, model.tile_um, scratch)
         except SmoothsalError as error:
             self.session.discard(scratch)
@@ -106,7 +119,7 @@ class MeasuringDock(LeavingDock):
             return
 
         def request(number: int) -> Request:
-            asked = explain_request(number, chosen, sent, chosen.tiling, region, None, view=view)
+            asked = explain_request(number, chosen, sent, tiling, region, None, view=view)
             return question(asked)
 
         self.say(WAITING if self._asking.must_wait else saying)

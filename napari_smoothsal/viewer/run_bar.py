@@ -167,7 +167,7 @@ class RunBar(QWidget):
             self.say(f"{news.total} tiles to {todo} ...")
         else:
             failed = f", {news.failed} failed" if news.failed else ""
-            left = _time_in_words(news.seconds_left)
+            left = time_in_words(news.seconds_left)
             stage = news.stage.capitalize()
             self.say(f"{stage}: {_speed_in_words(news.tiles_per_s)}, {left} left{failed}")
 
@@ -190,7 +190,7 @@ class RunBar(QWidget):
     def _tell_time(self) -> None:
         passed = time.monotonic() - self._since
         if passed >= SOON_S:
-            self._status.setText(f"{self._said} {_time_in_words(passed)}")
+            self._status.setText(f"{self._said} {time_in_words(passed)}")
 
     def _name_pause(self, down: bool) -> None:
         self.pause.setText("Resume" if down else "Pause")
@@ -237,15 +237,16 @@ def _size_in_words(size: int) -> str:
 def _speed_in_words(tiles_per_s: float) -> str:
     if tiles_per_s >= 1:
         return f"{tiles_per_s:.1f} tiles per second"
-    return f"{_time_in_words(1 / tiles_per_s)} per tile"
+    return f"{time_in_words(1 / tiles_per_s)} per tile"
 
 
 def _short_time_in_words(seconds: float) -> str:
     """To two figures, where it is short."""
-    return f"{seconds:.2g} s" if seconds < 10 else _time_in_words(seconds)
+    return f"{seconds:.2g} s" if seconds < 10 else time_in_words(seconds)
 
 
-def _time_in_words(seconds: float) -> str:
+def time_in_words(seconds: float) -> str:
+    """As one says it: seconds, minutes, hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -12,6 +12,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_smoothsal.core.errors import SmoothsalError
+from napari_smoothsal.core.kept_calibrations import calibrations_mark
 from napari_smoothsal.viewer.asking import Asking, Job
 from napari_smoothsal.viewer.awaited_model import NO_MODEL, AwaitedModel
 from napari_smoothsal.viewer.choice import Chosen
@@ -107,6 +108,7 @@ class SaliencyDock(LeavingDock):
         choice.settings_of(DockSettings(self))
         self._moving.rested.connect(choice.settled)
         self._moving.rested.connect(self._on_rest)
+        self.hear(choice.limits_changed, self._moving.change)
         self.form.changed.connect(self._moving.change)
         self.slides.slide_chosen.connect(self.form.forget_slide)
         self.slides.slide_chosen.connect(self._moving.touch)
@@ -257,7 +259,8 @@ class SaliencyDock(LeavingDock):
         if layer is None:
             raise NotExplainableError("open a slide first, e.g. with File > Open")
         slide = explained_slide(layer, self.slides.asked_mpp)
-        return Chosen(slide, spec, model, tiling, compute, which)
+        limits = calibrations_mark(model.name)
+        return Chosen(slide, spec, model, tiling, compute, which, limits)
 
     def _on_rest(self) -> None:
         """The view, or a setting, has come to rest: explain it again where that is wished."""

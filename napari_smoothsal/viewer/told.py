@@ -13,6 +13,7 @@ from napari_smoothsal.viewer.message import Message, Pair
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.packed_states import PackedStates
 from napari_smoothsal.viewer.told_columns import Compared
+from napari_smoothsal.viewer.told_trust import Calibrated, TrustTold
 
 MOST_ROWS = 20_000
 """Tiles in a message, at most."""
@@ -344,6 +345,8 @@ Answer = (
     | Measured
     | Compared
     | Predicted
+    | TrustTold
+    | Calibrated
     | Finished
     | InputShown
     | Saved

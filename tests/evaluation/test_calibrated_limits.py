@@ -19,8 +19,8 @@ from napari_smoothsal.core.calibration import Calibration, spread
 from napari_smoothsal.core.checks import Randomisation
 from napari_smoothsal.core.errors import SettingError
 from napari_smoothsal.evaluation.blocks import blocks_of
-from napari_smoothsal.evaluation.measured_limits import target_probability
 from napari_smoothsal.evaluation.randomisation import randomised
+from napari_smoothsal.evaluation.seen_tiles import target_probability
 from napari_smoothsal.evaluation.stain_jitter import stained
 from napari_smoothsal.models import Model
 

@@ -24,6 +24,7 @@ from viewer_listening import PATIENCE_MS, described
 from viewer_pictures import tissue, write_tiff
 
 from napari_smoothsal.core.card import ModelCard
+from napari_smoothsal.core.kept_calibrations import ELSEWHERE
 from napari_smoothsal.viewer import engine as engine_process
 from napari_smoothsal.viewer.asked import Describe
 from napari_smoothsal.viewer.engine_work import Engine
@@ -61,6 +62,7 @@ def remembered_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """What docks remember stays in the test's folder."""
     monkeypatch.setattr(napari.settings, "_CFG_PATH", tmp_path / "napari" / "settings.yaml")
     monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
+    monkeypatch.setenv(ELSEWHERE, str(tmp_path / "calibrations"))
 
 
 @pytest.fixture(scope="session")

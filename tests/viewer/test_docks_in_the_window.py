@@ -25,6 +25,7 @@ from napari_smoothsal.viewer.roughness_plot import RoughnessPlot
 pytestmark = pytest.mark.gl
 
 DOCKS = ("Saliency", "Total variation", "Predictions")
+EVERY = (*DOCKS, "Trust")
 
 
 @pytest.fixture(params=[False, True], ids=["synchronous", "asynchronous"])
@@ -45,8 +46,8 @@ def window(make_napari_viewer_proxy: Callable[..., Any], tiff_slide: Path) -> An
     return viewer
 
 
-def opened(viewer: Any, model_folder: Path, qtbot: Any) -> list[Any]:
-    docks = [viewer.window.add_plugin_dock_widget("napari-smoothsal", n)[1] for n in DOCKS]
+def opened(viewer: Any, model_folder: Path, qtbot: Any, names: Any = DOCKS) -> list[Any]:
+    docks = [viewer.window.add_plugin_dock_widget("napari-smoothsal", n)[1] for n in names]
     docks[0].slides.add_model(str(model_folder))
     qtbot.waitUntil(lambda: bool(docks[0].form.controls["layer"].value), timeout=PATIENCE_MS)
     docks[0].form.controls["samples"].value = 0
@@ -136,7 +137,7 @@ def test_docks_leave_nothing_behind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
     RoughnessPlot()  # pyqtgraph hears of the application's end from its first plot on
     heard, before = callbacks(window), left_behind()
-    docks = opened(window, model_folder, qtbot)
+    docks = opened(window, model_folder, qtbot, EVERY)
     assert callbacks(window) != heard
     assert all(left_behind()[kind] - before[kind] for kind in ("processes", "folders"))
     docks[0].explain_view()
@@ -158,4 +159,4 @@ def test_docks_leave_nothing_behind(
     assert callbacks(window) == heard
     after = left_behind()
     assert not any(after[kind] - before[kind] for kind in after), (before, after)
-    assert [dock() for dock in gone] == [None] * len(DOCKS)
+    assert [dock() for dock in gone] == [None] * len(EVERY)
