@@ -38,6 +38,9 @@ _HOMES = {
     "explain_slides": "runs",
     "open_run": "runs",
     "plan_tiles": "runs",
+    "WhatIf": "runs",
+    "WhatIfView": "runs",
+    "what_if": "runs",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -63,10 +66,13 @@ if TYPE_CHECKING:
     from napari_smoothsal.models import Model as Model
     from napari_smoothsal.models import load_model as load_model
     from napari_smoothsal.runs import Run as Run
+    from napari_smoothsal.runs import WhatIf as WhatIf
+    from napari_smoothsal.runs import WhatIfView as WhatIfView
     from napari_smoothsal.runs import explain_slide as explain_slide
     from napari_smoothsal.runs import explain_slides as explain_slides
     from napari_smoothsal.runs import open_run as open_run
     from napari_smoothsal.runs import plan_tiles as plan_tiles
+    from napari_smoothsal.runs import what_if as what_if
     from napari_smoothsal.slides import open_slide as open_slide
 
 __getattr__ = lazy_names(__name__, _HOMES)
