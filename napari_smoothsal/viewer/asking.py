@@ -24,6 +24,7 @@ from napari_smoothsal.viewer.told import (
     Ready,
     Stopped,
 )
+from napari_smoothsal.viewer.told_of_trials import Tried
 
 WAITING = "Waiting until what is being computed is done ..."
 
@@ -241,7 +242,7 @@ class Asking(QObject):
 
 def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
-    if isinstance(answer, Measured | Predicted):
+    if isinstance(answer, Measured | Predicted | Tried):
         return answer.complete
     return isinstance(answer, Finished | InputShown | Failed | Stopped)
 

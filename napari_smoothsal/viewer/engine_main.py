@@ -21,6 +21,7 @@ from napari_smoothsal.core.freed_memory import keep_freed_memory
 from napari_smoothsal.viewer.asked import (
     Cancel,
     Describe,
+    DescribeFills,
     DescribeModel,
     Estimate,
     Explain,
@@ -29,6 +30,7 @@ from napari_smoothsal.viewer.asked import (
     Request,
     Save,
     ShowInput,
+    TryChange,
 )
 from napari_smoothsal.viewer.messages import line_of, request_of
 from napari_smoothsal.viewer.told import Answer, Failed, Ready, Stopped
@@ -43,6 +45,7 @@ CHANNELS: dict[type[BaseModel], str] = {
     Measure: "measure",
     Predict: "predict",
     ShowInput: "explain",
+    TryChange: "try",
 }
 """What a newer request of the same channel ends."""
 
@@ -128,6 +131,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.describe(request)
     elif isinstance(request, DescribeModel):
         engine.describe_model(request)
+    elif isinstance(request, DescribeFills):
+        engine.describe_fills(request)
     elif isinstance(request, Explain):
         engine.explain(request)
     elif isinstance(request, Estimate):
@@ -138,6 +143,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.predict(request)
     elif isinstance(request, ShowInput):
         engine.show_input(request)
+    elif isinstance(request, TryChange):
+        engine.try_change(request)
     elif isinstance(request, Save):
         engine.save(request)
 

@@ -30,6 +30,7 @@ from napari_smoothsal.runs.tile_states import tile_states
 from napari_smoothsal.slides import Slide, open_slide
 from napari_smoothsal.viewer.asked import (
     Describe,
+    DescribeFills,
     DescribeModel,
     Estimate,
     Explain,
@@ -38,12 +39,14 @@ from napari_smoothsal.viewer.asked import (
     Save,
     ShowInput,
     SlideFile,
+    TryChange,
 )
 from napari_smoothsal.viewer.engine_describing import described, model_described
 from napari_smoothsal.viewer.engine_input import model_input
 from napari_smoothsal.viewer.engine_measuring import measured, predicted
 from napari_smoothsal.viewer.engine_reading import reading_of
 from napari_smoothsal.viewer.engine_saving import saved
+from napari_smoothsal.viewer.engine_what_if import KeptView, fills_described, tell_change
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
 from napari_smoothsal.viewer.packed_states import packed
@@ -90,6 +93,7 @@ class Engine:
         self._networks: tuple[Model, Networks] | None = None
         self._slide: tuple[SlideFile, Slide] | None = None
         self._limits = FirstLimits()
+        self._changed = KeptView()
 
     def describe(self, request: Describe) -> None:
         """Tell the models, denoisings and methods."""
@@ -199,6 +203,18 @@ class Engine:
         with self._quietly(request.explain) as slide:
             model = self._model_of(request.explain)
             self._send(model_input(request, slide, model, self._networks_of(model)))
+
+    def describe_fills(self, request: DescribeFills) -> None:
+        """Tell what can stand in the place of what is removed."""
+        self._send(fills_described(request))
+
+    def try_change(self, request: TryChange) -> None:
+        """Tell what comes of a change to a view."""
+        with self._quietly(request.explain) as slide:
+            model = self._model_of(request.explain)
+            view = self._changed.of(request.explain, slide, model, self._networks_of(model))
+            stop = partial(self._stopped, request.id)
+            tell_change(request, view, self._limits, self._pictures, self._send, stop)
 
     def save(self, request: Save) -> None:
         """Keep what was explained."""

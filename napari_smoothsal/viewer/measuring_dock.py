@@ -13,6 +13,7 @@ from napari_smoothsal.viewer.asked import Explain, Request
 from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.explain_job import explain_request
+from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.run_bar import PROBLEM, sentence
 from napari_smoothsal.viewer.told import Answer, Failed, Stopped
@@ -81,7 +82,14 @@ class MeasuringDock(LeavingDock):
         """Show an answer that is no failure."""
         raise NotImplementedError
 
-    def ask(self, make: Callable[[Chosen], Made], saying: str, *, view: bool = True) -> None:
+    def ask(
+        self,
+        make: Callable[[Chosen], Made],
+        saying: str,
+        *,
+        view: bool = True,
+        region: Region | None = None,
+    ) -> None:
         """Ask about the view or the slide.
 
         Parameters
@@ -92,13 +100,15 @@ class MeasuringDock(LeavingDock):
             What is said while it is computed.
         view
             Whether it is about the view.
+        region
+            What is taken for the view; None: what is in the window.
         """
         scratch = self.session.new_folder()
         try:
             chosen = self.session.choice.now()
             slide, model = chosen.slide, chosen.model
             what, question = make(chosen)
-            region = slide.view(self.viewer) if view else None
+            region = (region or slide.view(self.viewer)) if view else None
             sent, steps = slide.handed_over(region, model.tile_um, scratch)
         except SmoothsalError as error:
             self.session.discard(scratch)
@@ -106,7 +116,8 @@ class MeasuringDock(LeavingDock):
             return
 
         def request(number: int) -> Request:
-            asked = explain_request(number, chosen, sent, chosen.tiling, region, None, view=view)
+            out = scratch if view else None
+            asked = explain_request(number, chosen, sent, chosen.tiling, region, out, view=view)
             return question(asked)
 
         self.say(WAITING if self._asking.must_wait else saying)

@@ -11,6 +11,7 @@ from napari_smoothsal.viewer.map_picture import ClassPicture, MapPicture
 from napari_smoothsal.viewer.message import Message, Pair
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.packed_states import PackedStates
+from napari_smoothsal.viewer.told_of_trials import FillsDescribed, Tried
 
 MOST_ROWS = 20_000
 """Tiles in a message, at most."""
@@ -335,6 +336,8 @@ Answer = (
     | Predicted
     | Finished
     | InputShown
+    | FillsDescribed
+    | Tried
     | Saved
     | Stopped
     | Failed

@@ -71,5 +71,5 @@ def test_more_than_can_be_held_is_refused_before_it_is_read(
 ) -> None:
     monkeypatch.setattr(view_pixels, "MOST_PX", 99)
     assert read_view(slide, (0, 0, 9, 11), SCALE).pixels.shape == (9, 11, 3)
-    with pytest.raises(SettingError, match="10 x 10 px .* smaller region"):
+    with pytest.raises(SettingError, match=r"10 x 10 px .* smaller region"):
         read_view(slide, (0, 0, 10, 10), SCALE)
