@@ -8,10 +8,11 @@ Needs a display; without one, run it under ``xvfb-run -s "-screen 0 1600x1000x24
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ from napari_smoothsal.slides.sample import sample_slide_path
 
 FOLDER = Path(__file__).with_name("gallery")
 CENTRE, WIDTH_UM = (1270.0, 1290.0), 560.0
+NEST_UM = tuple(
+    (1270 + 60 * math.sin(t / 12 * 2 * math.pi), 1290 + 80 * math.cos(t / 12 * 2 * math.pi))
+    for t in range(13)
+)
+"""A line around tumour, (y, x)."""
 
 
 def click(button: Any) -> None:
@@ -91,6 +97,24 @@ def explain_drawn(viewer: Any, dock: Any, shape: str, height: float, width: floa
     wait(dock.bar.start.isEnabled)
     click(dock.bar.start)
     wait(lambda: dock.bar.status.startswith("Done"))
+
+
+def draw_around(viewer: Any, corners: Sequence[tuple[float, float]]) -> None:
+    """Draw a line through places (y, x) in um, with the mouse held down all the way."""
+    canvas = viewer.window._qt_viewer.canvas
+    height, width = viewer.canvas.size
+    zoom, (y, x) = viewer.scene.camera.zoom, viewer.scene.camera.center[-2:]
+    places = [
+        QPoint(round(width / 2 + (cx - x) * zoom), round(height / 2 + (cy - y) * zoom))
+        for cy, cx in corners
+    ]
+    none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+    QTest.mousePress(canvas.native, left, none, places[0])
+    for place in places[1:]:
+        QTest.mouseMove(canvas.native, place)
+        draw(0.05)
+    QTest.mouseRelease(canvas.native, left, none, places[-1])
+    draw(0.3)
 
 
 def by_deeplift(dock: Any) -> None:
@@ -259,6 +283,24 @@ def other_method(_viewer: Any, dock: Any) -> None:
     wait(lambda: dock.bar.status.startswith("Done"))
 
 
+def what_if(viewer: Any, dock: Any) -> None:
+    """A nest of tumour removed, by three fills, and revealed alone; the last removal is on show."""
+    other = dock_in_front(viewer, "What if")
+    wait(lambda: other.fill.count() > 0)
+    click(other.draw)
+    draw_around(viewer, NEST_UM)
+    for fill, press in (
+        ("tissue mean", other.reveal),
+        ("tissue mean", other.remove),
+        ("blurred", other.remove),
+        ("inpainted", other.remove),
+    ):
+        pick(other.fill, fill)
+        click(press)
+        wait(lambda: not other.busy)
+    viewer.layers.selection.active = None
+
+
 FILES = {"saved_figure"}
 """Scenes whose picture is no screenshot."""
 SCENES: dict[str, Callable[[Any, Any], None]] = {
@@ -283,6 +325,7 @@ SCENES: dict[str, Callable[[Any, Any], None]] = {
         bad_input,
         real_slide,
         saved_figure,
+        what_if,
     )
 }
 

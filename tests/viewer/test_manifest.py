@@ -76,6 +76,7 @@ import sys
 import napari_smoothsal.viewer.readers, napari_smoothsal.viewer.slide_layer
 import napari_smoothsal.viewer.samples, napari_smoothsal.viewer.saliency_dock
 import napari_smoothsal.viewer.map_layer, napari_smoothsal.viewer.overlay
+import napari_smoothsal.viewer.what_if_dock
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
