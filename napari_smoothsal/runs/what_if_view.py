@@ -67,7 +67,7 @@ class WhatIfView:
     Attributes
     ----------
     plan
-        The tiles that are predicted; they neither overlap nor have a halo.
+        The tiles that are predicted: of a model that decides once per tile side by side.
     map_plan
         Those that are explained; the same without a spec.
 
@@ -97,10 +97,10 @@ class WhatIfView:
         self._networks = networks
         self.plan = plan_tiles(slide, model, self._tiling, region=region)
         self.map_plan, self._margin = self.plan, 0
+        # Which number format maps take is tried when they are made, and is not waited for here.
+        exact = Compute(device=self._compute.device, precision="fp32")
         if spec is not None:
-            explainer = Explainer(
-                behind, [spec], self._compute, "slide", warn=False, networks=networks
-            )
+            explainer = Explainer(behind, [spec], exact, "slide", warn=False, networks=networks)
             self.map_plan = plan_tiles(
                 slide, model, self._tiling, layers=placed_layers(explainer), region=region
             )
@@ -114,7 +114,6 @@ class WhatIfView:
         side = self.plan.grid.tile_px
         self._tiles = ViewTiles(slide, model, side)
         self._known: Decided | None = None
-        exact = Compute(device=self._compute.device, precision="fp32")
         self._asked = Explainer(behind, [], exact, "slide", warn=False, networks=networks)
         self._batch_size = self._asked.batch_size(side)
         if self._compute.batch_size != "auto":

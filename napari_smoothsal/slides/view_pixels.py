@@ -140,8 +140,9 @@ def polygons_of(shape: Shape) -> NDArray[np.object_]:
     SettingError
         Where it has no area, a corner is no finite number, or there are fewer than three.
     """
-    given: Iterable[object] = getattr(shape, "geoms", [shape] if _is_drawn(shape) else shape)
-    found = [one if _is_drawn(one) else shapely.Polygon(_checked_corners(one)) for one in given]
+    given: Iterable[object] = [shape] if _is_drawn(shape) else shape
+    drawn_ones = [x if _is_drawn(x) else shapely.Polygon(_checked_corners(x)) for x in given]
+    found = [part for one in drawn_ones for part in getattr(one, "geoms", [one])]
     # Invalid outlines (a bow tie) are drawn all the same: a pixel is inside by its row's line.
     good = [one for one in found if isinstance(one, shapely.Polygon) and not one.is_empty]
     if not good or len(good) < len(found):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.told_of_trials import Tried
 
@@ -26,6 +27,30 @@ TOOLTIPS = (
 SAVED = ("number", "what", "fill", "class", "before", "after", "change", "tiles", "touched")
 
 
+class TriedView(NamedTuple):
+    """Of what a trial is: trials of one can be compared.
+
+    Attributes
+    ----------
+    slide
+        Id of its layer.
+    region
+        (x, y, w, h) in level-0 px.
+    settings
+        Model, spec and the like, as text.
+    """
+
+    slide: str
+    region: Region
+    settings: str
+
+    def holds(self, slide: str, drawn: Region) -> bool:
+        """Whether what is drawn on a slide lies in it."""
+        (x, y, w, h), (left, top, width, height) = drawn, self.region
+        inside = left <= x and top <= y and x + w <= left + width and y + h <= top + height
+        return slide == self.slide and inside
+
+
 @dataclass(eq=False)
 class Trial:
     """One trial.
@@ -37,7 +62,7 @@ class Trial:
     what, fill
         In words.
     slide, view
-        Of which slide, and what tells its view and settings from others.
+        Of which.
     target
         The class that is explained; another label where that is no class.
     said
@@ -52,7 +77,7 @@ class Trial:
     what: str
     fill: str
     slide: ExplainedSlide
-    view: object
+    view: TriedView
     target: str
     said: Tried
     layers: list[Any] = field(default_factory=list)

@@ -30,7 +30,7 @@ from napari_smoothsal.viewer.measuring_dock import Made, MeasuringDock, row_of
 from napari_smoothsal.viewer.requests import ExplainedSlide
 from napari_smoothsal.viewer.told import Answer, Failed, Progressed, Ready
 from napari_smoothsal.viewer.told_of_trials import FillsDescribed, Tried
-from napari_smoothsal.viewer.trials import Trial, TrialTable
+from napari_smoothsal.viewer.trials import Trial, TrialTable, TriedView
 from napari_smoothsal.viewer.what_if_layers import (
     remove,
     replaced_layer,
@@ -50,6 +50,8 @@ CAUTION = (
     "believe what several fills agree on. What is found is of this model and this view."
 )
 DRAWING = "what if"
+LINE_PX = 3
+"""Of the screen, of the line that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class _Asked:
     region: Region
 
     @property
-    def view(self) -> object:
-        """Tells its view and settings from others."""
-        return str(self.chosen.slide.layer.unique_id), self.region, self.chosen.settings
+    def view(self) -> TriedView:
+        """Of which view, with which settings."""
+        chosen = self.chosen
+        return TriedView(_id_of(chosen.slide), self.region, str(chosen.settings))
 
 
 class WhatIfDock(MeasuringDock):
@@ -80,7 +83,7 @@ class WhatIfDock(MeasuringDock):
         self._asked: _Asked | None = None
         self._trial: Trial | None = None
         self._numbers = 0
-        self._before: dict[object, Any] = {}
+        self._before: dict[TriedView, Any] = {}
         self.draw = QPushButton("Draw")
         self.draw.setToolTip("A layer to draw in, with the freehand polygon.")
         self.remove = QPushButton("Remove")
@@ -144,9 +147,13 @@ class WhatIfDock(MeasuringDock):
         layer = next((x for x in layers if x.name == DRAWING and hasattr(x, "shape_type")), None)
         if layer is None:
             layer = self.viewer.add_shapes(
-                ndim=2, name=DRAWING, edge_color="#00e5ff", face_color="transparent", edge_width=4
+                ndim=2,
+                name=DRAWING,
+                edge_color="#00e5ff",
+                face_color="transparent",
+                edge_width=LINE_PX / self.viewer.scene.camera.zoom,
+                **self._units(),
             )
-            self._place(layer)
         layers.move(layers.index(layer), len(layers))
         layers.selection.active = layer
         layer.mode = "add_polygon_lasso"
@@ -277,18 +284,17 @@ class WhatIfDock(MeasuringDock):
         """The view of the last trial where it holds what is drawn, so that trials can be compared
         though one has zoomed in to draw; else what is in the window."""
         for trial in reversed(self.trials.trials[-1:]):
-            of, region, _ = trial.view  # type: ignore[misc]
-            if of == str(slide.layer.unique_id) and _within(drawn.region, region):
-                return region
+            if trial.view.holds(_id_of(slide), drawn.region):
+                return trial.view.region
         return slide.view(self.viewer)
 
-    def _place(self, layer: Any) -> None:
-        """As the slide lies, so that lines are as wide on every slide."""
+    def _units(self) -> dict[str, Any]:
+        """Those of the slide."""
         try:
             slide = self.session.choice.now().slide.layer
         except SmoothsalError:
-            return
-        layer.units = slide.units[-2:]
+            return {}
+        return {"units": tuple(slide.units[-2:])}
 
     def _explain_fill(self, _index: int = 0) -> None:
         self.fill.setToolTip(str(self.fill.currentData(Qt.ItemDataRole.ToolTipRole) or ""))
@@ -334,9 +340,5 @@ class WhatIfDock(MeasuringDock):
         self.save("Save the trials", "what_if.csv", self.write_table)
 
 
-def _within(inner: Region, outer: Region) -> bool:
-    return all(
-        outer[axis] <= inner[axis]
-        and inner[axis] + inner[axis + 2] <= outer[axis] + outer[axis + 2]
-        for axis in (0, 1)
-    )
+def _id_of(slide: ExplainedSlide) -> str:
+    return str(slide.layer.unique_id)
