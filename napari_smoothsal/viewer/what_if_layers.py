@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_smoothsal.viewer.map_layer import belongs_to_map, map_layer_options
+from napari_smoothsal.viewer.map_layer import is_map, map_layer_options
 from napari_smoothsal.viewer.map_picture import MapPicture
 from napari_smoothsal.viewer.prediction_layer import is_predictions_of
 from napari_smoothsal.viewer.requests import ExplainedSlide
@@ -28,7 +28,8 @@ def replaced_layer(viewer: Any, slide: ExplainedSlide, tried: Tried, name: str) 
         rgb=True,
         name=name,
         interpolation2d="nearest",
-        metadata={METADATA: {"replaced in": of}},
+        # With the maps of its slide it goes when another one comes, or all are taken off.
+        metadata={METADATA: {"beside a map": True, "key": {"part": PART, "of": of}}},
         **slide.placement(tried),
     )
     if slide.layer in viewer.layers:
@@ -65,7 +66,7 @@ def show_only(viewer: Any, layers: Collection[Any], slide: ExplainedSlide) -> No
     for layer in [x for x in viewer.layers if is_predictions_of(x, of)]:
         layer.visible = False
     for layer in viewer.layers:
-        if (belongs_to_map(layer) or _is_replaced(layer, of)) and layer not in layers:
+        if (is_map(layer) or is_replaced(layer, of)) and layer not in layers:
             layer.visible = False
     active = viewer.layers.selection.active
     for layer in layers:
@@ -82,9 +83,10 @@ def remove(viewer: Any, layers: Collection[Any]) -> None:
             viewer.layers.remove(layer)
 
 
-def _is_replaced(layer: Any, of: str) -> bool:
+def is_replaced(layer: Any, of: str) -> bool:
+    """Whether it shows the replaced pixels of a slide, given by its layer's id."""
     own = layer.metadata.get(METADATA)
-    return isinstance(own, dict) and own.get("replaced in") == of
+    return isinstance(own, dict) and own.get("key") == {"part": PART, "of": of}
 
 
 def _added(viewer: Any, data: Any, **options: Any) -> Any:

@@ -21,6 +21,7 @@ from napari_smoothsal.viewer.map_layer import is_map
 from napari_smoothsal.viewer.saliency_dock import SaliencyDock
 from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.what_if_dock import WhatIfDock
+from napari_smoothsal.viewer.what_if_layers import is_replaced
 
 SQUARE = np.array([(80.0, 70.0), (80.0, 130.0), (140.0, 130.0), (140.0, 70.0)])  # y, x
 
@@ -61,7 +62,8 @@ def on_show(viewer: Any) -> list[Any]:
 
 
 def _replaced(layer: Any) -> bool:
-    return "replaced in" in (layer.metadata.get(METADATA) or {})
+    key = (layer.metadata.get(METADATA) or {}).get("key", {})
+    return is_replaced(layer, key.get("of", ""))
 
 
 def test_a_trial_is_what_the_headless_call_says(
@@ -160,6 +162,7 @@ def test_without_a_map_it_is_probabilities_alone(
     ready.explain_view()
     finish(ready, qtbot)
     (own,) = [x for x in viewer.layers if is_map(x)]
+    assert on_show(viewer) == [own]
     dock.trials.chosen.emit(trial)
     assert on_show(viewer) == trial.layers
     assert not own.visible
