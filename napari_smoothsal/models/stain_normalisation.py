@@ -91,9 +91,9 @@ class StainNormaliser:
         known = pixels if measured is None else _whole(measured)
         pairs = list(zip(pixels, known, strict=True))
         if len(pairs) < 2:
-            done = [self._one(*pair, margin) for pair in pairs]
+            done = [self._one(tile, of, margin) for tile, of in pairs]
         else:
-            done = list(_pool().map(lambda pair: self._one(*pair, margin), pairs))
+            done = list(_pool().map(lambda tile, of: self._one(tile, of, margin), pixels, known))
         changed = [old if new is None else new for old, new in zip(pixels, done, strict=True)]
         left = sum(new is None for new in done)
         return Normalised(torch.stack(changed) if changed else pixels, left)

@@ -67,7 +67,7 @@ class ViewTiles:
         margin = (pixels.shape[0] - self._tile_px) // 2
         images, known = (torch.from_numpy(one).permute(2, 0, 1)[None] for one in (pixels, measured))
         (normalised,) = self._model.stain_normalised(images, margin, known).images
-        return normalised.permute(1, 2, 0).numpy()
+        return np.asarray(normalised.permute(1, 2, 0).numpy())
 
 
 class ChangedTiles:

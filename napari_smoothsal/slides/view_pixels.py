@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import shapely
@@ -26,7 +27,7 @@ _BLOCK_PX = 256
 _BLOCKS_AT_ONCE = 16
 
 Pair = tuple[float, float]
-Shape = shapely.Geometry | Sequence[ArrayLike]
+Shape: TypeAlias = shapely.Geometry | Sequence[ArrayLike]
 """What is drawn: a shapely (Multi)Polygon, or polygons (n, 2) of corners (x, y). In level-0 px,
 whole numbers lying on the edges of pixels, as in GeoJSON."""
 
@@ -57,8 +58,9 @@ class ViewPixels:
         """(H, W): the pixels whose centres lie in any of some shapely Polygons, in level-0 px."""
         factors, origin = 1 / np.array(self.scale[::-1]), np.array(self.origin[::-1])
         here = shapely.transform(polygons, lambda corners: corners * factors - origin)
-        found = np.zeros(self.pixels.shape[:2], np.bool_)
-        _, rows, columns = drawn(here, found.shape)
+        height, width = self.pixels.shape[:2]
+        found = np.zeros((height, width), np.bool_)
+        _, rows, columns = drawn(here, (height, width))
         found[rows, columns] = True
         return found
 

@@ -22,7 +22,7 @@ from napari_smoothsal.slides.view_pixels import ViewPixels
 
 REGION = (70, 68, 120, 110)
 SHAPE = [np.array([(90.0, 80.0), (130.0, 84.0), (120.0, 140.0)])]
-SPEC = SaliencySpec(layer="layer2", samples=2, jitter=True)
+SPEC = SaliencySpec(layer="layer2", samples=4, jitter=True)
 COMPUTE = Compute(device="cpu", precision="fp32", batch_size=3)
 GIVEN = {"region": REGION, "tiling": ALL, "compute": COMPUTE}
 
