@@ -314,6 +314,7 @@ class WhatIfDock(MeasuringDock):
             for number, fill in enumerate(answer.fills):
                 self.fill.addItem(fill.title, fill.name)
                 self.fill.setItemData(number, fill.about, Qt.ItemDataRole.ToolTipRole)
+            self._explain_fill()
             self._enable()
 
     def _on_answer(self, job: Job, answer: Answer) -> None:

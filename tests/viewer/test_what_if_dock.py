@@ -62,8 +62,8 @@ def on_show(viewer: Any) -> list[Any]:
 
 
 def _replaced(layer: Any) -> bool:
-    key = (layer.metadata.get(METADATA) or {}).get("key", {})
-    return is_replaced(layer, key.get("of", ""))
+    own = layer.metadata.get(METADATA)
+    return isinstance(own, dict) and is_replaced(layer, own.get("key", {}).get("of", ""))
 
 
 def test_a_trial_is_what_the_headless_call_says(

@@ -72,7 +72,7 @@ def test_what_is_drawn_goes_and_nothing_else(
     shapes.visible = after.visible = False
     with_hole = picture(viewer, qtbot)
     replaced.visible = False
-    changed = np.abs(with_hole - picture(viewer, qtbot)).max(axis=2) > 8
+    changed = np.abs(with_hole - picture(viewer, qtbot)).max(axis=2) > 3
     y, x = np.indices(changed.shape)
     height, width = changed.shape
     distance = np.hypot(y - height / 2, x - width / 2)
