@@ -283,8 +283,9 @@ def other_method(_viewer: Any, dock: Any) -> None:
     wait(lambda: dock.bar.status.startswith("Done"))
 
 
-def what_if(viewer: Any, _dock: Any) -> None:
+def what_if(viewer: Any, dock: Any) -> None:
     """A nest of tumour removed, by three fills, and revealed alone; the last removal is on show."""
+    fill_in(dock.form.controls["samples"].native, "4")
     other = dock_in_front(viewer, "What if")
     wait(lambda: other.fill.count() > 0)
     click(other.draw)

@@ -23,7 +23,7 @@ from napari_smoothsal.viewer.slide_source import METADATA
 from napari_smoothsal.viewer.what_if_dock import WhatIfDock
 from napari_smoothsal.viewer.what_if_layers import is_replaced
 
-SQUARE = np.array([(80.0, 70.0), (80.0, 130.0), (140.0, 130.0), (140.0, 70.0)])  # y, x
+SQUARE = np.array([(130.0, 170.0), (130.0, 230.0), (190.0, 230.0), (190.0, 170.0)])  # y, x
 
 
 def ended(dock: Any) -> None:
@@ -94,14 +94,15 @@ def test_a_trial_is_what_the_headless_call_says(
         )
     assert first.said.before == pytest.approx(expected.pooled_before, abs=1e-6)
     assert first.said.after == pytest.approx(expected.pooled_after, abs=1e-6)
-    assert (first.said.tiles, first.said.touched) == (9, int((expected.hidden > 0).sum()))
+    assert first.said.tiles == len(expected.boxes)
+    assert first.said.touched == (expected.hidden > 0).sum() > 0
     assert "Removed, tissue mean" in dock.status
     # The replaced pixels lie on what is drawn, right above the slide, and nowhere else.
     replaced, after = first.layers
     shown = viewer.layers.index(replaced)
     assert shown == viewer.layers.index(slide) + 1
     alpha = np.asarray(replaced.data)[..., 3] > 0
-    for place, inside in (((81, 71), True), ((139, 129), True), ((78, 100), False)):
+    for place, inside in (((131, 171), True), ((189, 229), True), ((128, 200), False)):
         row, column = (round(v) for v in replaced.world_to_data(slide.data_to_world(place)))
         assert alpha[row, column] == inside
     assert alpha.sum() == pytest.approx(60 * 60, rel=0.02)
