@@ -103,6 +103,16 @@ class WhatIf:
         return self._pooled(self.after)
 
     @property
+    def touched_before(self) -> dict[str, float]:
+        """Mean probability of each class over the tiles of which something is replaced, before."""
+        return self._pooled(self.before[self.hidden > 0])
+
+    @property
+    def touched_after(self) -> dict[str, float]:
+        """The same after: means over a view dilute what happens in a few of its tiles."""
+        return self._pooled(self.after[self.hidden > 0])
+
+    @property
     def difference(self) -> dict[str, float]:
         """Mean probability of each class after the change, less that before."""
         before, after = self.pooled_before, self.pooled_after

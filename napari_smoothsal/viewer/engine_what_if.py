@@ -145,6 +145,8 @@ def _told(
         otherwise=found.otherwise,
         before=_finite(found.pooled_before),
         after=_finite(found.pooled_after),
+        touched_before=_finite(found.touched_before),
+        touched_after=_finite(found.touched_after),
         path=str(path),
         scale_um=scale_um,
         translate_um=translate_um,

@@ -34,6 +34,8 @@ class Tried(Message):
         than before.
     before, after
         Mean probability of each class over the tiles.
+    touched_before, touched_after
+        The same over those of which something is replaced.
     path
         ``.npy`` (h, w, 4) uint8: the replaced pixels, the others transparent.
     scale_um, translate_um
@@ -51,6 +53,8 @@ class Tried(Message):
     otherwise: int
     before: dict[str, float]
     after: dict[str, float]
+    touched_before: dict[str, float]
+    touched_after: dict[str, float]
     path: str
     scale_um: Pair
     translate_um: Pair

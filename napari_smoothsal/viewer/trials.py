@@ -16,7 +16,7 @@ from napari_smoothsal.viewer.told_of_trials import Tried
 
 COLUMNS = ("what", "fill", "class", "before", "after", "change")
 TOOLTIPS = (
-    "Whether what is drawn was removed, or everything else.",
+    "Number, and whether what is drawn was removed, or revealed and everything else removed.",
     "What the replaced pixels show.",
     "Whose mean probability over the tiles of the view is listed: the class that is explained, or "
     "else the most likely one.",
@@ -108,12 +108,12 @@ class Trial:
     @property
     def cells(self) -> tuple[str, ...]:
         """As the table shows it."""
-        figures = self.figures
+        figures, what = self.figures, f"{self.number} {self.what}"
         if figures is None:
-            return (self.what, self.fill, "-", "-", "-", "-")
+            return (what, self.fill, "-", "-", "-", "-")
         before, after, change = figures
         numbers = (f"{before:.3f}", f"{after:.3f}", f"{change:+.3f}")
-        return (self.what, self.fill, self.followed, *numbers)
+        return (what, self.fill, self.followed, *numbers)
 
 
 class TrialTable(QTableWidget):
@@ -142,6 +142,9 @@ class TrialTable(QTableWidget):
         assert header is not None
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
+        rows = self.verticalHeader()
+        assert rows is not None
+        rows.hide()
         self.itemSelectionChanged.connect(self._on_selection)
 
     @property

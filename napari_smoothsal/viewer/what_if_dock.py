@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     import napari
 
 Change = Literal["remove", "reveal"]
-DONE: dict[Change, str] = {"remove": "removed", "reveal": "revealed only"}
+DONE: dict[Change, str] = {"remove": "removed", "reveal": "revealed"}
 
 ABOUT = "Draw around something in view, and see what the model says without it, or of it alone."
 CAUTION = (
     "The model was never trained on filled tissue, so that a change may be due to the fill: "
     "believe what several fills agree on. What is found is of this model and this view."
 )
-DRAWING = "what if"
+DRAWING, AS_IT_IS = "what if", "what if: as it is"
 LINE_PX = 3
 """Of the screen, of the line that is drawn."""
 
@@ -169,8 +169,7 @@ class WhatIfDock(MeasuringDock):
             self.say(str(error), problem=True)
             return
         asked = _Asked(self.fill.currentText(), chosen, region)
-        known = self._before.get(asked.view) is not None
-        wanted = "after" if known else "both"
+        wanted = "after" if asked.view in self._before else "both"
         polygons = tuple(tuple((float(x), float(y)) for x, y in p) for p in drawn.polygons)
         question = partial(
             TryChange,
@@ -184,7 +183,6 @@ class WhatIfDock(MeasuringDock):
             return DONE[change], lambda explain: question(id=explain.id, explain=explain)
 
         self._trial, self._asked = None, asked
-        self.progress.hide()
         self.ask(make, "Asking the model ...", region=region)
 
     def show_answer(self, job: Job, answer: Answer) -> None:
@@ -252,10 +250,14 @@ class WhatIfDock(MeasuringDock):
 
     def _add_maps(self, trial: Trial, answer: Tried) -> None:
         if answer.before_map is not None:
-            layer = trial_map_layer(self.viewer, trial.slide, answer.before_map, "as it is")
+            layer = trial_map_layer(
+                self.viewer, trial.slide, answer.before_map, "what if: map as it is"
+            )
             trial.before = self._before[trial.view] = layer
         if answer.after_map is not None:
-            layer = trial_map_layer(self.viewer, trial.slide, answer.after_map, trial.name)
+            layer = trial_map_layer(
+                self.viewer, trial.slide, answer.after_map, f"{trial.name}: map"
+            )
             trial.layers.append(layer)
         self._show_again()
 
@@ -266,6 +268,10 @@ class WhatIfDock(MeasuringDock):
         tiles = "1 tile" if answer.tiles == 1 else f"{answer.tiles} tiles"
         said = f"{trial.what.capitalize()}, {trial.fill}: {answer.touched} of {tiles} changed, "
         said += f"{answer.otherwise} predicted as another class; {answer.seconds:.2f} s."
+        name = trial.followed
+        if name in answer.touched_after:
+            before, after = answer.touched_before[name], answer.touched_after[name]
+            said += f" In those that changed {name}: {before:.3f} to {after:.3f}."
         waiting = not answer.complete and self.busy
         self.say(said + (" The map follows ..." if waiting else ""))
 

@@ -40,7 +40,7 @@ def replaced_layer(viewer: Any, slide: ExplainedSlide, tried: Tried, name: str) 
 def trial_map_layer(viewer: Any, slide: ExplainedSlide, picture: MapPicture, name: str) -> Any:
     """Add a map of a trial. All of it is in memory: its store goes with the question."""
     pixels = StoredPixels(picture, whole=True)
-    options = map_layer_options(picture, f"{picture.title} ({name})", pixels.multiscale)
+    options = map_layer_options(picture, f"{name}: map", pixels.multiscale)
     own = options["metadata"][METADATA]
     own["pixels"] = pixels
     layer = _added(viewer, pixels.data, **(options | slide.placement(picture)))

@@ -83,6 +83,8 @@ def test_remove_and_reveal_hide_opposite_pixels_and_nothing_else_changes(
     assert 0 < untouched.sum() < len(untouched)
     assert np.array_equal(found.before[untouched], found.after[untouched])
     assert (found.before[~untouched] != found.after[~untouched]).all()
+    mean = found.after[~untouched, 1].mean()
+    assert found.touched_after["tumour"] == pytest.approx(float(mean), abs=1e-6)
     assert (view.predict(revealed).hidden > 0).all()
 
 

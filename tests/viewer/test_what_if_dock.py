@@ -96,7 +96,8 @@ def test_a_trial_is_what_the_headless_call_says(
     assert first.said.after == pytest.approx(expected.pooled_after, abs=1e-6)
     assert first.said.tiles == len(expected.boxes)
     assert first.said.touched == (expected.hidden > 0).sum() > 0
-    assert "Removed, tissue mean" in dock.status
+    assert first.said.touched_after == pytest.approx(expected.touched_after, abs=1e-6)
+    assert "Removed, tissue mean" in dock.status and "In those that changed tumour:" in dock.status
     # The replaced pixels lie on what is drawn, right above the slide, and nowhere else.
     replaced, after = first.layers
     shown = viewer.layers.index(replaced)
@@ -129,7 +130,7 @@ def test_a_trial_is_what_the_headless_call_says(
     assert sum(is_map(x) for x in viewer.layers) == 3
     assert on_show(viewer) == second.layers
     assert [dock.trials.item(1, c).text() for c in (0, 1, 2)] == [
-        "revealed only",
+        "2 revealed",
         "inpainted",
         "tumour",
     ]
@@ -140,7 +141,7 @@ def test_a_trial_is_what_the_headless_call_says(
     dock.write_table(tmp_path / "t.csv")
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["what"] for row in rows] == ["removed", "revealed only"]
+    assert [row["what"] for row in rows] == ["removed", "revealed"]
     assert float(rows[0]["change"]) == first.said.after["tumour"] - first.said.before["tumour"]
 
     # Undo takes the last, Clear all, and the viewer is as before.
