@@ -61,6 +61,7 @@ def main() -> None:
             }.items()
         }
         # And the maps of both views, once.
+        print(json.dumps(found, indent=1), flush=True)
         spec = ss.SaliencySpec(layer=LAYER, samples=SAMPLES)
         began = time.perf_counter()
         box = region(slide, centre, SIDE_PX)

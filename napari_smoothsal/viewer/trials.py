@@ -141,7 +141,6 @@ class TrialTable(QTableWidget):
         header = self.horizontalHeader()
         assert header is not None
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
         rows = self.verticalHeader()
         assert rows is not None
         rows.hide()

@@ -50,8 +50,7 @@ CAUTION = (
     "believe what several fills agree on. What is found is of this model and this view."
 )
 DRAWING, AS_IT_IS = "what if", "what if: as it is"
-LINE_PX = 3
-"""Of the screen, of the line that is drawn."""
+LINE_PX = 3  # of the screen
 
 
 @dataclass(frozen=True)
