@@ -64,6 +64,9 @@ _HOMES = {
     "view_as_link": "runs.shared_view",
     "view_of_link": "runs.shared_view",
     "write_shared_view": "runs.shared_view",
+    "WhatIf": "runs",
+    "WhatIfView": "runs",
+    "what_if": "runs",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -97,6 +100,8 @@ if TYPE_CHECKING:
     from napari_smoothsal.render.columns_figure import columns_figure as columns_figure
     from napari_smoothsal.runs import Comparison as Comparison
     from napari_smoothsal.runs import Run as Run
+    from napari_smoothsal.runs import WhatIf as WhatIf
+    from napari_smoothsal.runs import WhatIfView as WhatIfView
     from napari_smoothsal.runs import calibrate_on_region as calibrate_on_region
     from napari_smoothsal.runs import compare as compare
     from napari_smoothsal.runs import explain_slide as explain_slide
@@ -104,6 +109,7 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs import open_run as open_run
     from napari_smoothsal.runs import plan_tiles as plan_tiles
     from napari_smoothsal.runs import trust_of_region as trust_of_region
+    from napari_smoothsal.runs import what_if as what_if
     from napari_smoothsal.runs.hotspots import hotspot_at as hotspot_at
     from napari_smoothsal.runs.hotspots import hotspots as hotspots
     from napari_smoothsal.runs.hotspots import measured_place as measured_place

@@ -115,7 +115,9 @@ class Model(TracedNetwork):
         with evaluating(self.module), torch.no_grad():
             self.readout.read(self.module(like_parameters(images, self.module)), 1)
 
-    def stain_normalised(self, images: torch.Tensor, margin: int = 0) -> Normalised:
+    def stain_normalised(
+        self, images: torch.Tensor, margin: int = 0, measured: torch.Tensor | None = None
+    ) -> Normalised:
         """Images (n, C, H, W) as the card's stain normalisation leaves them; without one as given.
 
         This is what comes first: explaining does it itself, and so nobody else must but who
@@ -124,7 +126,7 @@ class Model(TracedNetwork):
         """
         if self._normaliser is None:
             return Normalised(images, 0)
-        return self._normaliser(images, margin)
+        return self._normaliser(images, margin, measured)
 
     @cached_property
     def behind_stain(self) -> Model:

@@ -71,7 +71,9 @@ class StainNormaliser:
         self._change = _reinhard if target.method == "reinhard" else _macenko
         self._target = target
 
-    def __call__(self, images: torch.Tensor, margin: int = 0) -> Normalised:
+    def __call__(
+        self, images: torch.Tensor, margin: int = 0, measured: torch.Tensor | None = None
+    ) -> Normalised:
         """Normalise each tile by itself.
 
         Parameters
@@ -81,21 +83,25 @@ class StainNormaliser:
             them.
         margin
             Px around each tile, which are changed with it and not measured.
+        measured
+            Like ``images``: what the statistics are of, in their place. Tiles of which a part was
+            changed are brought to the stain as they were before.
         """
-        pixels = images.detach().cpu()
-        if pixels.dtype != torch.uint8:
-            pixels = (pixels.double() * 255).round().clamp(0, 255).to(torch.uint8)
-        if len(pixels) < 2:
-            done = [self._one(tile, margin) for tile in pixels]
+        pixels = _whole(images)
+        known = pixels if measured is None else _whole(measured)
+        pairs = list(zip(pixels, known, strict=True))
+        if len(pairs) < 2:
+            done = [self._one(tile, of, margin) for tile, of in pairs]
         else:
-            done = list(_pool().map(lambda tile: self._one(tile, margin), pixels))
+            done = list(_pool().map(lambda tile, of: self._one(tile, of, margin), pixels, known))
         changed = [old if new is None else new for old, new in zip(pixels, done, strict=True)]
         left = sum(new is None for new in done)
         return Normalised(torch.stack(changed) if changed else pixels, left)
 
     @torch.no_grad()
-    def _one(self, tile: torch.Tensor, margin: int) -> torch.Tensor | None:
-        inner = tile[:, margin : tile.shape[1] - margin, margin : tile.shape[2] - margin]
+    def _one(self, tile: torch.Tensor, measured: torch.Tensor, margin: int) -> torch.Tensor | None:
+        height, width = measured.shape[1:]
+        inner = measured[:, margin : height - margin, margin : width - margin]
         change = self._change(inner, self._target)
         return None if change is None else change(tile)
 
@@ -139,6 +145,14 @@ def stain_target_of(image: torch.Tensor, method: str) -> StainNormalisation:
         f"the picture of {image.shape[2]} x {image.shape[1]} px shows too little stain for method "
         f"{method!r}; give one that is filled by H&E-stained tissue"
     )
+
+
+def _whole(images: torch.Tensor) -> torch.Tensor:
+    """Of 8 bits, on the CPU."""
+    pixels = images.detach().cpu()
+    if pixels.dtype != torch.uint8:
+        pixels = (pixels.double() * 255).round().clamp(0, 255).to(torch.uint8)
+    return pixels
 
 
 def _reinhard(tile: torch.Tensor, target: StainNormalisation) -> Change | None:

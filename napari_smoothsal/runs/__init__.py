@@ -28,6 +28,10 @@ _HOMES = {
     "RegionTrust": "region_trust",
     "calibrate_on_region": "region_calibration",
     "trust_of_region": "region_trust",
+    "MapsOfBoth": "what_if_result",
+    "WhatIf": "what_if_result",
+    "WhatIfView": "what_if_view",
+    "what_if": "what_if_once",
 }
 
 __all__ = sorted(_HOMES)
@@ -51,5 +55,9 @@ if TYPE_CHECKING:
     from napari_smoothsal.runs.run import Run as Run
     from napari_smoothsal.runs.run import RunMap as RunMap
     from napari_smoothsal.runs.run import open_run as open_run
+    from napari_smoothsal.runs.what_if_once import what_if as what_if
+    from napari_smoothsal.runs.what_if_result import MapsOfBoth as MapsOfBoth
+    from napari_smoothsal.runs.what_if_result import WhatIf as WhatIf
+    from napari_smoothsal.runs.what_if_view import WhatIfView as WhatIfView
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -30,7 +30,7 @@ from napari_smoothsal.runs.store import StoreWriter
 from napari_smoothsal.runs.unit import whole_of
 from napari_smoothsal.runs.writing import WritingThread
 from napari_smoothsal.slides import Slide
-from napari_smoothsal.slides.reader import TileReader
+from napari_smoothsal.slides.reader import TileReader, TileSource
 
 ROUND_S = 0.5
 """Between two rounds that are written."""
@@ -49,6 +49,7 @@ def refine_region(
     on_plan: Callable[[RunPlan], None] | None = None,
     on_round: Callable[[Run, float], None] | None = None,
     networks: Networks | None = None,
+    source: TileSource | None = None,
 ) -> Run | None:
     """Compute saliency maps over a region, and show them after every few noise samples.
 
@@ -65,6 +66,8 @@ def refine_region(
         or more, but for the last one.
     networks
         Of the model, from one view to the next.
+    source
+        What tiles are read from in the slide's place: the same view with some pixels changed.
 
     Returns
     -------
@@ -83,6 +86,8 @@ def refine_region(
     if on_plan is not None:
         on_plan(plan)
     wanted = identity(slide, model, tiling, plan, explainer)
+    if source is not None:  # nobody shall take it for a result of the slide
+        wanted["slide"]["fingerprint"] = source.fingerprint
     batch_size = explainer.batch_size(plan.grid.tile_px)
     rounds, overview = 0, overview_of(slide)
     images = calibrated_images(plan, explainer, stop)
@@ -113,7 +118,9 @@ def refine_region(
     boxes = [[plan.grid.box(int(i), margin) for i in cut] for cut in whole.batches]
     side = plan.grid.tile_px + 2 * margin
     with (
-        TileReader(slide, side, threads=compute.readers, resampling=plan.resampling) as reader,
+        TileReader(
+            source or slide, side, threads=compute.readers, resampling=plan.resampling
+        ) as reader,
         ThreadPoolExecutor(1) as beside,
     ):
         # The first store, while the first sample is computed: it is waited for.

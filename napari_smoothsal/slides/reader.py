@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,31 @@ from numpy.typing import NDArray
 from napari_smoothsal.core.errors import SettingError, SlideError, TileReadError
 from napari_smoothsal.core.resampling import Resampling
 from napari_smoothsal.core.thread_priority import give_way
-from napari_smoothsal.slides.base import Box, Slide
+from napari_smoothsal.slides.base import Box
 from napari_smoothsal.slides.threads import default_threads
 
-__all__ = ["TileBatch", "TileReader", "default_threads"]
+__all__ = ["TileBatch", "TileReader", "TileSource", "default_threads"]
+
+
+class TileSource(Protocol):
+    """What tiles are read from: a `Slide`, or what stands in for its pixels."""
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+
+    @property
+    def background(self) -> tuple[int, int, int]:
+        """(r, g, b) of empty glass."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 that identifies its pixels."""
+
+    def read_box(
+        self, box: Box, size: tuple[int, int], resampling: Resampling = "area"
+    ) -> NDArray[np.uint8]:
+        """See `Slide.read_box`; called from several threads at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +68,7 @@ class TileReader:
     Parameters
     ----------
     slide
-        An open slide; it stays open when the reader is closed.
+        An open slide, or what stands in for it; it stays open when the reader is closed.
     tile_px
         Side of a tile, in px of the result.
     threads
@@ -65,7 +86,7 @@ class TileReader:
 
     def __init__(
         self,
-        slide: Slide,
+        slide: TileSource,
         tile_px: int,
         threads: int | None = None,
         prefetch: int = 2,

@@ -231,6 +231,37 @@ class ShowInput(Message):
     path: str
 
 
+class DescribeFills(Message):
+    """What can be put in the place of what is removed?"""
+
+    ask: Literal["fills"] = "fills"
+    id: int
+
+
+class TryChange(Message):
+    """What if a part of the view were replaced? Ends an earlier such request.
+
+    Attributes
+    ----------
+    explain
+        Slide, model, region and the spec of the maps; ``out`` is a folder for what is made.
+    polygons
+        What is drawn: corners (x, y) in level-0 px.
+    change, fill
+        See `what_if`.
+    maps
+        Which maps are wanted: of the changed view, and of the view as it is; none, the first, both.
+    """
+
+    ask: Literal["try"] = "try"
+    id: int
+    explain: Explain
+    polygons: tuple[tuple[Pair, ...], ...]
+    change: Literal["remove", "reveal"]
+    fill: str
+    maps: Literal["none", "after", "both"] = "both"
+
+
 class Save(Message):
     """Keep what was explained: its store, a figure of it, and its masks.
 
@@ -292,6 +323,7 @@ class Cancel(Message):
 Request = (
     Describe
     | DescribeModel
+    | DescribeFills
     | Explain
     | Estimate
     | Measure
@@ -303,5 +335,6 @@ Request = (
     | SaveColumns
     | Trust
     | Calibrate
+    | TryChange
     | Cancel
 )

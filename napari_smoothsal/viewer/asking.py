@@ -26,6 +26,7 @@ from napari_smoothsal.viewer.told import (
     Stopped,
 )
 from napari_smoothsal.viewer.told_columns import Compared
+from napari_smoothsal.viewer.told_of_trials import Tried
 from napari_smoothsal.viewer.told_trust import Calibrated, TrustTold
 
 WAITING = "Waiting until what is being computed is done ..."
@@ -244,7 +245,7 @@ class Asking(QObject):
 
 def _is_last(answer: Answer) -> bool:
     """Estimates are not: they wait to be started."""
-    if isinstance(answer, Measured | Predicted | Compared | TrustTold):
+    if isinstance(answer, Measured | Predicted | Compared | TrustTold | Tried):
         return answer.complete
     return isinstance(answer, Finished | InputShown | HotspotsFound | Calibrated | Failed | Stopped)
 

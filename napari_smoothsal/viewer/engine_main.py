@@ -23,6 +23,7 @@ from napari_smoothsal.viewer.asked import (
     Cancel,
     Compare,
     Describe,
+    DescribeFills,
     DescribeModel,
     Estimate,
     Explain,
@@ -34,6 +35,7 @@ from napari_smoothsal.viewer.asked import (
     SaveColumns,
     ShowInput,
     Trust,
+    TryChange,
 )
 from napari_smoothsal.viewer.messages import line_of, request_of
 from napari_smoothsal.viewer.told import Answer, Failed, Ready, Stopped
@@ -52,6 +54,7 @@ CHANNELS: dict[type[BaseModel], str] = {
     Calibrate: "trust",
     ShowInput: "explain",
     FindHotspots: "hotspots",
+    TryChange: "try",
 }
 """What a newer request of the same channel ends."""
 
@@ -137,6 +140,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.describe(request)
     elif isinstance(request, DescribeModel):
         engine.describe_model(request)
+    elif isinstance(request, DescribeFills):
+        engine.describe_fills(request)
     elif isinstance(request, Explain):
         engine.explain(request)
     elif isinstance(request, Estimate):
@@ -153,6 +158,8 @@ def _answer(engine: Engine, request: Request) -> None:
         engine.judge(request)
     elif isinstance(request, ShowInput):
         engine.show_input(request)
+    elif isinstance(request, TryChange):
+        engine.try_change(request)
     elif isinstance(request, Save):
         engine.save(request)
     elif isinstance(request, FindHotspots):

@@ -31,6 +31,7 @@ from napari_smoothsal.viewer.asked import (
     Calibrate,
     Compare,
     Describe,
+    DescribeFills,
     DescribeModel,
     Estimate,
     Explain,
@@ -42,6 +43,7 @@ from napari_smoothsal.viewer.asked import (
     ShowInput,
     SlideFile,
     Trust,
+    TryChange,
 )
 from napari_smoothsal.viewer.engine_comparing import columns_saved, compared
 from napari_smoothsal.viewer.engine_describing import described, model_described
@@ -51,6 +53,7 @@ from napari_smoothsal.viewer.engine_measuring import measured, predicted
 from napari_smoothsal.viewer.engine_reading import reading_of
 from napari_smoothsal.viewer.engine_saving import saved
 from napari_smoothsal.viewer.engine_trust import OwnLimits, calibrated, tell_trust
+from napari_smoothsal.viewer.engine_what_if import KeptView, fills_described, tell_change
 from napari_smoothsal.viewer.first_limits import FirstLimits
 from napari_smoothsal.viewer.map_picture import MapPicture, class_picture_of, pictures_of
 from napari_smoothsal.viewer.packed_states import packed
@@ -97,6 +100,7 @@ class Engine:
         self._slide: tuple[SlideFile, Slide] | None = None
         self._limits = FirstLimits()
         self._own_limits = OwnLimits()
+        self._changed = KeptView()
 
     def describe(self, request: Describe) -> None:
         """Tell the models, denoisings and methods."""
@@ -229,6 +233,18 @@ class Engine:
         with self._quietly(request.explain) as slide:
             model = self._model_of(request.explain)
             self._send(model_input(request, slide, model, self._networks_of(model)))
+
+    def describe_fills(self, request: DescribeFills) -> None:
+        """Tell what can stand in the place of what is removed."""
+        self._send(fills_described(request))
+
+    def try_change(self, request: TryChange) -> None:
+        """Tell what comes of a change to a view."""
+        with self._quietly(request.explain) as slide:
+            model = self._model_of(request.explain)
+            view = self._changed.of(request.explain, slide, model, self._networks_of(model))
+            stop = partial(self._stopped, request.id)
+            tell_change(request, view, self._limits, self._pictures, self._send, stop)
 
     def save(self, request: Save) -> None:
         """Keep what was explained."""

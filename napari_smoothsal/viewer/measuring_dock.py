@@ -14,6 +14,7 @@ from napari_smoothsal.viewer.asking import WAITING, Asking, Job
 from napari_smoothsal.viewer.choice import Chosen
 from napari_smoothsal.viewer.drawn_region import drawn_region
 from napari_smoothsal.viewer.explain_job import explain_request
+from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.leaving import LeavingDock
 from napari_smoothsal.viewer.run_bar import PROBLEM, sentence
 from napari_smoothsal.viewer.told import Answer, Failed, Stopped
@@ -89,6 +90,7 @@ class MeasuringDock(LeavingDock):
         *,
         view: bool = True,
         drawn: bool = False,
+        region: Region | None = None,
     ) -> None:
         """Ask about the view, the slide, or what is drawn on it.
 
@@ -102,13 +104,15 @@ class MeasuringDock(LeavingDock):
             Whether it is about the view.
         drawn
             Whether it is about what is drawn in a Shapes layer.
+        region
+            What is taken for the view; None: what is in the window.
         """
         scratch = self.session.new_folder()
         try:
             chosen = self.session.choice.now()
             slide, model = chosen.slide, chosen.model
             what, question = make(chosen)
-            region, tiling = slide.view(self.viewer) if view else None, chosen.tiling
+            region, tiling = (region or slide.view(self.viewer)) if view else None, chosen.tiling
             if drawn:
                 shapes = drawn_region(self.viewer, slide)
                 region, tiling = shapes.region, shapes.within(tiling, scratch)
@@ -119,7 +123,8 @@ class MeasuringDock(LeavingDock):
             return
 
         def request(number: int) -> Request:
-            asked = explain_request(number, chosen, sent, tiling, region, None, view=view)
+            out = scratch if view else None
+            asked = explain_request(number, chosen, sent, tiling, region, out, view=view)
             return question(asked)
 
         self.say(WAITING if self._asking.must_wait else saying)

@@ -13,6 +13,7 @@ from napari_smoothsal.viewer.message import Message, Pair
 from napari_smoothsal.viewer.offered import Described, ModelDescribed
 from napari_smoothsal.viewer.packed_states import PackedStates
 from napari_smoothsal.viewer.told_columns import Compared
+from napari_smoothsal.viewer.told_of_trials import FillsDescribed, Tried
 from napari_smoothsal.viewer.told_trust import Calibrated, TrustTold
 
 MOST_ROWS = 20_000
@@ -349,6 +350,8 @@ Answer = (
     | Calibrated
     | Finished
     | InputShown
+    | FillsDescribed
+    | Tried
     | Saved
     | HotspotsFound
     | Stopped

@@ -129,3 +129,16 @@ def test_behind_the_stain_is_the_same_network_and_normal_tissue_of_that_stain(
     expected = model.stain_normalised(torch.from_numpy(normal).permute(0, 3, 1, 2)).images
     assert np.array_equal(behind.normal_tissue, expected.permute(0, 2, 3, 1).numpy())
     assert model.parameters_sha256 == behind.parameters_sha256
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_changed_tile_is_brought_to_the_stain_as_it_was_before(method: str) -> None:
+    normaliser = StainNormaliser(stain_target_of(picture(5), method))
+    before = torch.stack([picture(3), picture(4)])
+    after = before.clone()
+    after[:, :, 20:60, 30:70] = 20
+    got = normaliser(after, measured=before).images
+    kept = torch.ones(96, 96, dtype=torch.bool)
+    kept[20:60, 30:70] = False
+    assert torch.equal(got[:, :, kept], normaliser(before).images[:, :, kept])
+    assert not torch.equal(got[:, :, kept], normaliser(after).images[:, :, kept])

@@ -80,6 +80,7 @@ import napari_smoothsal.viewer.verdicts_dock, napari_smoothsal.viewer.shared_vie
 import napari_smoothsal.viewer.annotation_files, napari_smoothsal.viewer.annotation_layers
 import napari_smoothsal.runs.verdicts, napari_smoothsal.runs.shared_view
 import napari_smoothsal.viewer.trust_dock
+import napari_smoothsal.viewer.what_if_dock
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
