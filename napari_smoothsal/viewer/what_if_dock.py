@@ -249,14 +249,10 @@ class WhatIfDock(MeasuringDock):
 
     def _add_maps(self, trial: Trial, answer: Tried) -> None:
         if answer.before_map is not None:
-            layer = trial_map_layer(
-                self.viewer, trial.slide, answer.before_map, "what if: map as it is"
-            )
+            layer = trial_map_layer(self.viewer, trial.slide, answer.before_map, AS_IT_IS)
             trial.before = self._before[trial.view] = layer
         if answer.after_map is not None:
-            layer = trial_map_layer(
-                self.viewer, trial.slide, answer.after_map, f"{trial.name}: map"
-            )
+            layer = trial_map_layer(self.viewer, trial.slide, answer.after_map, trial.name)
             trial.layers.append(layer)
         self._show_again()
 
