@@ -74,6 +74,7 @@ def test_a_slide_that_was_stopped_goes_on(out, classifier, tmp_path) -> None:
     assert result.computed and summary(out)["slide0"] == "complete"
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_url(server, classifier, tmp_path, request) -> None:
     slides = tissue_tiffs(tmp_path / "slides", 2)
     out = f"s3://{BUCKET}/{request.node.name}"

@@ -83,7 +83,7 @@ def test_nothing_of_the_server_is_in_it(folder, server, noisy, classifier) -> No
             assert secret.encode() not in content
 
 
-@pytest.mark.parametrize("at", [3, 40, 90])
+@pytest.mark.parametrize("at", [3, *(pytest.param(at, marks=pytest.mark.slow) for at in (40, 90))])
 def test_stopped_anywhere_and_resumed_it_is_the_same(
     at, folder, noisy, classifier, tmp_path, monkeypatch
 ) -> None:
@@ -123,6 +123,7 @@ explain_slide(ArraySlide([pixels], mpp=(0.5, 0.5)), conftest.random_classifier()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_and_resumed_it_is_the_same(folder, classifier, tmp_path, monkeypatch) -> None:
     paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
