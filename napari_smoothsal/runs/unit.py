@@ -26,6 +26,9 @@ made."""
 UNITS_PER_WORKER = 4
 """At most, so that the last ones end at about the same time though their paces differ."""
 
+SHORTER_COSTS = 1.05
+"""So much later may all of it end for the sake of shorter units: a worker that dies loses one."""
+
 _AROUND = 0.25
 """So much of a unit's length to either side of equal parts, a place for a cut is looked for."""
 
@@ -138,16 +141,15 @@ def _cuts(
     if workers < 2 or len(todo) < 2:
         return []
     twice = _twice(stage, batches, open_bands)
-    best: list[int] = []
-    soonest = len(todo)
+    ways: list[tuple[int, list[int]]] = []
     for parts in _numbers_of_parts(workers):
         cuts = _equal_cuts(todo, twice, min(parts, len(todo)))
         lengths = np.diff([0, *np.searchsorted(todo, cuts), len(todo)])
         lengths[1:] += twice[cuts]
-        end = _end(lengths, workers)
-        if end < soonest:
-            best, soonest = cuts, end
-    return best
+        ways.append((_end(lengths, workers), cuts))
+    most = min(SHORTER_COSTS * min(end for end, _ in ways), len(todo) - 1)
+    # Of those that end about as soon the most parts, which come first.
+    return next((cuts for end, cuts in ways if end <= most), [])
 
 
 def _numbers_of_parts(workers: int) -> list[int]:
