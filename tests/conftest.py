@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch  # before Qt: on Windows torch cannot be loaded once Qt is
 from safetensors.torch import save_file
+from two_class_card import two_class_card
 
 from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.models import Model
@@ -36,18 +37,7 @@ def real_slides() -> Path:
 def random_classifier() -> Model:
     """A ResNet-18 layout with random weights, for tiles of 64 px at 0.5 um/px."""
     torch.manual_seed(0)
-    card = ModelCard(
-        name="random",
-        kind="classification",
-        class_names=("normal", "tumour"),
-        background="normal",
-        default_target="tumour",
-        input_size=64,
-        input_mpp=0.5,
-        mean=(0.7, 0.5, 0.6),
-        std=(0.2, 0.2, 0.2),
-    )
-    return Model(NarrowResNet18(width=8).eval(), card)
+    return Model(NarrowResNet18(width=8).eval(), two_class_card("random"))
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QTableWidget, QTableWidgetItem, QWidget
 
 from napari_smoothsal.viewer.field_of_view import Region
 from napari_smoothsal.viewer.requests import ExplainedSlide
+from napari_smoothsal.viewer.row_table import made_of_rows
 from napari_smoothsal.viewer.told_of_trials import Tried
 
 COLUMNS = ("what", "fill", "class", "before", "after", "change")
@@ -130,17 +131,7 @@ class TrialTable(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(COLUMNS), parent)
         self.trials: list[Trial] = []
-        self.setHorizontalHeaderLabels(list(COLUMNS))
-        for column, text in enumerate(TOOLTIPS):
-            item = self.horizontalHeaderItem(column)
-            assert item is not None
-            item.setToolTip(text)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        header = self.horizontalHeader()
-        assert header is not None
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        made_of_rows(self, COLUMNS, TOOLTIPS)
         rows = self.verticalHeader()
         assert rows is not None
         rows.hide()

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
     QTableWidget,
     QTableWidgetItem,
     QWidget,
 )
 
 from napari_smoothsal.core.hotspot import Hotspot
+from napari_smoothsal.viewer.row_table import made_of_rows
 
 if TYPE_CHECKING:
     from napari_smoothsal.runs.verdicts import Verdict
@@ -51,17 +50,9 @@ class VerdictTable(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(COLUMNS), parent)
         self.places: tuple[Place, ...] = ()
-        self.setHorizontalHeaderLabels(list(COLUMNS))
-        for column, tooltip in enumerate(TOOLTIPS):
-            item = self.horizontalHeaderItem(column)
-            assert item is not None
-            item.setToolTip(tooltip)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        made_of_rows(self, COLUMNS, TOOLTIPS)
         header = self.horizontalHeader()
         assert header is not None
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
         self.cellClicked.connect(self._on_click)
 

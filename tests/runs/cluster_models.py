@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import torch
+from two_class_card import two_class_card
 
-from napari_smoothsal.core.card import ModelCard
 from napari_smoothsal.models import Model
 from napari_smoothsal.models.architectures import NarrowResNet18
 
@@ -24,18 +24,7 @@ class Slow(NarrowResNet18):
 def small_model() -> Model:
     """Random weights, for tiles of 64 px at 0.5 um/px."""
     torch.manual_seed(0)
-    card = ModelCard(
-        name="small",
-        kind="classification",
-        class_names=("normal", "tumour"),
-        background="normal",
-        default_target="tumour",
-        input_size=64,
-        input_mpp=0.5,
-        mean=(0.7, 0.5, 0.6),
-        std=(0.2, 0.2, 0.2),
-    )
-    return Model(Slow(width=8).eval(), card)
+    return Model(Slow(width=8).eval(), two_class_card("small"))
 
 
 class Counted:
